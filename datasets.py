@@ -1,0 +1,375 @@
+"""The images: lists of HR/LR pairs, the store of decoded images, training patches, test pairs."""
+
+import csv
+import hashlib
+import os
+import tempfile
+from collections import namedtuple
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+from tqdm import tqdm
+
+from utils import read_image, three_channels
+
+Pair = namedtuple("Pair", "hr lr row")      # two paths, and the row of the list, counted from 1
+
+
+class DataError(ValueError):
+    """A list, an image or a pair that cannot be used; the message says which and what to do."""
+
+
+# ---------------------------------------------------------------- lists
+
+def list_path(csv_folder, split):
+    return Path(csv_folder, f"{split}_images.csv")
+
+
+def read_list(split, config):
+    """The pairs of ``<csv_folder>/<split>_images.csv``: one row an image, HR,LR, no header.
+
+    Paths are taken relative to ``config.HR_data_folder`` and ``config.LR_data_folder``
+    where these are given, else to the folder of the list.
+
+    Returns:
+        list of Pair.
+
+    Raises:
+        DataError: if the list is missing or empty, or a row has not two columns or leads
+            out of its folder.  All bad rows are named at once.
+    """
+    path = list_path(config.csv_folder, split)
+    if not path.is_file():
+        raise DataError(f"There is no list {path}. Make it with: python create_data_lists.py --root {config.csv_folder}")
+    folders = [Path(config.get(key) or path.parent) for key in ("HR_data_folder", "LR_data_folder")]
+    pairs, faults = [], []
+    with open(path, encoding="utf-8-sig", newline="") as file:
+        for number, row in enumerate(csv.reader(file), start=1):
+            if not row:
+                continue
+            if len(row) != 2:
+                faults.append(f"row {number}: {len(row)} columns instead of two (HR,LR)")
+            elif outside := [name for name in row if leads_outside(name)]:
+                faults.append(f"row {number}: {outside[0]!r} leads out of the data folder")
+            else:
+                pairs.append(Pair(folders[0] / row[0], folders[1] / row[1], number))
+    if faults:
+        raise DataError(f"{path} cannot be used:\n  " + "\n  ".join(faults) +
+                        "\nMake it again with create_data_lists.py, or mend these rows.")
+    if not pairs:
+        raise DataError(f"{path} lists no image. Make it again with create_data_lists.py.")
+    return pairs
+
+
+def leads_outside(name):
+    """Whether a path written in a list leaves the folder it is relative to."""
+    steps = os.path.normpath(name.strip()).replace("\\", "/")
+    return not name.strip() or os.path.isabs(name) or ":" in steps.split("/")[0] or steps.split("/")[0] == ".."
+
+
+def fit_pair(hr_shape, lr_shape, scale):
+    """The common part of a pair: ((H, W), (h, w)) with H = s h and W = s w, both from the top left.
+
+    LR is floor(HR / s); some tools round up, and then LR's last row or column goes.
+    Any other size means that the two files do not belong together.
+
+    Raises:
+        DataError: for any other size.
+    """
+    lr = []
+    for big, small in zip(hr_shape[:2], lr_shape[:2]):
+        if small not in (big // scale, -(-big // scale)) or big < scale:
+            raise DataError(f"LR is {lr_shape[1]} x {lr_shape[0]}, but HR of {hr_shape[1]} x {hr_shape[0]} "
+                            f"wants {hr_shape[1] // scale} x {hr_shape[0] // scale} (width x height) at scale {scale}")
+        lr.append(big // scale)
+    return (scale * lr[0], scale * lr[1]), tuple(lr)
+
+
+# ---------------------------------------------------------------- the store
+
+class ImageStore:
+    """Every image decoded once, and from then on read as a memory-mapped array.
+
+    Decoding a 2040 x 1356 PNG takes a tenth of a second, cutting a patch out of the
+    decoded image some microseconds.  An image is kept as ``<key>.npy``, where the key is
+    a hash of the file's path, size and modification time: a file that changes gets a new
+    key.  All worker processes share the pages, and none holds a copy.
+
+    Args:
+        folder: where the decoded images are kept; None keeps them in this process's memory.
+    """
+
+    def __init__(self, folder):
+        self.folder = None if folder is None else Path(folder)
+        self._open = {}                  # path -> array
+
+    def __getstate__(self):
+        # A pickled memory map carries all its bytes: a worker opens its own instead.
+        return {**self.__dict__, "_open": self._open if self.folder is None else {}}
+
+    def _file(self, path):
+        facts = os.stat(path)
+        key = f"{Path(path).resolve()}|{facts.st_size}|{facts.st_mtime_ns}"
+        return self.folder / (hashlib.sha256(key.encode()).hexdigest()[:24] + ".npy")
+
+    def get(self, path):
+        """The image as uint8 array, (H, W, 3) or grey (H, W), read-only where it comes from the store."""
+        if path not in self._open:
+            if self.folder is None:
+                self._open[path] = self._decode(path)
+            else:
+                file = self._file(path)
+                if not file.exists():
+                    self._write(file, self._decode(path))
+                # asarray: the same memory map, without the cost of numpy's memmap class at each slice
+                self._open[path] = np.asarray(np.load(file, mmap_mode="r"))
+        return self._open[path]
+
+    @staticmethod
+    def _decode(path):
+        image, notice = read_image(path)
+        if notice:
+            print(f"Notice: {path}: {notice}.")
+        return image
+
+    @staticmethod
+    def _write(file, image):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=file.parent, suffix=".tmp")
+        try:
+            with os.fdopen(handle, "wb") as out:
+                np.save(out, image)
+            os.replace(temporary, file)      # an interrupted build leaves no half-written .npy
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+
+    def prepare(self, paths, label):
+        """Decode what is not in the store yet, in parallel, with progress.
+
+        Returns:
+            dict path -> what is wrong with it, for the files that cannot be read.
+        """
+        def fault(path):
+            try:
+                self.get(path)
+            except (ValueError, FileNotFoundError) as error:
+                return str(error)
+
+        new = [p for p in paths if p not in self._open and
+               (self.folder is None or not p.is_file() or not self._file(p).exists())]
+        with ThreadPoolExecutor(os.cpu_count()) as pool:      # Pillow decodes outside Python's lock
+            faults = list(tqdm(pool.map(fault, new), total=len(new), desc=f"Decoding {label}", unit=" images",
+                               disable=len(new) < 20, mininterval=1))
+        return {path: text for path, text in zip(new, faults) if text}
+
+
+# ---------------------------------------------------------------- the dataset
+
+class SRDataset(Dataset):
+    """HR/LR pairs of one split.  ``dataset[i]`` is ``(lr, hr)``, float32 tensors in [0, 1].
+
+    ``train``: patches, ``config.patch_num`` (default 100) of every image: LR (3, c/s, c/s)
+    and HR (3, c, c) with c = ``config.crop_size``, aligned, in one of the eight flips and
+    rotations.  Which patch index i gives in epoch e is a function of (seed, e, i) alone;
+    ``set_epoch`` chooses e, and ``make_loader`` does so by itself.
+
+    Every other split: whole pairs, LR (3, h, w) and HR (3, s h, s w); ``pair(i)`` gives
+    the same as 8-bit arrays, grey HR kept grey, as it is measured.
+
+    Args:
+        split: "train", "valid", "Set5", ...: the list ``<split>_images.csv`` is read.
+        config: csv_folder, scaling_factor and, for training, crop_size; also read where
+            present: HR_data_folder, LR_data_folder, patch_num, seed, store.
+
+    Raises:
+        DataError: naming every row that cannot be used, and why.
+    """
+
+    def __init__(self, split, config):
+        self.split = split
+        self.scale = config.get("scaling_factor", 4)
+        self.seed = config.get("seed", 0)
+        self.store = ImageStore(config.get("store", Path(config.csv_folder, ".store")))
+        # Shared memory: worker processes that outlive an epoch see the next one too.
+        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
+
+        pairs = read_list(split, config)
+        unreadable = self.store.prepare(sorted({p for pair in pairs for p in (pair.hr, pair.lr)}), split)
+        self.pairs, sizes, faults = [], [], []
+        for pair in pairs:
+            wrong = [unreadable[path] for path in (pair.hr, pair.lr) if path in unreadable]
+            try:
+                if not wrong:
+                    sizes.append(fit_pair(self.store.get(pair.hr).shape, self.store.get(pair.lr).shape, self.scale)[1])
+                    self.pairs.append(pair)
+            except DataError as error:
+                wrong = [f"{pair.lr.name}: {error}."]
+            faults += [f"row {pair.row}: {text}" for text in wrong]
+        if faults:
+            raise DataError(f"{list_path(config.csv_folder, split)} names images that cannot be used:\n  " +
+                            "\n  ".join(faults) +
+                            "\nFetch them again or take their rows out; create_data_lists.py --check tells more.")
+
+        self.patch_num = self.crop = None
+        if split == "train":
+            self.patch_num, self.crop = config.get("patch_num", 100), config.crop_size
+            if self.crop % self.scale:
+                raise DataError(f"crop_size {self.crop} is not divisible by the scaling factor {self.scale}.")
+            sizes = self._leave_out_small(sizes)
+        self.lr_sizes = np.array(sizes)                          # (n_images, 2): h, w
+
+    def _leave_out_small(self, sizes):
+        large = [min(size) * self.scale >= self.crop for size in sizes]
+        small = [pair.hr.name for pair, is_large in zip(self.pairs, large) if not is_large]
+        if small:
+            print(f"Notice: left out of training, smaller than a crop of {self.crop}: {', '.join(small)}.")
+        if not any(large):
+            raise DataError(f"Every training image is smaller than crop_size = {self.crop}. Lower it.")
+        self.pairs = [pair for pair, is_large in zip(self.pairs, large) if is_large]
+        return [size for size, is_large in zip(sizes, large) if is_large]
+
+    @property
+    def names(self):
+        """The images' names, without folder and ending."""
+        return [pair.hr.stem for pair in self.pairs]
+
+    def __len__(self):
+        return len(self.pairs) * (self.patch_num or 1)
+
+    def set_epoch(self, epoch):
+        """Choose the epoch whose patches ``dataset[i]`` gives.  A plain DataLoader wants this
+        call before each epoch, or it sees the same patches again."""
+        self._epoch.fill_(epoch)
+
+    def __getitem__(self, i):
+        if not -len(self) <= i < len(self):
+            raise IndexError(f"{self.split} has {len(self)} items; there is no item {i}.")
+        i %= len(self)
+        if self.patch_num:
+            lr, hr = self.batch(int(self._epoch), [i])
+            return lr[0], hr[0]
+        lr, hr = self.pair(i)
+        return tuple(_as_tensor(three_channels(image)[None])[0] for image in (lr, hr))
+
+    def pair(self, i):
+        """The whole pair i: uint8 arrays LR (h, w, 3) and HR (s h, s w, 3), or grey HR (s h, s w)."""
+        hr, lr = self.store.get(self.pairs[i].hr), self.store.get(self.pairs[i].lr)
+        h, w = self.lr_sizes[i]
+        return three_channels(lr)[:h, :w], hr[:h * self.scale, :w * self.scale]
+
+    def batch(self, epoch, indices):
+        """The patches of these indices: LR (N, 3, c/s, c/s) and HR (N, 3, c, c), float32 in [0, 1]."""
+        size, s = self.crop // self.scale, self.scale
+        lr_batch = np.empty((len(indices), size, size, 3), np.uint8)
+        hr_batch = np.empty((len(indices), self.crop, self.crop, 3), np.uint8)
+        for n, (image, top, left, turn) in enumerate(zip(*self._places(epoch, indices))):
+            pair = self.pairs[image]
+            lr = self.store.get(pair.lr)[top:top + size, left:left + size]
+            # Aligned: the HR patch covers exactly the LR patch's pixels.
+            hr = self.store.get(pair.hr)[s * top:s * (top + size), s * left:s * (left + size)]
+            lr_batch[n], hr_batch[n] = (turned(three_channels(patch), turn) for patch in (lr, hr))
+        return _as_tensor(lr_batch), _as_tensor(hr_batch)
+
+    def _places(self, epoch, indices):
+        """Where the patches lie: arrays image, top and left (in LR pixels), turn (0 to 7)."""
+        indices = np.asarray(indices)
+        image = indices // self.patch_num
+        room = self.lr_sizes[image] - self.crop // self.scale + 1            # (N, 2) places to begin at
+        top, left, turn = (hash_numbers(self.seed, epoch, indices, draw) for draw in range(3))
+        return image, (top % room[:, 0].astype(np.uint64)).astype(int), \
+            (left % room[:, 1].astype(np.uint64)).astype(int), (turn % np.uint64(8)).astype(int)
+
+
+def turned(image, turn):
+    """One of the eight flips and rotations (0 to 7) of an array (H, W, C); 0 changes nothing."""
+    if turn & 1:
+        image = image[::-1]
+    if turn & 2:
+        image = image[:, ::-1]
+    if turn & 4:
+        image = image.swapaxes(0, 1)
+    return image
+
+
+def hash_numbers(seed, epoch, indices, draw):
+    """A well-mixed 64-bit number for each index, from (seed, epoch, index, draw) alone: uint64 (N,).
+
+    The finaliser of SplitMix64 (Steele et al. 2014), applied once a number.  A generator
+    with a state would make patch i depend on the patches before it, and so on how they
+    are spread over the workers.
+    """
+    h = np.zeros(np.shape(indices), np.uint64)
+    for number in (seed, epoch, indices, draw):
+        h = h * np.uint64(0x9E3779B97F4A7C15) + np.asarray(number).astype(np.uint64) + np.uint64(1)
+        h = (h ^ (h >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        h = (h ^ (h >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        h = h ^ (h >> np.uint64(31))
+    return h
+
+
+def _as_tensor(images):
+    """uint8 array (N, H, W, 3) -> float32 tensor (N, 3, H, W) in [0, 1] (already in channels_last order)."""
+    return torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float() / 255
+
+
+# ---------------------------------------------------------------- the loader
+
+class EpochBatches(Sampler):
+    """The batches of an epoch, in an order that is a function of (seed, epoch) alone.
+
+    Yields ``(epoch, indices)``: the epoch travels with the indices, so that workers which
+    live across epochs always know it.  Incomplete batches are left out.
+    """
+
+    def __init__(self, n_items, batch_size, seed, n_batches=None):
+        available = n_items // batch_size
+        if available == 0:
+            raise DataError(f"{n_items} patches do not fill one batch of {batch_size}: "
+                            "lower batch_size or raise patch_num.")
+        self.n_items, self.batch_size, self.seed = n_items, batch_size, seed
+        self.n_batches = min(n_batches or available, available)
+        self.epoch = self.first = 0
+
+    def set_epoch(self, epoch, first=0):
+        """Go to an epoch, and in it to batch number ``first`` (where a stopped run goes on)."""
+        self.epoch, self.first = epoch, first
+
+    def __len__(self):
+        return self.n_batches
+
+    def __iter__(self):
+        order = np.random.default_rng([self.seed, self.epoch]).permutation(self.n_items)
+        for b in range(self.first, self.n_batches):
+            yield self.epoch, order[b * self.batch_size:(b + 1) * self.batch_size]
+
+
+class _Batches(Dataset):
+    """A dataset whose items are whole batches."""
+
+    def __init__(self, dataset):
+        self.dataset = dataset
+
+    def __getitem__(self, key):
+        return self.dataset.batch(*key)
+
+
+def make_loader(dataset, batch_size=16, workers=0, n_batches=None, pin_memory=False):
+    """The training loader: ``(lr, hr)`` batches, float32 in [0, 1], reproducible from the dataset's seed.
+
+    Args:
+        dataset: an SRDataset of the split "train".
+        batch_size: patches a batch.
+        workers: processes that cut patches; 0 does it in this one, which is enough for a CPU.
+        n_batches: at most so many batches an epoch (None: as many as the patches fill).
+        pin_memory: for copies to a GPU that do not wait.
+
+    ``loader.sampler.set_epoch(epoch, first)`` chooses epoch and first batch.
+    """
+    return DataLoader(_Batches(dataset), batch_size=None, num_workers=workers,
+                      sampler=EpochBatches(len(dataset), batch_size, dataset.seed, n_batches),
+                      persistent_workers=workers > 0, pin_memory=pin_memory,
+                      generator=torch.Generator().manual_seed(dataset.seed))

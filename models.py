@@ -1,0 +1,234 @@
+"""The networks of SRGAN: generator (= SRResNet), discriminator, truncated VGG19.
+
+Ledig et al. 2017, "Photo-Realistic Single Image Super-Resolution Using a
+Generative Adversarial Network" (arXiv 1609.04802), figure 4 and section 3.2.
+
+Images go in with values in [0, 1]; the generator's come out in [-1, 1].
+Shapes are written (N, C, h, w), where h and w are LR pixels and s is the scaling factor.
+"""
+
+import math
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from utils import convert_image, read_weights, register_method
+
+
+@register_method("srgan")
+class Generator(nn.Module):
+    """SRResNet, the generator of SRGAN (figure 4, top): (N, 3, h, w) in [0, 1] -> (N, 3, s h, s w) in [-1, 1].
+
+    The last layer is linear, as in the paper's figure: values can leave [-1, 1] a
+    little, and are clamped only when an 8-bit picture is made of them.
+
+    Args:
+        large_kernel_size: kernel of the first and the last convolution (odd).
+        small_kernel_size: kernel of all the others (odd).
+        n_channels: channels of the feature maps.
+        n_blocks: residual blocks.
+        scaling_factor: 2, 4 or 8.
+
+    ``Generator(config)`` reads ``config.G`` and ``config.scaling_factor``.
+
+    Raises:
+        ValueError: for another scaling factor or an even kernel.
+    """
+
+    def __init__(self, large_kernel_size=9, small_kernel_size=3, n_channels=64, n_blocks=16, scaling_factor=4):
+        super().__init__()
+        if hasattr(large_kernel_size, "G"):    # Generator(config)
+            config = large_kernel_size
+            return self.__init__(**config.G, scaling_factor=config.get("scaling_factor", 4))
+        if scaling_factor not in (2, 4, 8):
+            raise ValueError(f"scaling_factor must be 2, 4 or 8, not {scaling_factor}: "
+                             "the generator doubles the size one to three times.")
+        if large_kernel_size % 2 == 0 or small_kernel_size % 2 == 0:
+            raise ValueError("Kernel sizes must be odd, so that a convolution keeps the size of the image.")
+        # What load_generator() needs to build the same network again.
+        self.settings = dict(large_kernel_size=large_kernel_size, small_kernel_size=small_kernel_size,
+                             n_channels=n_channels, n_blocks=n_blocks, scaling_factor=scaling_factor)
+        self.scaling_factor = scaling_factor
+
+        self.first = nn.Sequential(
+            nn.Conv2d(3, n_channels, large_kernel_size, padding=large_kernel_size // 2), nn.PReLU())
+        self.blocks = nn.Sequential(*[ResidualBlock(n_channels, small_kernel_size) for _ in range(n_blocks)])
+        self.after_blocks = nn.Sequential(
+            nn.Conv2d(n_channels, n_channels, small_kernel_size, padding=small_kernel_size // 2),
+            nn.BatchNorm2d(n_channels))
+        n_doublings = int(math.log2(scaling_factor))
+        self.upsampling = nn.Sequential(*[Doubling(n_channels, small_kernel_size) for _ in range(n_doublings)])
+        self.last = nn.Conv2d(n_channels, 3, large_kernel_size, padding=large_kernel_size // 2)
+
+    def forward(self, lr):
+        return self.tail(self.trunk(lr))
+
+    def trunk(self, lr):
+        """Everything at the LR size: (N, 3, h, w) in [0, 1] -> features (N, C, h, w)."""
+        features = self.first(lr)                          # (N, C, h, w)
+        # The long skip: the blocks only have to learn what the first layer does not see.
+        return features + self.after_blocks(self.blocks(features))
+
+    def tail(self, features):
+        """Enlarging and the last convolution: (N, C, h, w) -> (N, 3, s h, s w) in [-1, 1]."""
+        return self.last(self.upsampling(features))
+
+    def reach(self):
+        """How far an output pixel looks, in LR pixels: (in the trunk, in the tail).
+
+        A tile cut with at least this margin gives exactly the pixels of the whole image.
+        """
+        large, small = (self.settings[k] // 2 for k in ("large_kernel_size", "small_kernel_size"))
+        trunk = large + small * (2 * len(self.blocks) + 1)
+        tail = sum(small / 2**i for i in range(len(self.upsampling))) + large / self.scaling_factor
+        return trunk, math.ceil(tail)
+
+
+class ResidualBlock(nn.Module):
+    """x + BN(conv(PReLU(BN(conv(x))))): (N, C, h, w) -> (N, C, h, w)."""
+
+    def __init__(self, n_channels, kernel_size):
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(n_channels, n_channels, kernel_size, padding=kernel_size // 2),
+            nn.BatchNorm2d(n_channels),
+            nn.PReLU(),
+            nn.Conv2d(n_channels, n_channels, kernel_size, padding=kernel_size // 2),
+            nn.BatchNorm2d(n_channels),      # no activation after it: the skip must stay free
+        )
+
+    def forward(self, x):
+        return x + self.layers(x)
+
+
+class Doubling(nn.Module):
+    """Sub-pixel convolution (Shi et al. 2016, arXiv 1609.05158): (N, C, h, w) -> (N, C, 2h, 2w)."""
+
+    def __init__(self, n_channels, kernel_size):
+        super().__init__()
+        self.conv = nn.Conv2d(n_channels, 4 * n_channels, kernel_size, padding=kernel_size // 2)
+        self.shuffle = nn.PixelShuffle(2)    # (N, 4C, h, w) -> (N, C, 2h, 2w): channels become pixels
+        self.prelu = nn.PReLU()
+
+    def forward(self, x):
+        return self.prelu(self.shuffle(self.conv(x)))
+
+
+class Discriminator(nn.Module):
+    """The discriminator of SRGAN (figure 4, bottom): (N, 3, H, W) in [-1, 1] -> logits (N, 1).
+
+    Large positive = "real HR", large negative = "made by the generator".  There is no
+    sigmoid at the end: ``BCEWithLogitsLoss`` computes log(sigmoid(x)) without overflow.
+
+    Args:
+        kernel_size: kernel of all convolutions (odd).
+        n_channels: channels of the first block; doubled in every second block.
+        n_blocks: convolutional blocks; every second one halves the size.
+        fc_size: width of the fully connected layer.
+
+    ``Discriminator(config)`` reads ``config.D``.
+    """
+
+    def __init__(self, kernel_size=3, n_channels=64, n_blocks=8, fc_size=1024):
+        super().__init__()
+        if hasattr(kernel_size, "D"):          # Discriminator(config)
+            return self.__init__(**kernel_size.D)
+        self.settings = dict(kernel_size=kernel_size, n_channels=n_channels, n_blocks=n_blocks, fc_size=fc_size)
+        blocks, channels_in, channels_out = [], 3, n_channels
+        for i in range(n_blocks):
+            if i > 0 and i % 2 == 0:
+                channels_out *= 2
+            blocks += [nn.Conv2d(channels_in, channels_out, kernel_size, stride=1 + i % 2, padding=kernel_size // 2),
+                       nn.BatchNorm2d(channels_out) if i > 0 else nn.Identity(),   # the first block has none
+                       nn.LeakyReLU(0.2, inplace=True)]
+            channels_in = channels_out
+        self.blocks = nn.Sequential(*blocks)
+        # 96 x 96 crops are 6 x 6 here after four halvings; the pooling lets other crop sizes in.
+        self.pool = nn.AdaptiveAvgPool2d((6, 6))
+        self.decide = nn.Sequential(
+            nn.Flatten(), nn.Linear(channels_out * 6 * 6, fc_size), nn.LeakyReLU(0.2, inplace=True),
+            nn.Linear(fc_size, 1))
+
+    def forward(self, images):
+        return self.decide(self.pool(self.blocks(images)))    # (N, 1)
+
+
+VGG19_LAYERS = (2, 2, 4, 4, 4)    # convolutions before each of the five max-pools
+
+
+class TruncatedVGG19(nn.Module):
+    """The feature map phi_{i,j} of the perceptual loss (section 2.2.1, equation 5).
+
+    VGG19 (Simonyan and Zisserman 2015) cut behind the j-th convolution and its ReLU,
+    before the i-th max-pool.  Takes (N, 3, H, W) in [0, 1] and normalises inside;
+    gives (N, C, H', W').  Its weights are frozen.
+
+    Args:
+        i: which max-pool, 1 to 5 (the paper's "VGG54" is i=5, j=4).
+        j: which convolution before it.
+        weights: ``"imagenet"`` fetches torchvision's file once (548 MB); a path takes
+            that file (.pth or .safetensors with torchvision's names); ``"random"`` keeps
+            He-initialised filters, for experiments.
+        feature_scale: the features are multiplied by it.  1 is the course's formula; the
+            paper's implementation rescales by 1/12.75, which divides the loss by 163.
+
+    Raises:
+        ValueError: if VGG19 has no such layer.
+        RuntimeError: if the weights cannot be fetched or do not fit.
+    """
+
+    def __init__(self, i, j, weights="imagenet", feature_scale=1.0):
+        super().__init__()
+        if not (1 <= i <= 5 and 1 <= j <= VGG19_LAYERS[i - 1]):
+            raise ValueError(f"VGG19 has no layer i={i}, j={j}: before its five max-pools "
+                             f"there are {VGG19_LAYERS} convolutions.")
+        self.feature_scale = feature_scale
+        layers, channels_in = [], 3
+        for pool, n_convolutions in enumerate(VGG19_LAYERS[:i], start=1):
+            channels_out = min(64 * 2 ** (pool - 1), 512)
+            for _ in range(j if pool == i else n_convolutions):
+                layers += [nn.Conv2d(channels_in, channels_out, 3, padding=1), nn.ReLU(inplace=True)]
+                channels_in = channels_out
+            if pool < i:
+                layers.append(nn.MaxPool2d(2))
+        self.features = nn.Sequential(*layers)    # numbered as torchvision's vgg19().features
+
+        if weights == "random":
+            for layer in self.features:
+                if isinstance(layer, nn.Conv2d):
+                    nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+                    nn.init.zeros_(layer.bias)
+        else:
+            self._load(fetch_vgg19() if weights == "imagenet" else weights)
+        self.eval()
+        self.requires_grad_(False)
+
+    def _load(self, path):
+        state = read_weights(path)
+        own = self.features.state_dict(prefix="features.")
+        missing = [name for name in own if name not in state]
+        if missing:
+            raise RuntimeError(f"{path} is not a VGG19 weight file: it lacks {', '.join(missing)}.")
+        self.load_state_dict({name: state[name] for name in own})
+
+    def forward(self, images):
+        return self.feature_scale * self.features(convert_image(images, "[0, 1]", "imagenet-norm"))
+
+
+def fetch_vgg19():
+    """Path of torchvision's ImageNet weights of VGG19, fetched into torch's cache the first time."""
+    from torchvision.models import VGG19_Weights
+    url = VGG19_Weights.IMAGENET1K_V1.url
+    path = Path(torch.hub.get_dir(), "checkpoints", Path(url).name)
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            # The hash in the file's name is checked before the file gets its name.
+            torch.hub.download_url_to_file(url, str(path), hash_prefix=path.stem.split("-")[-1])
+        except Exception as error:
+            raise RuntimeError(
+                f"The ImageNet weights of VGG19 could not be fetched from {url} ({error}). "
+                f"Fetch the file in a browser and put it at {path}, or set config.content_loss = 'mse' "
+                "(SRGAN-MSE of the paper, which needs no VGG).") from error
+    return path

@@ -1,0 +1,422 @@
+"""What everything else uses: image conversion, PSNR and SSIM, checkpoints, seeds, meters."""
+
+import hashlib
+import io
+import json
+import os
+import random
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+# ---------------------------------------------------------------- image conversion
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+LUMA = (65.481, 128.553, 24.966)      # ITU-R BT.601: Y = 16 + (65.481 R + 128.553 G + 24.966 B), RGB in [0, 1]
+SOURCES = ("pil", "[0, 1]", "[-1, 1]")
+TARGETS = ("pil", "[0, 255]", "[0, 1]", "[-1, 1]", "imagenet-norm", "y-channel")
+
+
+def convert_image(img, source, target, device=None):
+    """Convert an image, or a batch of them, from one form to another.
+
+    | form            | what it is                                                            |
+    |-----------------|-----------------------------------------------------------------------|
+    | 'pil'           | a PIL image in mode RGB (8 bits)                                      |
+    | '[0, 1]'        | float tensor (3, H, W) or (N, 3, H, W)                                |
+    | '[-1, 1]'       | the same, as the generator gives it                                   |
+    | '[0, 255]'      | the same with values up to 255, not rounded (target only)             |
+    | 'imagenet-norm' | the same, less the ImageNet mean, divided by its deviation (target only) |
+    | 'y-channel'     | luma, float tensor (H, W) or (N, H, W), 16 to 235 (target only)       |
+
+    Between tensors the conversion is affine and differentiable: losses can look through
+    it.  Only towards 'pil' are values clamped and rounded to 8 bits.
+
+    Args:
+        img: the image; a batch cannot become 'pil'.
+        source: one of 'pil', '[0, 1]', '[-1, 1]'.
+        target: one of the forms above.
+        device: where the resulting tensor shall be (default: where it is).
+
+    Raises:
+        ValueError: for an unknown form, a tensor of the wrong shape, or a PIL image
+            that is not RGB.
+    """
+    if source not in SOURCES:
+        raise ValueError(f"Cannot convert from {source!r}; the sources are {', '.join(SOURCES)}.")
+    if target not in TARGETS:
+        raise ValueError(f"Cannot convert to {target!r}; the targets are {', '.join(TARGETS)}.")
+
+    if source == "pil":
+        if getattr(img, "mode", None) != "RGB":
+            raise ValueError(f"convert_image takes PIL images in mode RGB, not {getattr(img, 'mode', type(img))}. "
+                             "Read files with utils.read_image, which tells what it had to change.")
+        img = torch.from_numpy(np.array(img)).permute(2, 0, 1).float() / 255    # (3, H, W)
+    elif img.ndim not in (3, 4) or img.shape[-3] != 3:
+        raise ValueError(f"convert_image takes tensors (3, H, W) or (N, 3, H, W), not {tuple(img.shape)}.")
+    elif source == "[-1, 1]":
+        img = (img + 1) / 2
+    if device is not None:
+        img = img.to(device)
+
+    # img is in [0, 1] here.
+    if target == "pil":
+        if img.ndim != 3:
+            raise ValueError("Only a single image (3, H, W) becomes a PIL image, not a batch.")
+        return Image.fromarray(to_uint8(img.unsqueeze(0))[0])
+    if target == "[0, 1]":
+        return img
+    if target == "[-1, 1]":
+        return 2 * img - 1
+    if target == "[0, 255]":
+        return 255 * img
+    if target == "imagenet-norm":
+        mean, std = (torch.tensor(v, dtype=img.dtype, device=img.device).view(3, 1, 1)
+                     for v in (IMAGENET_MEAN, IMAGENET_STD))
+        return (img - mean) / std
+    weights = torch.tensor(LUMA, dtype=img.dtype, device=img.device).view(3, 1, 1)
+    return (img * weights).sum(dim=-3) + 16
+
+
+def to_uint8(images):
+    """Float tensor (N, C, H, W) in [0, 1] -> uint8 array (N, H, W, C): clamped and rounded."""
+    images = (images.detach().float().clamp(0, 1) * 255).round()
+    return images.to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+
+
+def read_image(path):
+    """Read an image file as uint8 array (H, W, 3), or (H, W) for a grey one, and say what was changed.
+
+    Returns:
+        (image, notice): notice is "" or a sentence such as "its alpha channel was dropped".
+
+    Raises:
+        ValueError: for a file that is not an image, is damaged, or has 16 bits; the
+            message says what to do.
+    """
+    path = Path(path)
+    try:
+        with Image.open(path) as file:
+            file.load()
+            image = file
+    except FileNotFoundError:
+        raise ValueError(f"{path} does not exist.") from None
+    except Exception as error:     # Pillow raises many kinds for damaged files
+        raise ValueError(f"{path} cannot be read as an image ({error}). Fetch or copy it again.") from None
+    mode = image.mode
+    if mode.startswith(("I", "F")):
+        raise ValueError(f"{path} has 16 or more bits a channel (mode {mode}). Convert it to 8 bits first, "
+                         "with the brightness that you want.")
+    if mode in ("RGB", "L"):
+        return np.array(image), ""
+    if mode == "1":
+        return np.array(image.convert("L")), "its 1-bit pixels became grey values 0 and 255"
+    if mode == "LA":
+        return np.array(image.convert("L")), "its alpha channel was dropped"
+    if mode == "P" and "transparency" not in image.info:
+        return np.array(image.convert("RGB")), "its palette was replaced by RGB colours"
+    if mode in ("RGBA", "P", "PA"):
+        # Dropped, not blended: convert("RGB") keeps the colours as they are stored.
+        return np.array(image.convert("RGBA"))[..., :3].copy(), "its alpha channel was dropped"
+    return np.array(image.convert("RGB")), f"its colours were converted from {mode} to RGB"
+
+
+def three_channels(image):
+    """Grey (H, W) -> three equal channels (H, W, 3); a colour image stays as it is."""
+    return np.repeat(image[:, :, None], 3, axis=2) if image.ndim == 2 else image
+
+
+# ---------------------------------------------------------------- PSNR and SSIM
+
+def luma(image):
+    """Y of an 8-bit image: (H, W, 3) -> (H, W) float64 in [16, 235]; grey (H, W) keeps its values.
+
+    Y = 16 + (65.481 R + 128.553 G + 24.966 B) / 255.  Pillow's ``convert("L")`` is another
+    formula (full range, rounded) and moves the PSNR by 1.3 dB.
+    """
+    image = np.asarray(image)
+    if image.dtype != np.uint8 or not (image.ndim == 2 or image.ndim == 3 and image.shape[2] == 3):
+        raise ValueError(f"PSNR and SSIM are measured on uint8 arrays (H, W, 3) or (H, W), "
+                         f"not {image.dtype} {image.shape}.")
+    if image.ndim == 2:
+        return image.astype(np.float64)
+    return 16 + image @ (np.array(LUMA) / 255)
+
+
+def _compared(sr, hr, crop):
+    """Both images as the protocol compares them: luma in float64, border cut off."""
+    sr, hr = np.asarray(sr), np.asarray(hr)
+    if sr.shape[:2] != hr.shape[:2]:
+        raise ValueError(f"SR and HR differ in size: {sr.shape[:2]} and {hr.shape[:2]} (height, width).")
+    if min(hr.shape[:2]) <= 2 * crop:
+        raise ValueError(f"An image of {hr.shape[:2]} has nothing left when {crop} pixels are cut off every side.")
+    if hr.ndim == 2 and sr.ndim == 3:
+        # Set14's "bridge" is a grey file.  MATLAB evaluations compare grey values; through
+        # the colour formula (219 levels instead of 255) it would gain 1.3 dB.
+        luma(sr)                       # checks dtype and shape
+        y_sr = sr.mean(axis=2)
+    else:
+        y_sr = luma(three_channels(sr) if hr.ndim == 3 else sr)
+    inside = np.s_[crop:hr.shape[0] - crop, crop:hr.shape[1] - crop]
+    return y_sr[inside], luma(hr)[inside]
+
+
+def psnr(sr, hr, crop=4):
+    """Peak signal-to-noise ratio in dB: 10 log10(255^2 / MSE), on luma, without the border.
+
+    Args:
+        sr, hr: uint8 arrays of equal size, (H, W, 3) or (H, W).  Where HR is grey, the mean
+            of SR's channels is compared with it.
+        crop: pixels cut off every side (the scaling factor, by custom).
+
+    Raises:
+        ValueError: for other dtypes or shapes, or sizes that differ.
+    """
+    y_sr, y_hr = _compared(sr, hr, crop)
+    mse = np.mean((y_sr - y_hr) ** 2)
+    return float(10 * np.log10(255**2 / mse)) if mse > 0 else float("inf")
+
+
+def ssim(sr, hr, crop=4):
+    """Structural similarity (Wang et al. 2004, equation 13), on luma, without the border.
+
+    Gaussian window 11 x 11, sigma 1.5, K1 = 0.01, K2 = 0.03, L = 255, averaged over the
+    positions where the window lies wholly inside.  Arguments and errors as in ``psnr``.
+    """
+    x, y = _compared(sr, hr, crop)
+    if min(x.shape) < 11:
+        raise ValueError(f"SSIM's window is 11 x 11; what is left of the image is {x.shape}.")
+    mu_x, mu_y = _gaussian(x), _gaussian(y)
+    var_x = _gaussian(x * x) - mu_x**2
+    var_y = _gaussian(y * y) - mu_y**2
+    cov = _gaussian(x * y) - mu_x * mu_y
+    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+    index = (2 * mu_x * mu_y + c1) * (2 * cov + c2) / ((mu_x**2 + mu_y**2 + c1) * (var_x + var_y + c2))
+    return float(index.mean())
+
+
+def _gaussian(image, size=11, sigma=1.5):
+    """Weighted means under a Gaussian window, valid positions only: (H, W) -> (H - 10, W - 10)."""
+    window = np.exp(-0.5 * ((np.arange(size) - size // 2) / sigma) ** 2)
+    window /= window.sum()
+    for _ in range(2):         # the window is separable: rows, then (transposed) columns
+        image = sum(w * image[k:len(image) - size + 1 + k] for k, w in enumerate(window)).T
+    return image
+
+
+def gradient_magnitude(image):
+    """Mean length of the luma gradient, in grey levels a pixel: how much texture a picture has."""
+    gy, gx = np.gradient(luma(image))
+    return float(np.hypot(gy, gx).mean())
+
+
+# ---------------------------------------------------------------- checkpoints and weights
+
+METHODS = {}      # name -> network class; a class registers itself, see register_method
+
+
+def register_method(name):
+    """Class decorator: makes a network known to ``load_generator`` under ``name``.
+
+    The class keeps its constructor's arguments in ``self.settings``, a dict of plain values.
+    """
+    def register(cls):
+        cls.method = name
+        METHODS[name] = cls
+        return cls
+    return register
+
+
+class CheckpointError(RuntimeError):
+    """A checkpoint or weight file that is missing, damaged, or of another network."""
+
+
+HASH_LABEL = b"sha256:"
+HASH_BYTES = len(HASH_LABEL) + 64
+
+
+def write_atomically(path, data):
+    """Write bytes so that ``path`` holds the old or the new content, whenever the machine stops."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name + ".", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())     # renaming an unwritten file would leave an empty one after a power cut
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def save_checkpoint(path, checkpoint):
+    """Write a dict of tensors and plain containers, with its SHA-256, atomically.
+
+    The hash stands in the comment at the end of the zip file that ``torch.save`` makes,
+    so that ``torch.load`` reads the file as well.
+    """
+    buffer = io.BytesIO()
+    torch.save(checkpoint, buffer)
+    data = bytearray(buffer.getvalue())
+    data[-2:] = HASH_BYTES.to_bytes(2, "little")     # the last field of a zip file: the comment's length
+    digest = hashlib.sha256(data).hexdigest().encode()
+    write_atomically(path, bytes(data) + HASH_LABEL + digest)
+
+
+def load_checkpoint(path):
+    """Read what ``save_checkpoint`` wrote, on the CPU, once its hash is verified.
+
+    Raises:
+        CheckpointError: if the file is missing, cut short or changed.  (``torch.load``
+            alone accepts a flipped bit in silence.)
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f"There is no checkpoint {path}.")
+    data = path.read_bytes()
+    body, label, digest = data[:-HASH_BYTES], data[-HASH_BYTES:-64], data[-64:]
+    if label != HASH_LABEL or hashlib.sha256(body).hexdigest().encode() != digest:
+        raise CheckpointError(f"{path} is damaged: its content does not have the hash that was stored with it. "
+                              "Delete it and take an older checkpoint, or train again.")
+    # weights_only: a file from a stranger must not run code.
+    return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+
+
+def read_weights(path):
+    """The tensors of a .safetensors file or of a plain ``torch.save(state_dict)`` file."""
+    from safetensors.torch import load_file
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f"There is no weight file {path}.")
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise CheckpointError(f"{path} cannot be read as a weight file: {error}") from error
+
+
+def load_weights(model, state, origin):
+    """``model.load_state_dict`` whose error lists what does not fit, and where it came from."""
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        raise CheckpointError(f"{origin} does not fit this {type(model).__name__}. "
+                              f"Check n_channels, n_blocks and the kernel sizes. {error}") from error
+    return model
+
+
+def save_generator(path, model, **facts):
+    """Write a generator's weights as .safetensors, with all that ``load_generator`` needs.
+
+    ``facts`` (plain values, such as stage and epoch) are kept in the file's metadata.
+    """
+    from safetensors.torch import save
+    metadata = {"method": model.method, "settings": json.dumps(model.settings), "facts": json.dumps(facts)}
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    write_atomically(path, save(state, metadata))
+
+
+def load_generator(path):
+    """The generator in a checkpoint (.pth) or in a .safetensors file, in eval mode, on the CPU.
+
+    Of a checkpoint the averaged weights are taken: they are what was validated.
+
+    Raises:
+        CheckpointError: if the file is missing or damaged, holds no generator, or is of
+            a method that is not registered (import its module first).
+    """
+    import models  # noqa: F401  it registers the core's own methods, and it imports this file
+    path = Path(path)
+    if path.suffix == ".safetensors":
+        from safetensors import safe_open
+        state = read_weights(path)
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+        if "method" not in metadata:
+            raise CheckpointError(f"{path} does not say which network it holds (no 'method' in its metadata).")
+        method, settings = metadata["method"], json.loads(metadata["settings"])
+    else:
+        checkpoint = load_checkpoint(path)
+        method, settings = checkpoint["method"], checkpoint["settings"]
+        state = checkpoint["averaged"] or checkpoint["generator"]
+    if method not in METHODS:
+        raise CheckpointError(f"{path} holds a network of the method {method!r}; known here: "
+                              f"{', '.join(sorted(METHODS))}. Import the module that defines it first.")
+    return load_weights(METHODS[method](**settings), state, path).eval()
+
+
+# ---------------------------------------------------------------- random state
+
+def seed_everything(seed):
+    """Seed Python, numpy and torch (all devices)."""
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+
+
+def random_states():
+    """Every random state, as tensors and plain containers that a checkpoint can hold."""
+    kind, keys, *rest = np.random.get_state()
+    return {"python": random.getstate(), "numpy": [kind, torch.from_numpy(keys.astype(np.int64)), *rest],
+            "torch": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state_all()}
+
+
+def restore_random_states(states):
+    version, internal, gauss = states["python"]
+    random.setstate((version, tuple(internal), gauss))
+    kind, keys, *rest = states["numpy"]
+    np.random.set_state((kind, keys.numpy().astype(np.uint32), *rest))
+    torch.set_rng_state(states["torch"])
+    if len(states["cuda"]) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(states["cuda"])
+
+
+# ---------------------------------------------------------------- training helpers
+
+class AverageMeter:
+    """A running mean.  Fed with tensors, it stays on their device and copies nothing
+    until ``avg`` or ``val`` is read: reading is what makes a GPU wait."""
+
+    def __init__(self):
+        self.reset()
+
+    def reset(self):
+        self._val, self._sum, self.count = 0.0, 0.0, 0
+
+    def update(self, val, n=1):
+        """Take in ``val``, the mean over ``n`` samples."""
+        val = val.detach() if torch.is_tensor(val) else val
+        self._val = val
+        self._sum = self._sum + val * n      # not +=: that would change the caller's tensor
+        self.count += n
+
+    @property
+    def val(self):
+        return float(self._val)
+
+    @property
+    def sum(self):
+        return float(self._sum)
+
+    @property
+    def avg(self):
+        return self.sum / self.count if self.count else float("nan")
+
+    def state(self):
+        return [self.val, self.sum, self.count]
+
+    def restore(self, state):
+        self._val, self._sum, self.count = state
+
+
+def adjust_learning_rate(optimizer, shrink_factor):
+    """Multiply the learning rate of every parameter group by ``shrink_factor``."""
+    for group in optimizer.param_groups:
+        group["lr"] *= shrink_factor
