@@ -412,8 +412,12 @@ class AverageMeter:
     def state(self):
         return [self.val, self.sum, self.count]
 
-    def restore(self, state):
-        self._val, self._sum, self.count = state
+    @classmethod
+    def of(cls, state):
+        """The meter whose ``state()`` this is."""
+        meter = cls()
+        meter._val, meter._sum, meter.count = state
+        return meter
 
 
 def adjust_learning_rate(optimizer, shrink_factor):

@@ -1,0 +1,114 @@
+"""The presets: every number of a run, with its source.
+
+``get_config("demo")`` gives an EasyDict; change it below with plain ``config.lr = 2e-4``.
+"Paper" is Ledig et al. 2017 (arXiv 1609.04802), section 3.2 where nothing else is said.
+"""
+
+import json
+import math
+from pathlib import Path
+
+import torch
+from easydict import EasyDict
+
+from utils import write_atomically
+
+TEST_SETS = ["Set5", "Set14", "B100", "Urban100", "valid"]      # "valid" is DIV2K's validation set
+
+# What the presets share.  The keys are those of the course's handout; those of the top
+# level belong to the SRGAN stage, and ``pretrain`` holds what differs in pre-training.
+COMMON = dict(
+    scaling_factor=4,
+    HR_data_folder=None,        # None: paths in the lists are relative to the lists' own folder
+    LR_data_folder=None,
+    crop_size=96,               # paper: HR crops of 96 x 96
+    patch_num=100,              # patches of each image in an epoch (course handout)
+    batch_size=16,              # paper
+    workers=0,                  # the image store cuts patches quicker than a CPU can train on them
+    G=dict(large_kernel_size=9, small_kernel_size=3, n_channels=64, n_blocks=16),      # paper, figure 4
+    D=dict(kernel_size=3, n_channels=64, n_blocks=8, fc_size=1024),                    # paper, figure 4
+    checkpoint=None,            # weights to begin with: a .pth or .safetensors file
+    start_epoch=0,
+    epochs=40,
+    updates_per_epoch=None,     # at most so many updates an epoch; None: every patch once
+    lr=1e-4,                    # paper
+    lr_schedule="steps",        # "steps": divided by 10 at each milestone; "cosine": down to 0
+    lr_milestones=[0.5],        # in parts of the stage's updates
+    warmup=0,                   # updates in which the learning rate rises from 0
+    content_loss="vgg",         # "vgg" (equation 5) or "mse" (equation 4)
+    vgg19_i=5, vgg19_j=4,       # VGG 5,4, the paper's sharpest
+    vgg19_weights="imagenet",
+    feature_scale=1.0,          # the course's formula; the paper's 1 / 12.75 divides this loss by 163
+    beta=1e-3,                  # paper, equation 3
+    averaging=0.999,            # decay of the averaged generator weights (0: no averaging)
+    amp="auto",                 # mixed precision on CUDA, see solver.Precision
+    channels_last=True,
+    print_freq=50,              # updates between two looks at the losses
+    checkpoint_every=500,       # updates between two checkpoints inside an epoch
+    keep_every=1,               # keep the generator's weights of every n-th epoch
+    n_valid=10,                 # images of "valid" that are measured after each epoch
+    test_sets=TEST_SETS,
+)
+
+PRESETS = {
+    "demo": dict(),
+    "laptop": dict(),
+    "course": dict(),
+    "paper": dict(),
+}
+
+
+def get_config(preset="course", data_folder="data", name=None, seed=0):
+    """The configuration of a run.
+
+    Args:
+        preset: "demo", "laptop", "course" or "paper".
+        data_folder: where the lists are (config.csv_folder).
+        name: of the run, kept in runs/<name>/ (default: the preset's).
+        seed: of everything random.
+
+    Raises:
+        ValueError: for an unknown preset.
+    """
+    if preset not in PRESETS:
+        raise ValueError(f"There is no preset {preset!r}; choose one of {', '.join(PRESETS)}.")
+    config = EasyDict({**COMMON, **PRESETS[preset]})
+    config.pretrain = EasyDict(config.get("pretrain", {}))
+    config.update(preset=preset, name=name or preset, seed=seed, csv_folder=str(data_folder),
+                  device="cuda" if torch.cuda.is_available() else "cpu")
+    return config
+
+
+def run_folder(config):
+    """runs/<name>/, where everything of this run is kept."""
+    return Path("runs", config.name)
+
+
+def stage_config(config, stage):
+    """The settings of one stage: for "pretrain", config.pretrain over the top level."""
+    return EasyDict({**config, **(config.pretrain if stage == "pretrain" else {})})
+
+
+def plain(config):
+    """The configuration as a dict of plain values, for JSON and checkpoints."""
+    return json.loads(json.dumps(config, default=str))
+
+
+def save_config(config):
+    """Write runs/<name>/config.json."""
+    text = json.dumps(plain(config), indent=2, sort_keys=True)
+    write_atomically(run_folder(config) / "config.json", text.encode("utf-8"))
+
+
+def learning_rate(update, n_updates, settings):
+    """The learning rate of one update (from 0) of a stage that has ``n_updates``.
+
+    A function of the update alone: a run that is resumed needs no scheduler state.
+    """
+    if settings.lr_schedule == "cosine":
+        factor = 0.5 * (1 + math.cos(math.pi * update / n_updates))
+    elif settings.lr_schedule == "steps":
+        factor = 0.1 ** sum(update >= part * n_updates for part in settings.lr_milestones)
+    else:
+        raise ValueError(f"lr_schedule must be 'steps' or 'cosine', not {settings.lr_schedule!r}.")
+    return settings.lr * factor * min(1, (update + 1) / max(settings.warmup, 1))

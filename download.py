@@ -1,0 +1,285 @@
+"""Fetch the image sets: resumed, verified, unpacked safely.  The command is create_data_lists.py --download."""
+
+import hashlib
+import http.client
+import os
+import re
+import shutil
+import stat
+import tarfile
+import time
+import zipfile
+import zlib
+from collections import namedtuple
+from pathlib import Path
+from urllib.error import HTTPError, URLError
+from urllib.request import Request, urlopen
+
+from tqdm import tqdm
+
+from datasets import leads_outside
+
+# ---------------------------------------------------------------- where the sets come from
+
+# holds: folder -> number of PNG files, which is how a complete set is known.
+Archive = namedtuple("Archive", "url md5 holds")
+
+DIV2K_URL = "http://data.vision.ee.ethz.ch/cvl/DIV2K/"
+BENCHMARK_URL = "https://cv.snu.ac.kr/research/EDSR/"
+TEST_SETS = {"Set5": 5, "Set14": 14, "B100": 100, "Urban100": 100}
+# The course's own copy of the test sets; it wants a browser.
+MIRROR = "https://cloud.tsinghua.edu.cn/d/d97daf4c4b394abf86ec/"
+
+ARCHIVES = {
+    "div2k": [
+        Archive(DIV2K_URL + "DIV2K_valid_LR_bicubic_X4.zip", "21962de700c8d368c6ff83314480eff0",
+                {"DIV2K_valid_LR_bicubic/X4": 100}),
+        Archive(DIV2K_URL + "DIV2K_train_LR_bicubic_X4.zip", "76c43ec4155851901ebbe8339846d93d",
+                {"DIV2K_train_LR_bicubic/X4": 800}),
+        Archive(DIV2K_URL + "DIV2K_valid_HR.zip", "9fcdda83005c5e5997799b69f955ff88", {"DIV2K_valid_HR": 100}),
+        Archive(DIV2K_URL + "DIV2K_train_HR.zip", "bdc2d9338d4e574fe81bf7d158758658", {"DIV2K_train_HR": 800}),
+    ],
+    "benchmark": [
+        Archive(BENCHMARK_URL + "benchmark.tar", None,       # its md5 is published nowhere: see unpack
+                {f"{name}/{kind}": n for name, n in TEST_SETS.items() for kind in ("HR", "LR_bicubic/X4")}),
+    ],
+}
+
+TIMEOUT = 30             # seconds without a byte
+ATTEMPTS, PAUSE = 5, 3   # a broken connection is taken up again so often, after so many seconds
+SPACE_MARGIN = 1.05
+CHUNK = 1 << 18
+
+
+class DownloadError(RuntimeError):
+    """An archive that could not be fetched or used; the message says why and what to do."""
+
+
+def download(names, root):
+    """Fetch and unpack sets into ``root``; what is complete there already is left alone.
+
+    Args:
+        names: "div2k" and/or "benchmark".
+        root: the data folder; it is made if need be.
+
+    Returns:
+        list of sentences: what could not be fetched, and what to do.  One archive that
+        fails does not keep the next one from being fetched.
+    """
+    root, problems = Path(root), []
+    root.mkdir(parents=True, exist_ok=True)
+    for archive in [archive for name in names for archive in ARCHIVES[name]]:
+        target = root / archive.url.rsplit("/", 1)[1]
+        if is_complete(archive, root):
+            print(f"{target.name}: its images are in {root.as_posix()} already.")
+            continue
+        try:
+            if target.is_file():                  # put there by hand, or its unpacking was interrupted
+                verify(target, archive.md5, f"Delete {target} and run the command again.")
+            else:
+                fetch(archive.url, target, archive.md5)
+            unpack(archive, target, root)
+            target.unlink()
+            print(f"{target.name}: fetched, verified and unpacked into {root.as_posix()}.")
+        except (DownloadError, OSError) as error:
+            problems.append(str(error))
+    return problems
+
+
+def is_complete(archive, root):
+    """Whether all folders of an archive are in ``root`` or one of its folders, with all their images."""
+    places = [root, *(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))]
+    return all(any(len(list((place / folder).glob("*.png"))) >= n for place in places)
+               for folder, n in archive.holds.items())
+
+
+# ---------------------------------------------------------------- fetching
+
+def fetch(url, target, md5=None):
+    """Fetch ``url`` to the file ``target``, by way of ``<target>.part``, which a later call goes on with.
+
+    Raises:
+        DownloadError: whatever went wrong: the sentence says what, and what to do.
+    """
+    target = Path(target)
+    part = target.with_name(target.name + ".part")
+    for attempt in range(ATTEMPTS):
+        if attempt:
+            time.sleep(PAUSE)
+        try:
+            if receive(url, part):
+                break
+        except HTTPError as error:
+            raise DownloadError(http_sentence(error, url, target)) from None
+        except (TimeoutError, ConnectionError, http.client.HTTPException):
+            pass                                  # take it up again
+        except URLError as error:
+            raise DownloadError(f"{url} cannot be reached ({error.reason}). Check the connection and the proxy "
+                                f"settings and run the same command again, or fetch it on another machine "
+                                f"and put it at {target}.") from None
+    else:
+        done = part.stat().st_size if part.exists() else 0
+        raise DownloadError(f"{url} broke off {ATTEMPTS} times, at {megabytes(done)} the last time. "
+                            "Run the same command again: it goes on from there.")
+    try:
+        verify(part, md5, "It was damaged on the way and has been deleted. Run the same command again.")
+    except DownloadError:
+        part.unlink()
+        raise
+    os.replace(part, target)
+
+
+def receive(url, part):
+    """One connection: append to ``part`` what is missing.  Returns whether the file is whole now."""
+    done = part.stat().st_size if part.exists() else 0
+    headers = {"User-Agent": "srgan-teaching-kit", **({"Range": f"bytes={done}-"} if done else {})}
+    try:
+        answer = urlopen(Request(url, headers=headers), timeout=TIMEOUT)
+    except HTTPError as error:
+        if error.code != 416:
+            raise
+        # "Range not satisfiable": there is nothing after ``done``.  Whole, or from another file.
+        if (error.headers.get("Content-Range") or "").endswith(f"/{done}"):
+            return True
+        part.unlink()
+        return False
+    with answer:
+        begins = re.match(r"bytes (\d+)-", answer.headers.get("Content-Range") or "")
+        if answer.status != 206 or not begins or int(begins[1]) != done:
+            if answer.status == 206:
+                part.unlink()                     # some other range than the one asked for
+                return False
+            done = 0                              # no Range here: the server sends everything again
+        length = answer.headers.get("Content-Length")
+        total = done + int(length) if length else None
+        chunk = answer.read(CHUNK)
+        refuse_web_page(answer, chunk if done == 0 else b"", url, part)
+        if total:
+            require_space(part.parent, total - done + total, part.name.removesuffix(".part"))
+        with open(part, "ab" if done else "wb") as file, \
+                tqdm(total=total, initial=done, unit="B", unit_scale=True, unit_divisor=1024, mininterval=1,
+                     desc=part.name.removesuffix(".part")) as bar:
+            while chunk:
+                file.write(chunk)
+                bar.update(len(chunk))
+                done += len(chunk)
+                chunk = answer.read(CHUNK)
+    # A connection that is closed too early looks like the end of the file: only the length tells.
+    return total is None or done == total
+
+
+def refuse_web_page(answer, beginning, url, part):
+    """Networks with a login page, and moved files, answer 200 with HTML."""
+    kind = answer.headers.get("Content-Type") or ""
+    if kind.startswith("text/html") or beginning.lstrip()[:9].lower().startswith((b"<!doctype", b"<html")):
+        raise DownloadError(f"{url} is a web page and not an archive: a network that wants you to log in first, or "
+                            "a file that has moved. Open the address in a browser; if it gives you the archive, "
+                            f"put it at {part.with_name(part.name.removesuffix('.part'))} and run the command again.")
+
+
+def http_sentence(error, url, target):
+    by_hand = f"Fetch it elsewhere and put it at {target}"
+    if target.suffix == ".tar":
+        by_hand += f", or take the test sets by hand from {MIRROR}"
+    if error.code in (404, 410):
+        return f"{url} does not exist any more (HTTP {error.code}). {by_hand}."
+    if error.code in (401, 403, 407):
+        return f"{url} is not given to this machine (HTTP {error.code}): try another network. {by_hand}."
+    if error.code == 429 or error.code >= 500:
+        return f"The server of {url} has trouble (HTTP {error.code}). Run the same command again later. {by_hand}."
+    return f"{url} answers with HTTP {error.code} ({error.reason}). {by_hand}."
+
+
+def require_space(folder, needed, name):
+    needed, free = int(needed * SPACE_MARGIN), shutil.disk_usage(folder).free
+    if free < needed:
+        raise DownloadError(f"{name} needs {megabytes(needed)} for the archive and for unpacking it, but only "
+                            f"{megabytes(free)} are free in {folder}. Make room, or choose another disk with --root.")
+
+
+def verify(path, md5, advice):
+    """Compare a file with its published MD5 (None: there is none to compare with)."""
+    if md5 is None:
+        return
+    digest = hashlib.md5(usedforsecurity=False)
+    with open(path, "rb") as file, tqdm(total=path.stat().st_size, unit="B", unit_scale=True, unit_divisor=1024,
+                                        desc="Verifying", mininterval=1, leave=False) as bar:
+        while chunk := file.read(CHUNK):
+            digest.update(chunk)
+            bar.update(len(chunk))
+    if digest.hexdigest() != md5:
+        raise DownloadError(f"{path.name.removesuffix('.part')} has the MD5 {digest.hexdigest()} instead of {md5}. "
+                            f"{advice}")
+
+
+def megabytes(n):
+    return f"{n / 1e9:.1f} GB" if n >= 1e9 else f"{n / 1e6:.1f} MB"
+
+
+# ---------------------------------------------------------------- unpacking
+
+def unpack(archive, path, root):
+    """Unpack a .zip or .tar into ``root``.
+
+    Everything goes into a hidden folder first and is moved when it is complete: an
+    interrupted unpacking leaves nothing that looks like a set.
+
+    Raises:
+        DownloadError: for a damaged or incomplete archive (it is deleted), one whose
+            names lead out of the folder or that holds links, or too little room.
+    """
+    require_space(root, path.stat().st_size, path.name)
+    temporary = root / f".unpacking-{path.name}"
+    shutil.rmtree(temporary, ignore_errors=True)            # left by an unpacking that was interrupted
+    temporary.mkdir()
+    try:
+        with tqdm(desc=f"Unpacking {path.name}", unit=" files", mininterval=1) as bar:
+            for name, source in members(path):
+                file = temporary / name
+                file.parent.mkdir(parents=True, exist_ok=True)
+                with source, open(file, "wb") as out:
+                    shutil.copyfileobj(source, out, CHUNK)
+                bar.update()
+        # A tar that ends early may read without an error: its images are counted.
+        if not is_complete(archive, temporary):
+            raise tarfile.ReadError("images are missing in it")
+        move_into(temporary, root)
+    except (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error) as error:
+        path.unlink()
+        raise DownloadError(f"{path.name} is damaged or incomplete ({error}) and has been deleted. "
+                            "Run the same command again.") from None
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def members(path):
+    """Yield (name, open file) of each file in an archive, once its name has been found harmless."""
+    if path.suffix == ".zip":
+        with zipfile.ZipFile(path) as archive:
+            for info in archive.infolist():
+                refuse_unsafe(info.filename, stat.S_ISLNK(info.external_attr >> 16), path)
+                if not info.is_dir():
+                    yield info.filename, archive.open(info)       # reading it verifies its CRC
+    else:
+        with tarfile.open(path) as archive:
+            for info in archive:
+                refuse_unsafe(info.name, not (info.isfile() or info.isdir()), path)
+                if info.isfile():
+                    yield info.name, archive.extractfile(info)
+
+
+def refuse_unsafe(name, is_link, path):
+    if is_link or name.startswith(("/", "\\")) or ".." in re.split(r"[/\\]", name) or leads_outside(name):
+        what = "is a link" if is_link else "leads out of the folder"
+        raise DownloadError(f"{path.name} holds an entry {name!r} that {what}: nothing was unpacked. "
+                            f"Delete {path} and fetch it from a source that you trust.")
+
+
+def move_into(source, target):
+    """Move a folder's content into another one: a whole folder at a time where it is new there."""
+    for item in sorted(source.iterdir()):
+        place = target / item.name
+        if item.is_dir() and place.is_dir():
+            move_into(item, place)
+        else:
+            os.replace(item, place)
