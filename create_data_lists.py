@@ -135,6 +135,8 @@ def take_in(folder, root):
     """The folder of one's own HR images, inside ``root``: a row of a list never leads outside."""
     folder, root = Path(folder), Path(root)
     if not images_in(folder):
+        if not folder.is_dir():
+            raise DataError(f"There is no folder {folder} (--train-hr).")
         raise DataError(f"--train-hr {folder} holds no image ({', '.join(sorted(SUFFIXES))}). "
                         "Its subfolders are not searched; name the folder that the images are in.")
     inside, top = Path(os.path.abspath(folder)), Path(os.path.abspath(root))
@@ -241,15 +243,13 @@ def list_images(root, csv_folder=None, train_hr=None, valid_count=0, make=False,
     """
     root, problems = Path(root), []
     csv_folder = Path(csv_folder or root)
-    if train_hr:
-        root.mkdir(parents=True, exist_ok=True)
+    own_folder = take_in(train_hr, root) if train_hr else None         # it makes the root where there is none
     if not root.is_dir():
         raise DataError(f"There is no folder {root}. Name the folder with the images (--root), fetch them "
                         "(--download div2k benchmark), or begin with the small demo set (--demo).")
     sets = find_sets(root, scale)
     if train_hr:
-        hr_folder = take_in(train_hr, root)
-        sets["train"] = match(hr_folder, lr_folder_of(hr_folder, scale), scale)
+        sets["train"] = match(own_folder, lr_folder_of(own_folder, scale), scale)
     if make:
         problems += make_lr([job for found in sets.values() for job in missing_lr(found, scale)])
         sets = {split: match(found.hr_folder, found.lr_folder, scale) for split, found in sets.items()}

@@ -11,6 +11,7 @@ import time
 import zipfile
 import zlib
 from collections import namedtuple
+from contextlib import closing
 from pathlib import Path
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
@@ -233,8 +234,9 @@ def unpack(archive, path, root):
     shutil.rmtree(temporary, ignore_errors=True)            # left by an unpacking that was interrupted
     temporary.mkdir()
     try:
-        with tqdm(desc=f"Unpacking {path.name}", unit=" files", mininterval=1) as bar:
-            for name, source in members(path):
+        # closing: Windows cannot delete an archive that is still open.
+        with tqdm(desc=f"Unpacking {path.name}", unit=" files", mininterval=1) as bar, closing(members(path)) as files:
+            for name, source in files:
                 file = temporary / name
                 file.parent.mkdir(parents=True, exist_ok=True)
                 with source, open(file, "wb") as out:

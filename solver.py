@@ -16,8 +16,9 @@ import numpy as np
 import torch
 
 from config import learning_rate, plain, run_folder, save_config, stage_config
+from figures import textured_boxes
 from utils import (AverageMeter, CheckpointError, convert_image, load_checkpoint, load_weights, psnr, random_states,
-                   restore_random_states, save_checkpoint, save_generator, ssim, to_uint8, write_atomically)
+                   restore_random_states, save_checkpoint, save_generator, save_image, ssim, write_atomically)
 
 
 LOG_COLUMNS = ("stage", "epoch", "updates", "lr", "content", "adversarial", "discriminator", "d_real", "d_sr",
@@ -286,15 +287,12 @@ def evaluate(upscale, dataset, n_images=None, results=None):
     Returns:
         list of (name, psnr in dB, ssim).
     """
-    from PIL import Image
     rows = []
     for i in range(min(len(dataset), n_images or len(dataset))):
         lr, hr = dataset.pair(i)
         sr = upscale(lr)
         if results is not None:
-            buffer = io.BytesIO()
-            Image.fromarray(sr).save(buffer, "PNG")
-            write_atomically(Path(results, dataset.names[i] + ".png"), buffer.getvalue())
+            save_image(Path(results, dataset.names[i] + ".png"), sr)
         rows.append((dataset.names[i], psnr(sr, hr), ssim(sr, hr)))
     return rows
 
@@ -379,6 +377,7 @@ class Stage:
         if self.path("last").exists():
             self.resume()
         else:
+            self.save_sample()
             self.save("last")          # there is always something to go back to
         if self.monitor:
             self.monitor.begin(self)
@@ -438,9 +437,21 @@ class Stage:
         if self.epoch % self.config.keep_every == 0:
             save_generator(self.path(f"epoch_{self.epoch:03d}", ".safetensors"), self.averaged,
                            stage=self.name, epoch=self.epoch)
+        self.save_sample()
         self.write_log()
         if self.monitor:
             self.monitor.epoch_end(self)
+
+    def save_sample(self):
+        """samples/<stage>_<epoch>.png: the most detailed crop of the first validation image."""
+        lr, hr = self.valid_set.pair(0)
+        s, size = self.valid_set.scale, min(32, *lr.shape[:2])
+        top, left = (place // s for place in textured_boxes(hr, s * size)[0])
+        crop = lr[top:top + size, left:left + size]
+        images = {"lr": crop, "hr": hr[s * top:s * (top + size), s * left:s * (left + size)],
+                  f"{self.name}_{self.epoch:03d}": super_resolve(self.averaged, crop)}
+        for name, image in images.items():
+            save_image(self.folder / "samples" / f"{name}.png", image)
 
     def write_log(self):
         """log.csv: a row for each epoch of both stages; this stage's rows come from its history."""

@@ -255,6 +255,13 @@ def write_atomically(path, data):
         raise
 
 
+def save_image(path, image):
+    """Write an 8-bit array (H, W, 3) or (H, W) as PNG, atomically."""
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "PNG")
+    write_atomically(path, buffer.getvalue())
+
+
 def save_checkpoint(path, checkpoint):
     """Write a dict of tensors and plain containers, with its SHA-256, atomically.
 

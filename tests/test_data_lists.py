@@ -34,6 +34,11 @@ def save(path, image, **options):
     (image if isinstance(image, Image.Image) else Image.fromarray(image)).save(path, **options)
 
 
+def pixels(path):
+    with Image.open(path) as image:
+        return np.array(image)
+
+
 def make_set(folder, names, hr="HR", lr="LR_bicubic/X4", side=16):
     """HR and LR of the usual layout, ``names`` without ending."""
     for seed, name in enumerate(names):
@@ -136,6 +141,8 @@ def test_bad_usage_is_status_2(arguments):
 def test_nothing_there_is_status_1_and_says_what_to_do(tmp_path, capsys):
     assert lists.main(["--root", str(tmp_path / "nowhere")]) == 1
     assert "--demo" in capsys.readouterr().err
+    assert lists.main(["--root", str(tmp_path / "new"), "--train-hr", str(tmp_path / "nowhere")]) == 1
+    assert "nowhere" in capsys.readouterr().err and not list(tmp_path.iterdir())
     assert lists.main(["--root", str(tmp_path)]) == 1
     assert "--download benchmark" in capsys.readouterr().out
 
@@ -152,7 +159,7 @@ def test_own_images_from_outside_with_lr_and_validation(tmp_path):
         "my photos_HR/0003.webp", "my photos_HR/0008.webp"]
     train = rows_of(root, "train")[:-1]
     assert len(train) == 8 and train[-1] == "my photos_HR/图.webp,my photos_LR_bicubic/X4/图x4.png"
-    hr, lr = (np.array(Image.open(root / name)) for name in train[0].split(","))
+    hr, lr = (pixels(root / name) for name in train[0].split(","))
     assert lr.shape == (4, 5, 3) and np.array_equal(lr, imresize(hr[:16, :20], 1 / 4))
 
 
@@ -166,10 +173,10 @@ def test_lr_is_made_again_only_where_hr_is_newer_and_lr_is_ours(tmp_path):
     save(hr, picture(8, 8, 1))
     os.utime(hr, (2e9, 2e9))
     assert lists.main(arguments) == 0
-    assert np.array_equal(np.array(Image.open(lr)), imresize(picture(8, 8, 1), 1 / 2))
+    assert np.array_equal(pixels(lr), imresize(picture(8, 8, 1), 1 / 2))
     save(lr, picture(4, 4, 5))                       # a published LR, older than its HR
     assert lists.main(arguments) == 0
-    assert np.array_equal(np.array(Image.open(lr)), picture(4, 4, 5))
+    assert np.array_equal(pixels(lr), picture(4, 4, 5))
 
 
 def test_lr_in_processes_and_bad_files_hide_nothing(tmp_path, monkeypatch, capsys):
@@ -183,7 +190,7 @@ def test_lr_in_processes_and_bad_files_hide_nothing(tmp_path, monkeypatch, capsy
     assert re.search(r"b\.png cannot be read", printed) and re.search(r"tiny\.png is smaller", printed)
     assert [row.split(",")[1] for row in rows_of(tmp_path, "train")[:-1]] == [
         "own_LR_bicubic/X4/ax4.png", "own_LR_bicubic/X4/cx4.png"]
-    assert np.array_equal(np.array(Image.open(tmp_path / "own_LR_bicubic/X4/ax4.png")),
+    assert np.array_equal(pixels(tmp_path / "own_LR_bicubic/X4/ax4.png"),
                           imresize(picture(16, 16, 3, channels=1), 1 / 4))
 
 
@@ -350,10 +357,10 @@ def test_demo(tmp_path, capsys):
     assert not names["train"] & names["demo"] and not names["valid"] & (names["train"] | names["demo"])
     for split in names:
         for row in rows_of(folder, split)[:-1]:
-            hr, lr = (np.array(Image.open(folder / name)) for name in row.split(","))
+            hr, lr = (pixels(folder / name) for name in row.split(","))
             height, width = (n // 4 * 4 for n in hr.shape[:2])
             assert np.array_equal(lr, imresize(hr[:height, :width], 1 / 4))
-    assert Image.open(folder / "HR" / "retina.png").size == (706, 706)      # a JPEG, halved
+    assert pixels(folder / "HR" / "retina.png").shape == (706, 706, 3)      # a JPEG, halved
 
     before = {p: p.stat().st_mtime_ns for p in folder.rglob("*") if p.is_file()}
     assert lists.main(["--demo", "--root", str(folder)]) == 0

@@ -1,0 +1,259 @@
+"""What people look at: the progress line, live curves, patches, zoomed comparisons, contact sheets.
+
+Everything shown in a notebook is plain text or a PNG picture, so that a stored notebook
+still shows what its reader saw.  All texts are English: a Chinese font is not everywhere.
+"""
+
+import csv
+import io
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure     # not pyplot: no window, no global state, no backend
+
+from utils import luma, read_image, three_channels, write_atomically
+
+TITLES = {"pretrain": "Pre-training", "srgan": "SRGAN"}
+COLOURS = {"pretrain": "tab:blue", "srgan": "tab:orange"}
+
+
+def in_notebook():
+    ipython = sys.modules.get("IPython")
+    shell = ipython and ipython.get_ipython()
+    return shell is not None and hasattr(shell, "kernel")
+
+
+# ---------------------------------------------------------------- showing things
+
+class Line:
+    """One line of text that is replaced by the next: in a notebook, or in a terminal."""
+
+    def __init__(self):
+        self.handle = None
+
+    def show(self, text, last=False):
+        if in_notebook():
+            from IPython.display import display
+            bundle = {"text/plain": text}
+            if self.handle is None:
+                self.handle = display(bundle, raw=True, display_id=True)
+            else:
+                self.handle.update(bundle, raw=True)
+        elif sys.stderr.isatty():
+            sys.stderr.write(f"\r\x1b[2K{text}" + ("\n" if last else ""))
+            sys.stderr.flush()
+        elif last:
+            print(text, file=sys.stderr)
+
+
+def as_png(figure, dpi=100):
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=dpi, bbox_inches="tight", facecolor="white")
+    return buffer.getvalue()
+
+
+def show(figure, path=None, handle=None):
+    """Show a figure as a PNG below the cell; also keep it as ``path``.
+
+    Returns the display's handle: given back as ``handle``, the picture is replaced.
+    """
+    png = as_png(figure)
+    if path is not None:
+        write_atomically(path, png)
+    if not in_notebook():
+        return None
+    from IPython.display import Image as Picture, display
+    picture = Picture(data=png)
+    if handle is None:
+        return display(picture, display_id=True)
+    handle.update(picture)
+    return handle
+
+
+def clock(seconds):
+    """Seconds as m:ss or h:mm:ss."""
+    minutes, seconds = divmod(int(seconds + 0.5), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+
+
+class Monitor:
+    """Follows a stage of training: one line with the time left, and after each epoch the
+    curves and the fixed crop over the epochs, which are also kept in the run's figures/."""
+
+    def begin(self, stage):
+        self.line, self.figure = Line(), None
+        self.began, self.done_before = time.perf_counter(), stage.done
+        if stage.history:
+            self.draw(stage)
+
+    def progress(self, stage):
+        done = stage.done - self.done_before
+        left = (time.perf_counter() - self.began) / max(done, 1) * (stage.n_updates - stage.done)
+        losses = ", ".join(f"{name} {meter.avg:.3g}" for name, meter in stage.meters.items())
+        self.line.show(f"{TITLES[stage.name]}  epoch {stage.epoch + 1} of {stage.settings.epochs}  "
+                       f"update {stage.done} of {stage.n_updates}  {clock(left)} left  {losses}")
+
+    def epoch_end(self, stage):
+        row = stage.history[-1]
+        finished = stage.epoch == stage.settings.epochs
+        self.line.show(f"{TITLES[stage.name]}  epoch {stage.epoch} of {stage.settings.epochs} complete  "
+                       f"{stage.done} updates  {clock(time.perf_counter() - self.began)}  "
+                       f"validation {row['valid_psnr']:.2f} dB / {row['valid_ssim']:.4f}", last=finished)
+        self.draw(stage)
+
+    def draw(self, stage):
+        if in_notebook():
+            folder = stage.folder / "figures"
+            self.figure = show(training_figure(stage), folder / f"{stage.name}.png", self.figure)
+
+
+# ---------------------------------------------------------------- figures of training
+
+def picture(axes, image, title=None, size=9):
+    """An image without ticks; pixels stay pixels."""
+    axes.imshow(three_channels(np.asarray(image)), interpolation="nearest")
+    axes.set_xticks([]), axes.set_yticks([])
+    for side in axes.spines.values():
+        side.set_visible(False)
+    if title:
+        axes.set_title(title, fontsize=size)
+
+
+def training_figure(stage):
+    """The curves of a stage and its fixed crop over the epochs."""
+    samples = sample_strip(stage.folder, stage.name)
+    figure = Figure(figsize=(10, 4.6))
+    top, bottom = figure.subfigures(2, 1, height_ratios=(3, 2))
+    draw_curves(top, stage.history)
+    for axes, (title, image) in zip(np.atleast_1d(bottom.subplots(1, len(samples))), samples):
+        picture(axes, image, title)
+    top.subplots_adjust(wspace=0.35, bottom=0.2, top=0.88)
+    bottom.subplots_adjust(wspace=0.05, top=0.86, bottom=0.02)
+    return figure
+
+
+def draw_curves(figure, rows):
+    """Losses, validation PSNR and, for SRGAN, what the discriminator thinks, over the updates."""
+    stage = rows[0]["stage"]
+    losses, quality, *third = figure.subplots(1, 3 if stage == "srgan" else 2)
+    updates = [int(row["updates"]) for row in rows]
+
+    def curve(axes, name, label, **style):
+        axes.plot(updates, [float(row[name]) for row in rows], ".-", label=label, **style)
+
+    curve(losses, "content", "content")
+    if stage == "srgan":
+        curve(losses, "adversarial", "beta x adversarial")
+        losses.legend(fontsize=8)
+    losses.set_yscale("log")
+    losses.set_title(f"{TITLES[stage]}: generator's losses", fontsize=9)
+    curve(quality, "valid_psnr", "PSNR", color=COLOURS[stage])
+    quality.set_title("validation PSNR (Y), dB", fontsize=9)
+    for axes in third:
+        curve(axes, "d_real", "of HR")
+        curve(axes, "d_sr", "of SR")
+        axes.axhline(0.5, color="grey", linewidth=0.8, linestyle=":")
+        axes.set_ylim(0, 1)
+        axes.legend(fontsize=8)
+        axes.set_title("discriminator: probability of 'real'", fontsize=9)
+    for axes in (losses, quality, *third):
+        axes.set_xlabel("updates", fontsize=8)
+        axes.tick_params(labelsize=8)
+        axes.grid(alpha=0.3)
+
+
+def sample_strip(folder, stage, n=6):
+    """The fixed crop: LR, up to n epochs evenly spread, HR, as (title, image)."""
+    folder = Path(folder, "samples")
+    epochs = sorted(folder.glob(f"{stage}_[0-9]*.png"))
+    chosen = [epochs[i] for i in sorted(set(np.linspace(0, len(epochs) - 1, n).astype(int)))]
+    titles = [("before" if path.stem.endswith("_000") else f"epoch {int(path.stem.split('_')[-1])}") for path in chosen]
+    return [(title, read_image(path)[0])
+            for title, path in [("LR", folder / "lr.png"), *zip(titles, chosen), ("HR", folder / "hr.png")]]
+
+
+def read_log(folder):
+    """The rows of runs/<name>/log.csv."""
+    with open(Path(folder, "log.csv"), encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def patches_figure(lr, hr, n=8):
+    """Training patches: LR above, HR below; lr (N, 3, h, w) and hr (N, 3, s h, s w) in [0, 1]."""
+    figure = Figure(figsize=(10, 2.8))
+    for column, pair in enumerate(zip(figure.subplots(2, n).T, lr[:n], hr[:n])):
+        axes, *patches = pair
+        for axis, patch, name in zip(axes, patches, ("LR", "HR")):
+            picture(axis, patch.permute(1, 2, 0).numpy())
+            if column == 0:
+                axis.set_ylabel(f"{name}\n{patch.shape[2]} x {patch.shape[1]}", fontsize=9)
+    figure.subplots_adjust(wspace=0.05, hspace=0.05)
+    return figure
+
+
+# ---------------------------------------------------------------- figures of results
+
+def textured_boxes(hr, size, n=1):
+    """The n squares with most detail that do not overlap: list of (top, left), on a grid of about size / 4."""
+    y = luma(hr)
+    gy, gx = np.gradient(y)
+    total = np.pad(np.hypot(gy, gx).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+    step = max(size // 4, 8) // 8 * 8
+    tops, lefts = (np.arange(0, max(length - size, 0) + 1, step) for length in y.shape)
+    T, L = np.meshgrid(tops, lefts, indexing="ij")
+    B, R = np.minimum(T + size, y.shape[0]), np.minimum(L + size, y.shape[1])
+    detail = total[B, R] - total[T, R] - total[B, L] + total[T, L]
+    boxes = []
+    for _ in range(n):
+        k = np.unravel_index(detail.argmax(), detail.shape)
+        boxes.append((int(T[k]), int(L[k])))
+        detail[(abs(T - T[k]) < size) & (abs(L - L[k]) < size)] = -1
+    return boxes
+
+
+def comparison_figure(name, hr, versions, scores=None, size=96):
+    """One picture: HR whole with two marked squares, and each version of these squares, enlarged.
+
+    Args:
+        hr: uint8 (H, W, 3) or (H, W).
+        versions: dict title -> picture of HR's size, such as bicubic, SRGAN, HR.
+        scores: dict title -> text below the title, such as "28.4 dB / 0.81".
+    """
+    from matplotlib.patches import Rectangle
+    size = min(size, *hr.shape[:2])
+    boxes = textured_boxes(hr, size, 2)
+    figure = Figure(figsize=(12, 4.6))
+    left, right = figure.subfigures(1, 2, width_ratios=(1, len(versions) * 0.46))
+    whole = left.subplots()
+    picture(whole, hr, name, 11)
+    for axes_row, (top, x), colour in zip(right.subplots(2, len(versions)), boxes, ("yellow", "cyan")):
+        whole.add_patch(Rectangle((x, top), size, size, fill=False, edgecolor=colour, linewidth=2))
+        for axes, (title, version) in zip(axes_row, versions.items()):
+            text = f"{title}\n{(scores or {}).get(title, '')}" if axes_row[0].get_subplotspec().is_first_row() else None
+            picture(axes, version[top:top + size, x:x + size], text)
+        axes_row[0].set_ylabel("■", color=colour, rotation=0, labelpad=10, fontsize=14)
+    left.subplots_adjust(left=0.02, right=0.98)
+    right.subplots_adjust(wspace=0.04, hspace=0.04, left=0.03, right=0.99, top=0.86, bottom=0.02)
+    return figure
+
+
+def contact_sheet(rows, height=220):
+    """All pictures of a set on one sheet.
+
+    Args:
+        rows: list of (name, dict title -> (picture uint8, text below it)).
+    """
+    columns = list(rows[0][1])
+    ratios = [version[columns[-1]][0].shape[0] / version[columns[-1]][0].shape[1] for _, version in rows]
+    figure = Figure(figsize=(2.6 * len(columns), sum(2.6 * ratio + 0.45 for ratio in ratios)))
+    grid = figure.subplots(len(rows), len(columns), squeeze=False, height_ratios=[ratio + 0.17 for ratio in ratios])
+    for n, (axes_row, (name, versions)) in enumerate(zip(grid, rows)):
+        for axes, (title, (image, text)) in zip(axes_row, versions.items()):
+            picture(axes, image, title if n == 0 else None)
+            axes.set_xlabel(text, fontsize=8)
+        axes_row[0].set_ylabel(name, fontsize=9)
+    figure.subplots_adjust(wspace=0.04, hspace=0.12, left=0.04, right=0.99, top=0.97, bottom=0.03)
+    return figure
