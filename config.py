@@ -15,6 +15,14 @@ from utils import write_atomically
 
 TEST_SETS = ["Set5", "Set14", "B100", "Urban100", "valid"]      # "valid" is DIV2K's validation set
 
+# PSNR (Y, dB) and SSIM at x4.  The SSIM of the SRGAN paper is another tool's and does not compare.
+PUBLISHED = {
+    "bicubic": {"Set5": (28.42, 0.8104), "Set14": (26.00, 0.7027), "B100": (25.96, 0.6675), "Urban100": (23.14, 0.6577)},
+    "SRResNet (paper)": {"Set5": (32.05, 0.9019), "Set14": (28.49, 0.8184), "B100": (27.58, 0.7620)},
+    "SRGAN-MSE (paper)": {"Set5": (30.64, 0.8701), "Set14": (26.92, 0.7611)},
+    "SRGAN-VGG54 (paper)": {"Set5": (29.40, 0.8472), "Set14": (26.02, 0.7397), "B100": (25.16, 0.6688)},
+}
+
 # What the presets share.  The keys are those of the course's handout; those of the top
 # level belong to the SRGAN stage, and ``pretrain`` holds what differs in pre-training.
 COMMON = dict(
@@ -27,11 +35,13 @@ COMMON = dict(
     workers=0,                  # the image store cuts patches quicker than a CPU can train on them
     G=dict(large_kernel_size=9, small_kernel_size=3, n_channels=64, n_blocks=16),      # paper, figure 4
     D=dict(kernel_size=3, n_channels=64, n_blocks=8, fc_size=1024),                    # paper, figure 4
+    start="interpolation",      # Generator.start_as_interpolation(), or "random"
     checkpoint=None,            # weights to begin with: a .pth or .safetensors file
     start_epoch=0,
     epochs=40,
     updates_per_epoch=None,     # at most so many updates an epoch; None: every patch once
     lr=1e-4,                    # paper
+    lr_d=None,                  # the discriminator's; None: as the generator's
     lr_schedule="steps",        # "steps": divided by 10 at each milestone; "cosine": down to 0
     lr_milestones=[0.5],        # in parts of the stage's updates
     warmup=0,                   # updates in which the learning rate rises from 0
@@ -51,10 +61,40 @@ COMMON = dict(
 )
 
 PRESETS = {
-    "demo": dict(),
-    "laptop": dict(),
-    "course": dict(),
-    "paper": dict(),
+    # Small networks on small patches: the whole course in a few minutes on two CPU cores.
+    "demo": dict(
+        crop_size=48, patch_num=400,
+        G=dict(large_kernel_size=9, small_kernel_size=3, n_channels=24, n_blocks=4),
+        D=dict(kernel_size=3, n_channels=32, n_blocks=8, fc_size=128),
+        pretrain=dict(epochs=5, lr=1e-3, lr_schedule="cosine", warmup=20),
+        epochs=4, updates_per_epoch=125, lr=5e-5, lr_d=2e-4, lr_schedule="cosine",
+        content_loss="mse", averaging=0.99, print_freq=25, checkpoint_every=100,
+        test_sets=["demo", *TEST_SETS]),
+
+    # No GPU: both stages within 90 minutes on two CPU cores, so an epoch is cut short.
+    "laptop": dict(
+        crop_size=64,
+        G=dict(large_kernel_size=9, small_kernel_size=3, n_channels=32, n_blocks=8),
+        D=dict(kernel_size=3, n_channels=32, n_blocks=8, fc_size=256),
+        pretrain=dict(epochs=24, updates_per_epoch=500, lr=1e-3, lr_schedule="cosine", warmup=100),
+        epochs=8, updates_per_epoch=500, lr=5e-5, lr_d=2e-4, lr_schedule="cosine",
+        content_loss="mse"),
+
+    # Full size, one evening on one ordinary GPU.  With DIV2K's 800 images an epoch is 5,000 updates.
+    # Arithmetic, in floating-point operations, for 16 crops of 96 x 96, forward and backward:
+    #   pre-training   G 7.7 x 16                              = 0.12 TFLOP an update, 100,000 updates
+    #   SRGAN          (G 7.7 + D 14.2 + VGG 21.6) x 16        = 0.70 TFLOP an update,  50,000 updates
+    # together 47,000 TFLOP: 1.6 hours at 8 TFLOP/s really reached, 3.3 hours at 4.
+    "course": dict(
+        workers=2,
+        pretrain=dict(epochs=20, lr=4e-4, lr_schedule="cosine", warmup=500),
+        epochs=10, lr_milestones=[0.5]),
+
+    # As published: 10^6 updates, then 10^5 at 1e-4 and 10^5 at 1e-5 (with DIV2K's 800 images).
+    "paper": dict(
+        workers=2, start="random", averaging=0, feature_scale=1 / 12.75,
+        pretrain=dict(epochs=200, lr_milestones=[]),
+        epochs=40, lr_milestones=[0.5]),
 }
 
 

@@ -2,8 +2,8 @@
 
 import csv
 import hashlib
+import io
 import os
-import tempfile
 from collections import namedtuple
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,13 +13,17 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 from tqdm import tqdm
 
-from utils import read_image, three_channels
+from utils import read_image, three_channels, write_atomically
 
 Pair = namedtuple("Pair", "hr lr row")      # two paths, and the row of the list, counted from 1
 
 
 class DataError(ValueError):
     """A list, an image or a pair that cannot be used; the message says which and what to do."""
+
+
+class MissingList(DataError):
+    """A split that has no list: its images are not here, or were not listed yet."""
 
 
 # ---------------------------------------------------------------- lists
@@ -43,7 +47,8 @@ def read_list(split, config):
     """
     path = list_path(config.csv_folder, split)
     if not path.is_file():
-        raise DataError(f"There is no list {path}. Make it with: python create_data_lists.py --root {config.csv_folder}")
+        raise MissingList(f"There is no list {path}. Make it with: python create_data_lists.py --root "
+                          f"{config.csv_folder}")
     folders = [Path(config.get(key) or path.parent) for key in ("HR_data_folder", "LR_data_folder")]
     pairs, faults = [], []
     with open(path, encoding="utf-8-sig", newline="") as file:
@@ -123,7 +128,9 @@ class ImageStore:
             else:
                 file = self._file(path)
                 if not file.exists():
-                    self._write(file, self._decode(path))
+                    buffer = io.BytesIO()
+                    np.save(buffer, self._decode(path))
+                    write_atomically(file, buffer.getvalue())      # an interrupted build leaves no half a file
                 # asarray: the same memory map, without the cost of numpy's memmap class at each slice
                 self._open[path] = np.asarray(np.load(file, mmap_mode="r"))
         return self._open[path]
@@ -134,18 +141,6 @@ class ImageStore:
         if notice:
             print(f"Notice: {path}: {notice}.")
         return image
-
-    @staticmethod
-    def _write(file, image):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=file.parent, suffix=".tmp")
-        try:
-            with os.fdopen(handle, "wb") as out:
-                np.save(out, image)
-            os.replace(temporary, file)      # an interrupted build leaves no half-written .npy
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
 
     def prepare(self, paths, label):
         """Decode what is not in the store yet, in parallel, with progress.

@@ -31,7 +31,7 @@ class Line:
     """One line of text that is replaced by the next: in a notebook, or in a terminal."""
 
     def __init__(self):
-        self.handle = None
+        self.handle, self.printed = None, 0
 
     def show(self, text, last=False):
         if in_notebook():
@@ -44,8 +44,9 @@ class Line:
         elif sys.stderr.isatty():
             sys.stderr.write(f"\r\x1b[2K{text}" + ("\n" if last else ""))
             sys.stderr.flush()
-        elif last:
-            print(text, file=sys.stderr)
+        elif last or time.monotonic() - self.printed > 20:      # into a file: a line now and then
+            self.printed = time.monotonic()
+            print(text, file=sys.stderr, flush=True)
 
 
 def as_png(figure, dpi=100):
@@ -70,6 +71,24 @@ def show(figure, path=None, handle=None):
         return display(picture, display_id=True)
     handle.update(picture)
     return handle
+
+
+def table(header, rows):
+    """A Markdown table whose columns also line up as plain text; cells are strings."""
+    widths = [max(len(row[k]) for row in [header, *rows]) for k in range(len(header))]
+
+    def line(cells):
+        return "| " + " | ".join(cell.ljust(width) for cell, width in zip(cells, widths)) + " |"
+    return "\n".join([line(header), "|" + "|".join("-" * (width + 2) for width in widths) + "|", *map(line, rows)])
+
+
+def show_text(markdown):
+    """Show Markdown (a table, a bold sentence) below the cell; print it in a terminal."""
+    if in_notebook():
+        from IPython.display import Markdown, display
+        display(Markdown(markdown))
+    else:
+        print(markdown)
 
 
 def clock(seconds):
@@ -114,7 +133,8 @@ class Monitor:
 
 def picture(axes, image, title=None, size=9):
     """An image without ticks; pixels stay pixels."""
-    axes.imshow(three_channels(np.asarray(image)), interpolation="nearest")
+    small = max(np.shape(image)[:2]) < 200
+    axes.imshow(three_channels(np.asarray(image)), interpolation="nearest" if small else "antialiased")
     axes.set_xticks([]), axes.set_yticks([])
     for side in axes.spines.values():
         side.set_visible(False)
@@ -158,7 +178,7 @@ def draw_curves(figure, rows):
         axes.axhline(0.5, color="grey", linewidth=0.8, linestyle=":")
         axes.set_ylim(0, 1)
         axes.legend(fontsize=8)
-        axes.set_title("discriminator: probability of 'real'", fontsize=9)
+        axes.set_title("D's probability of 'real'", fontsize=9)
     for axes in (losses, quality, *third):
         axes.set_xlabel("updates", fontsize=8)
         axes.tick_params(labelsize=8)

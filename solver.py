@@ -16,9 +16,11 @@ import numpy as np
 import torch
 
 from config import learning_rate, plain, run_folder, save_config, stage_config
+from datasets import MissingList, SRDataset
 from figures import textured_boxes
 from utils import (AverageMeter, CheckpointError, convert_image, load_checkpoint, load_weights, psnr, random_states,
-                   restore_random_states, save_checkpoint, save_generator, save_image, ssim, write_atomically)
+                   restore_random_states, save_checkpoint, save_generator, save_image, ssim,
+                   write_atomically)
 
 
 LOG_COLUMNS = ("stage", "epoch", "updates", "lr", "content", "adversarial", "discriminator", "d_real", "d_sr",
@@ -47,7 +49,8 @@ class Precision:
         if amp == "auto":
             amp = None
             if self.device.type == "cuda":
-                amp = "bf16" if torch.cuda.is_bf16_supported() else "fp16"
+                # is_bf16_supported() also counts cards that only emulate it, slowly.
+                amp = "bf16" if torch.cuda.get_device_capability(self.device) >= (8, 0) else "fp16"
         self.dtype = {None: None, "bf16": torch.bfloat16, "fp16": torch.float16}[amp]
         self.format = torch.channels_last if channels_last else torch.contiguous_format
         # float16 has gradients too small for its range; bfloat16 has float32's range.
@@ -302,6 +305,52 @@ def mean_of(rows):
     return tuple(float(np.mean([row[k] for row in rows])) for k in (1, 2))
 
 
+def benchmark(config, methods, sets=None, progress=None):
+    """Measure several methods on every test set that is there, and keep numbers and pictures.
+
+    Leaves ``benchmark.csv`` (an image a row) in the run folder, and the pictures:
+    ``results/<set>/<image>.png`` of the method "srgan", ``results/<method>/<set>/`` of the
+    others except bicubic.
+
+    Args:
+        methods: dict name -> function uint8 (h, w, 3) -> uint8 (s h, s w, 3).
+        sets: names of the sets (default: config.test_sets).
+        progress: function that is given a line of text now and then.
+
+    Returns:
+        (results, missing): results[set][method] is a list of (image, psnr, ssim);
+        missing[set] says how to get a set that is not there.
+    """
+    results, missing = {}, {}
+    for name in sets or config.test_sets:
+        try:
+            dataset = SRDataset(name, config)
+        except MissingList as error:       # a set that is there but faulty is an error, not a missing set
+            missing[name] = str(error)
+            continue
+        results[name] = {}
+        for method, upscale in methods.items():
+            folder = {"bicubic": None, "srgan": run_folder(config) / "results" / name}.get(
+                method, run_folder(config) / "results" / method / name)
+            if progress:
+                progress(f"Measuring {method} on {name}, {len(dataset)} images")
+            results[name][method] = evaluate(upscale, dataset, results=folder)
+    write_benchmark(run_folder(config) / "benchmark.csv", results)
+    return results, missing
+
+
+def write_benchmark(path, results):
+    """benchmark.csv: set, image, and psnr and ssim of each method."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    methods = list(next(iter(results.values()), {}))
+    writer.writerow(["set", "image"] + [f"{method}_{measure}" for method in methods for measure in ("psnr", "ssim")])
+    for name, by_method in results.items():
+        for rows in zip(*by_method.values()):
+            writer.writerow([name, rows[0][0]] + [f"{value:.6f}" for row in rows for value in row[1:]])
+    write_atomically(path, text.getvalue().encode("utf-8"))
+
+
 # ---------------------------------------------------------------- the fit loops
 
 def fit_pretrain(config, generator, train_loader, valid_set, monitor=None):
@@ -417,9 +466,10 @@ class Stage:
 
     def set_learning_rate(self):
         lr = learning_rate(self.done, self.n_updates, self.settings)
-        for optimizer in (self.optimizer_g, self.optimizer_d):
+        ratio = (self.settings.lr_d or self.settings.lr) / self.settings.lr
+        for optimizer, rate in ((self.optimizer_g, lr), (self.optimizer_d, ratio * lr)):
             for group in optimizer.param_groups if optimizer else ():
-                group["lr"] = lr
+                group["lr"] = rate
 
     def end_epoch(self, meters, seconds):
         """Validate, keep the weights, write the log."""

@@ -5,12 +5,12 @@ import io
 import json
 import os
 import random
-import tempfile
+import uuid
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 
 # ---------------------------------------------------------------- image conversion
 
@@ -101,14 +101,24 @@ def read_image(path):
     path = Path(path)
     try:
         with Image.open(path) as file:
-            file.load()
-            image = file
+            file.verify()               # a PNG whose last bytes are missing would still load
+        with Image.open(path) as file:
+            image = ImageOps.exif_transpose(file)
+            turned = file.getexif().get(0x0112, 1) in range(2, 9)      # 0x0112: orientation
     except FileNotFoundError:
         raise ValueError(f"{path} does not exist.") from None
     except Exception as error:     # Pillow raises many kinds for damaged files
         raise ValueError(f"{path} cannot be read as an image ({error}). Fetch or copy it again.") from None
+    array, notice = _as_8_bit_array(image, path)
+    if turned:
+        notice = f"{notice}, and " * bool(notice) + "it was turned upright, as its EXIF orientation says"
+    return array, notice
+
+
+def _as_8_bit_array(image, path):
+    """The second half of ``read_image``: by the mode of the file."""
     mode = image.mode
-    if mode.startswith(("I", "F")):
+    if mode.startswith(("I", "F")) or _has_16_bits(path):
         raise ValueError(f"{path} has 16 or more bits a channel (mode {mode}). Convert it to 8 bits first, "
                          "with the brightness that you want.")
     if mode in ("RGB", "L"):
@@ -123,6 +133,13 @@ def read_image(path):
         # Dropped, not blended: convert("RGB") keeps the colours as they are stored.
         return np.array(image.convert("RGBA"))[..., :3].copy(), "its alpha channel was dropped"
     return np.array(image.convert("RGB")), f"its colours were converted from {mode} to RGB"
+
+
+def _has_16_bits(path):
+    """Whether a PNG has 16 bits a channel: Pillow reads a coloured one as if it had 8."""
+    with open(path, "rb") as file:
+        start = file.read(25)
+    return start[:8] == b"\x89PNG\r\n\x1a\n" and start[24] == 16
 
 
 def three_channels(image):
@@ -243,15 +260,15 @@ def write_atomically(path, data):
     """Write bytes so that ``path`` holds the old or the new content, whenever the machine stops."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name + ".", suffix=".tmp")
+    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with open(temporary, "xb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())     # renaming an unwritten file would leave an empty one after a power cut
         os.replace(temporary, path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
 
 

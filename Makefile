@@ -1,0 +1,33 @@
+# make demo    the whole kit on a small scale, in about five minutes
+# make test    the tests
+# make lab     JupyterLab with the notebooks
+#
+# Each makes .venv and installs requirements.txt the first time.
+# Without make (Windows): see README.md, the same three steps in plain Python.
+
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/installed
+
+.PHONY: demo test lab notebooks
+
+demo: $(INSTALLED)
+	$(BIN)/python run_notebooks.py
+
+test: $(INSTALLED)
+	$(BIN)/python -m pytest
+
+lab: $(INSTALLED)
+	$(BIN)/python -m jupyter lab
+
+# Run the demo afresh and store its outputs in the notebooks of the repository.
+notebooks: $(INSTALLED)
+	$(BIN)/python run_notebooks.py --fresh --store
+
+# uv installs several times faster than pip; it lives in .venv with the rest.
+$(INSTALLED): requirements.txt
+	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 10) and 'Python 3.10 or newer is needed, this is ' + sys.version)"
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements.txt
+	@touch $(INSTALLED)

@@ -1,0 +1,142 @@
+"""Run the notebooks from the first cell to the last, without a browser: the main job in one command.
+
+    python run_notebooks.py                              the demo: data, training, tests, pictures
+    python run_notebooks.py --preset laptop --data data  the same with your images
+    python run_notebooks.py test super_resolution        only these notebooks
+
+The executed notebooks are kept in runs/<name>/, beside everything else that the run leaves.
+"""
+
+import argparse
+import csv
+import shutil
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+
+from config import PRESETS
+from figures import Line, clock, table
+
+NOTEBOOKS = ("train", "test", "super_resolution")
+HERE = Path(__file__).resolve().parent
+TITLES = {"bicubic": "bicubic", "pretrain": "pre-trained", "srgan": "SRGAN"}
+
+
+class Runner(NotebookClient):
+    """Runs the cells in a kernel of this very Python, and repeats their progress lines here."""
+
+    def __init__(self, notebook, label):
+        super().__init__(notebook, timeout=None, kernel_name="python3", resources={"metadata": {"path": str(HERE)}})
+        self.line, self.label = Line(), label
+
+    def create_kernel_manager(self):
+        manager = super().create_kernel_manager()
+        # Another environment may have registered its own "python3".
+        manager.kernel_spec.argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+        return manager
+
+    def process_message(self, message, cell, cell_index):
+        content = message["content"]
+        if message["msg_type"] in ("display_data", "update_display_data") and content.get("transient", {}):
+            text = content["data"].get("text/plain", "")
+            if "image/png" not in content["data"]:
+                self.line.show(f"{self.label}  {text}")
+        return super().process_message(message, cell, cell_index)
+
+
+def set_parameters(notebook, **values):
+    """Put values after the cell tagged "parameters", as papermill does."""
+    place = next(i for i, cell in enumerate(notebook.cells) if "parameters" in cell.metadata.get("tags", []))
+    source = "# Parameters of this run\n" + "\n".join(f"{name} = {value!r}" for name, value in values.items())
+    notebook.cells.insert(place + 1, nbformat.v4.new_code_cell(source, metadata={"tags": ["injected-parameters"]}))
+
+
+def run_notebook(name, folder, label, **parameters):
+    """Execute <name>.ipynb; keep it in ``folder`` also when a cell fails.
+
+    Returns:
+        the executed notebook.
+
+    Raises:
+        CellExecutionError: with the failing cell and its traceback.
+    """
+    notebook = nbformat.read(HERE / f"{name}.ipynb", as_version=4)
+    if parameters:
+        set_parameters(notebook, **parameters)
+    runner = Runner(notebook, label)
+    begun = time.perf_counter()
+    try:
+        runner.execute()
+        runner.line.show(f"{label}  done in {clock(time.perf_counter() - begun)}", last=True)
+    finally:
+        folder.mkdir(parents=True, exist_ok=True)
+        for cell in notebook.cells:
+            cell.metadata.pop("execution", None)      # time stamps of each cell: noise in every diff
+        nbformat.write(notebook, folder / f"{name}.ipynb")
+    return notebook
+
+
+def results_table(path):
+    """The means of benchmark.csv as a table: a row a set, a column a method."""
+    with open(path, encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    methods = [key[:-len("_psnr")] for key in rows[0] if key.endswith("_psnr")]
+    lines = []
+    for name in dict.fromkeys(row["set"] for row in rows):
+        of_set = [row for row in rows if row["set"] == name]
+        means = [[sum(float(row[f"{method}_{measure}"]) for row in of_set) / len(of_set) for measure in ("psnr", "ssim")]
+                 for method in methods]
+        lines.append([name, str(len(of_set))] + [f"{psnr:.2f} dB / {ssim:.4f}" for psnr, ssim in means])
+    return table(["set", "images"] + [TITLES.get(method, method) for method in methods], lines)
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("notebooks", nargs="*", metavar="NOTEBOOK",
+                        help=f"{', '.join(NOTEBOOKS)} (default: all three, in this order)")
+    parser.add_argument("--preset", choices=list(PRESETS), default="demo")
+    parser.add_argument("--data", help="folder of the lists (default: data, for the demo data/demo)")
+    parser.add_argument("--name", help="name of the run, kept in runs/<name>/ (default: the preset's)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--fresh", action="store_true", help="delete what runs/<name>/ holds and begin anew")
+    parser.add_argument("--store", action="store_true", help="store the executed notebooks in the repository too")
+    args = parser.parse_args(arguments)
+    unknown = [name for name in args.notebooks if name not in NOTEBOOKS]
+    if unknown:
+        parser.error(f"there is no notebook {unknown[0]!r}; choose from {', '.join(NOTEBOOKS)}")
+    name = args.name or args.preset
+    folder = HERE / "runs" / name
+    if args.fresh and folder.exists():
+        shutil.rmtree(folder)
+    parameters = dict(preset=args.preset, data_folder=args.data or ("data/demo" if args.preset == "demo" else "data"),
+                      run_name=name, seed=args.seed)
+    # The notebooks' own values are those of the demo: stored, they show no injected cell.
+    if parameters == dict(preset="demo", data_folder="data/demo", run_name="demo", seed=0):
+        parameters = {}
+
+    begun = time.perf_counter()
+    notebooks = args.notebooks or NOTEBOOKS
+    try:
+        for number, notebook in enumerate(notebooks, start=1):
+            label = f"[{number}/{len(notebooks)}] {notebook}.ipynb"
+            run_notebook(notebook, folder, label, **parameters)
+            if args.store:
+                shutil.copyfile(folder / f"{notebook}.ipynb", HERE / f"{notebook}.ipynb")
+    except CellExecutionError as error:
+        print(f"\n{notebook}.ipynb stopped at this cell; what it had shown is in {folder / (notebook + '.ipynb')}.\n\n"
+              f"{error}", file=sys.stderr)
+        return 1
+    relative = Path("runs", name)
+    print(f"\nPSNR (Y) / SSIM\n{results_table(folder / 'benchmark.csv')}\n" if (folder / "benchmark.csv").exists() else "")
+    print(f"Pictures            {relative / 'results'}, contact sheets and figures in {relative / 'figures'}")
+    print(f"Executed notebooks  {', '.join(str(relative / (notebook + '.ipynb')) for notebook in notebooks)}")
+    print(f"Time                {clock(time.perf_counter() - begun)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

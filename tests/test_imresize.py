@@ -1,0 +1,187 @@
+"""imresize against MATLAB's own images and against plain loops written from MATLAB's rules."""
+
+import math
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from conftest import photo
+from imresize import imresize
+
+
+def pixels(path):
+    with Image.open(path) as image:
+        return np.array(image)
+
+
+# ---------------------------------------------------------------- plain loops
+
+def keys(x):
+    x = abs(x)
+    if x <= 1:
+        return 1.5 * x**3 - 2.5 * x**2 + 1
+    return -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2 if x <= 2 else 0.0
+
+
+def tent(x):
+    return max(0.0, 1 - abs(x))
+
+
+def inside(k, n, edges):
+    """The pixel (from 1) that stands for pixel k of a row of n."""
+    if edges == "replicate":
+        return min(max(k, 1), n)
+    while not 1 <= k <= n:
+        k = 1 - k if k < 1 else 2 * n + 1 - k
+    return k
+
+
+def loop_row(row, out_length, scale, kernel, support, edges):
+    """One row of numbers, pixel by pixel."""
+    shrink = min(scale, 1)
+    result = []
+    for x in range(1, out_length + 1):
+        u = x / scale + 0.5 * (1 - 1 / scale)
+        reach = support / shrink
+        taps = range(math.floor(u - reach) - 1, math.ceil(u + reach) + 2)
+        weights = [kernel(shrink * (u - k)) for k in taps]
+        values = [row[inside(k, len(row), edges) - 1] for k in taps]
+        result.append(sum(w * v for w, v in zip(weights, values)) / sum(weights))
+    return result
+
+
+def loop_resize(image, shape, scales, kernel=keys, support=2, edges="symmetric", order=None):
+    """image (H, W): one dimension after the other, the smaller scale first, rows before columns on a tie."""
+    eight_bits = image.dtype == np.uint8
+    out = image.astype(float)
+    for axis in order or ([1, 0] if scales[1] < scales[0] else [0, 1]):
+        lines = out.T if axis == 0 else out
+        out = np.array([loop_row(list(line), shape[axis], scales[axis], kernel, support, edges) for line in lines])
+        if eight_bits:
+            out = np.clip(np.floor(out + 0.5), 0, 255)
+        out = out.T if axis == 0 else out
+    return out
+
+
+def noise(height, width, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (height, width), dtype=np.uint8)
+
+
+# ---------------------------------------------------------------- tests
+
+def test_matlabs_lr_images_are_reproduced_byte_for_byte(benchmark):
+    differing = {name: int((imresize(pixels(hr), 1 / 4, edges="replicate") != pixels(lr)).sum())
+                 for pairs in benchmark.values() for name, hr, lr in pairs}
+    assert len(differing) == 19
+    assert not any(differing.values()), differing
+
+
+def test_mirrored_edges_change_an_outer_ring_of_two_lr_pixels_only(benchmark):
+    for name, hr, lr in benchmark["Set5"]:
+        mirrored, matlab = imresize(pixels(hr), 1 / 4, edges="symmetric"), pixels(lr)
+        assert np.array_equal(mirrored[2:-2, 2:-2], matlab[2:-2, 2:-2]), name
+        assert not np.array_equal(mirrored, matlab), name
+
+
+@pytest.mark.parametrize("edges", ["symmetric", "replicate"])
+@pytest.mark.parametrize("scale", [1 / 4, 1 / 2, 1 / 3, 0.7, 1.5, 2, 4])
+def test_scales_equal_plain_loops(scale, edges):
+    image = noise(13, 22, seed=1)
+    shape = (math.ceil(13 * scale), math.ceil(22 * scale))
+    got = imresize(image, scale, edges=edges)
+    assert got.dtype == np.uint8 and got.shape == shape
+    assert np.array_equal(got, loop_resize(image, shape, (scale, scale), edges=edges))
+    as_float = imresize(image.astype(np.float64), scale, edges=edges)
+    expected = loop_resize(image.astype(np.float64), shape, (scale, scale), edges=edges)
+    assert np.abs(as_float - expected).max() < 1e-9
+
+
+@pytest.mark.parametrize("shape", [(5, 40), (26, 7), (3, 33), (13, 8), (30, 44)])
+def test_an_output_shape_equals_plain_loops(shape):
+    image = noise(13, 22, seed=2)
+    scales = (shape[0] / 13, shape[1] / 22)
+    assert np.array_equal(imresize(image, output_shape=shape), loop_resize(image, shape, scales))
+
+
+def test_the_smaller_scale_goes_first_and_eight_bits_are_rounded_in_between():
+    image = noise(16, 16, seed=3)
+    expected = loop_resize(image, (32, 4), (2, 0.25), order=[1, 0])
+    other_order = loop_resize(image, (32, 4), (2, 0.25), order=[0, 1])
+    rounded_at_the_end = np.clip(np.floor(loop_resize(image.astype(float), (32, 4), (2, 0.25)) + 0.5), 0, 255)
+    got = imresize(image, output_shape=(32, 4))
+    assert np.array_equal(got, expected)
+    assert (expected != other_order).any() and (expected != rounded_at_the_end).any()
+
+
+def test_halves_are_rounded_up():
+    # Bilinear halving of two equal pairs 0, 1: the weights are 1/8, 3/8, 3/8, 1/8.
+    image = np.array([[0, 1, 0, 1, 0, 1, 0, 1]], np.uint8)
+    assert imresize(image, output_shape=(1, 4), method="bilinear")[0, 1] == 1
+
+
+@pytest.mark.parametrize("scale", [0.5, 3])
+def test_bilinear_equals_plain_loops(scale):
+    image = noise(9, 14, seed=4).astype(np.float64)
+    shape = (math.ceil(9 * scale), math.ceil(14 * scale))
+    expected = loop_resize(image, shape, (scale, scale), tent, 1)
+    assert np.abs(imresize(image, scale, method="bilinear") - expected).max() < 1e-9
+
+
+def test_tiny_images_are_mirrored_more_than_once():
+    image = noise(2, 3, seed=5)
+    assert np.array_equal(imresize(image, output_shape=(1, 1)), loop_resize(image, (1, 1), (1 / 2, 1 / 3)))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("scale", [1 / 4, 3])
+def test_a_constant_image_stays_constant_and_its_dtype_is_kept(dtype, scale):
+    out = imresize(np.full((12, 20, 3), 200, dtype), scale)
+    assert out.dtype == dtype and out.shape == (round(12 * scale), round(20 * scale), 3)
+    assert np.allclose(out.astype(float), 200, rtol=1e-6)
+
+
+def test_channels_do_not_mix():
+    image = photo("astronaut.png", 0, 0, 30, 41)
+    apart = np.stack([imresize(image[..., c], 0.25) for c in range(3)], axis=2)
+    assert np.array_equal(imresize(image, 0.25), apart)
+
+
+def test_scale_one_changes_nothing():
+    image = noise(7, 9)
+    assert np.array_equal(imresize(image, 1), image)
+
+
+def test_the_argument_is_not_changed_and_the_result_is_contiguous():
+    image = noise(16, 12)
+    before = image.copy()
+    out = imresize(image[::-1, ::2], 0.5)
+    assert np.array_equal(image, before) and out.flags["C_CONTIGUOUS"] and out.shape == (8, 3)
+
+
+def test_floats_are_not_clipped():
+    step = np.repeat([[0.0, 1.0]], 8, axis=1).repeat(4, axis=0)
+    assert imresize(step, 4).max() > 1.01 and imresize(step, 4).min() < -0.01
+    assert imresize((255 * step).astype(np.uint8), 4).max() == 255
+
+
+@pytest.mark.parametrize("error, image, arguments", [
+    (TypeError, np.zeros((4, 4), np.uint16), dict(scalar_scale=2)),
+    (TypeError, np.zeros((4, 4), bool), dict(scalar_scale=2)),
+    (TypeError, np.zeros((4, 4), np.int64), dict(scalar_scale=2)),
+    (ValueError, np.zeros(4), dict(scalar_scale=2)),
+    (ValueError, np.zeros((1, 4, 4, 3)), dict(scalar_scale=2)),
+    (ValueError, np.zeros((0, 4)), dict(scalar_scale=2)),
+    (ValueError, np.zeros((4, 4)), dict()),
+    (ValueError, np.zeros((4, 4)), dict(scalar_scale=2, output_shape=(8, 8))),
+    (ValueError, np.zeros((4, 4)), dict(scalar_scale=0)),
+    (ValueError, np.zeros((4, 4)), dict(scalar_scale=-1)),
+    (ValueError, np.zeros((4, 4)), dict(scalar_scale=math.nan)),
+    (ValueError, np.zeros((4, 4)), dict(output_shape=(0, 4))),
+    (ValueError, np.zeros((4, 4)), dict(output_shape=(8,))),
+    (ValueError, np.zeros((4, 4)), dict(scalar_scale=2, method="lanczos")),
+    (ValueError, np.zeros((4, 4)), dict(scalar_scale=2, edges="wrap")),
+])
+def test_what_cannot_be_resized_is_refused(error, image, arguments):
+    with pytest.raises(error):
+        imresize(image, **arguments)
