@@ -575,8 +575,6 @@ def make_demo(folder, scale=4):
                 raise DataError(problem)
             pairs.append((hr, lr))
         write_list(folder, split, pairs, folder)
-    print_table(("split", "images", "where"), [(split, len(names), f"{folder.as_posix()}/HR: " + ", ".join(
-        Path(name).stem for name in names)) for split, names in DEMO.items()], fold=1)
 
 
 def demo_image(path, split):
@@ -698,6 +696,8 @@ def run(args):
     is_new = not any(list_path(csv_folder, split).is_file() for split in SPLITS)
     if args.demo:
         make_demo(root, args.scale)
+        print_table(("split", "images", "where"), [(split, len(names), f"{root.as_posix()}/HR: " + ", ".join(
+            Path(name).stem for name in names)) for split, names in DEMO.items()], fold=1)
     elif args.download or args.train_hr or args.make_lr or not args.check or is_new:
         # A mere --check looks at the lists as they are.
         problems += list_images(root, csv_folder, args.train_hr, args.valid_count, args.make_lr, args.scale)

@@ -11,9 +11,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
-from tqdm import tqdm
 
-from utils import read_image, three_channels, write_atomically
+from utils import Line, read_image, three_channels, write_atomically
 
 Pair = namedtuple("Pair", "hr lr row")      # two paths, and the row of the list, counted from 1
 
@@ -47,8 +46,10 @@ def read_list(split, config):
     """
     path = list_path(config.csv_folder, split)
     if not path.is_file():
-        raise MissingList(f"There is no list {path}. Make it with: python create_data_lists.py --root "
-                          f"{config.csv_folder}")
+        source = {"train": "div2k", "valid": "div2k"}.get(split, "benchmark")
+        raise MissingList(f"There is no list {path}. Where the images are in {config.csv_folder}: "
+                          f"python create_data_lists.py --root {config.csv_folder}; "
+                          f"to fetch them first, add --download {source}")
     folders = [Path(config.get(key) or path.parent) for key in ("HR_data_folder", "LR_data_folder")]
     pairs, faults = [], []
     with open(path, encoding="utf-8-sig", newline="") as file:
@@ -156,9 +157,12 @@ class ImageStore:
 
         new = [p for p in paths if p not in self._open and
                (self.folder is None or not p.is_file() or not self._file(p).exists())]
+        line, faults = Line(), []
         with ThreadPoolExecutor(os.cpu_count()) as pool:      # Pillow decodes outside Python's lock
-            faults = list(tqdm(pool.map(fault, new), total=len(new), desc=f"Decoding {label}", unit=" images",
-                               disable=len(new) < 20, mininterval=1))
+            for n, text in enumerate(pool.map(fault, new), start=1):
+                faults.append(text)
+                if len(new) > 50:
+                    line.show(f"Decoding {label}: {n} of {len(new)} images", last=n == len(new))
         return {path: text for path, text in zip(new, faults) if text}
 
 

@@ -6,50 +6,21 @@ still shows what its reader saw.  All texts are English: a Chinese font is not e
 
 import csv
 import io
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure     # not pyplot: no window, no global state, no backend
 
-from utils import luma, read_image, three_channels, write_atomically
+from utils import Line, in_notebook, luma, read_image, three_channels, write_atomically
 
 TITLES = {"pretrain": "Pre-training", "srgan": "SRGAN"}
 COLOURS = {"pretrain": "tab:blue", "srgan": "tab:orange"}
 
 
-def in_notebook():
-    ipython = sys.modules.get("IPython")
-    shell = ipython and ipython.get_ipython()
-    return shell is not None and hasattr(shell, "kernel")
-
-
 # ---------------------------------------------------------------- showing things
 
-class Line:
-    """One line of text that is replaced by the next: in a notebook, or in a terminal."""
-
-    def __init__(self):
-        self.handle, self.printed = None, 0
-
-    def show(self, text, last=False):
-        if in_notebook():
-            from IPython.display import display
-            bundle = {"text/plain": text}
-            if self.handle is None:
-                self.handle = display(bundle, raw=True, display_id=True)
-            else:
-                self.handle.update(bundle, raw=True)
-        elif sys.stderr.isatty():
-            sys.stderr.write(f"\r\x1b[2K{text}" + ("\n" if last else ""))
-            sys.stderr.flush()
-        elif last or time.monotonic() - self.printed > 20:      # into a file: a line now and then
-            self.printed = time.monotonic()
-            print(text, file=sys.stderr, flush=True)
-
-
-def as_png(figure, dpi=100):
+def as_png(figure, dpi=80):
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=dpi, bbox_inches="tight", facecolor="white")
     return buffer.getvalue()

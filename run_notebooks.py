@@ -19,7 +19,8 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
 from config import PRESETS
-from figures import Line, clock, table
+from figures import clock, table
+from utils import Line
 
 NOTEBOOKS = ("train", "test", "super_resolution")
 HERE = Path(__file__).resolve().parent
@@ -36,7 +37,7 @@ class Runner(NotebookClient):
     def create_kernel_manager(self):
         manager = super().create_kernel_manager()
         # Another environment may have registered its own "python3".
-        manager.kernel_spec.argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+        manager.kernel_spec.argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}", "--log-level=40"]
         return manager
 
     def process_message(self, message, cell, cell_index):

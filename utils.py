@@ -3,8 +3,11 @@
 import hashlib
 import io
 import json
+import math
 import os
 import random
+import sys
+import time
 import uuid
 from pathlib import Path
 
@@ -448,3 +451,37 @@ def adjust_learning_rate(optimizer, shrink_factor):
     """Multiply the learning rate of every parameter group by ``shrink_factor``."""
     for group in optimizer.param_groups:
         group["lr"] *= shrink_factor
+
+
+# ---------------------------------------------------------------- progress
+
+def in_notebook():
+    ipython = sys.modules.get("IPython")
+    shell = ipython and ipython.get_ipython()
+    return shell is not None and hasattr(shell, "kernel")
+
+
+class Line:
+    """One line of text that is replaced by the next: in a notebook, or in a terminal."""
+
+    def __init__(self):
+        self.handle, self.shown = None, -math.inf
+
+    def show(self, text, last=False):
+        """Show ``text``; the ``last`` one is always shown, others not more often than eyes can follow."""
+        now = time.monotonic()
+        if not last and now - self.shown < (0.3 if in_notebook() or sys.stderr.isatty() else 20):
+            return
+        self.shown = now
+        if in_notebook():
+            from IPython.display import display
+            bundle = {"text/plain": text}
+            if self.handle is None:
+                self.handle = display(bundle, raw=True, display_id=True)
+            else:
+                self.handle.update(bundle, raw=True)
+        elif sys.stderr.isatty():
+            sys.stderr.write(f"\r\x1b[2K{text}" + ("\n" if last else ""))
+            sys.stderr.flush()
+        else:                                # into a file: a line every 20 seconds
+            print(text, file=sys.stderr, flush=True)

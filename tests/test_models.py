@@ -49,7 +49,7 @@ def test_from_a_config_it_is_the_same_network():
     assert count(Generator(config)) == count(Generator(7, 5, 6, 3, 2))
     assert Generator(config).settings == Generator(7, 5, 6, 3, 2).settings
     assert count(Discriminator(config)) == count(Discriminator(5, 4, 4, 9))
-    del config.scaling_factor
+    config.pop("scaling_factor")
     assert Generator(config).scaling_factor == 4
 
 
@@ -93,7 +93,7 @@ def test_the_untrained_network_interpolates_about_as_well_as_bicubic(scale, sett
         bicubic = psnr(imresize(lr, scale), hr)
         before = psnr(super_resolve(network, lr), hr)
         after = psnr(super_resolve(copy.deepcopy(network).start_as_interpolation(), lr), hr)
-        assert after > bicubic - 0.3, name
+        assert after > bicubic - (0.3 if scale < 8 else 0.5), name
         assert before < bicubic - 5, name
 
 
@@ -311,7 +311,7 @@ def test_imagenet_weights_are_fetched_once_and_their_hash_is_checked(vgg19, tmp_
     monkeypatch.setattr(torch.hub, "download_url_to_file", fetch)
     TruncatedVGG19(1, 2)
     TruncatedVGG19(1, 1)
-    assert calls == [("https://download.pytorch.org/models/vgg19-dcbb9e9d.pth", "dcbb9e9d")]
+    assert calls == [(torchvision.models.VGG19_Weights.IMAGENET1K_V1.url, "dcbb9e9d")]
 
 
 def test_without_network_the_error_says_what_to_do(tmp_path, monkeypatch):

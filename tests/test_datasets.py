@@ -1,0 +1,453 @@
+"""Lists, pairs, the store, patches and the loader."""
+
+import pickle
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from easydict import EasyDict
+from torch.utils.data import DataLoader
+
+import datasets
+from conftest import photo, tiny_config, write_image, write_list, write_set
+from datasets import DataError, SRDataset, make_loader
+from imresize import imresize
+from utils import read_image
+
+
+def as_bytes(tensor):
+    """(3, h, w) in [0, 1] -> uint8 (h, w, 3)."""
+    return (tensor * 255).round().byte().permute(1, 2, 0).numpy()
+
+
+def noise(height, width, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+EIGHT = [lambda a: a, np.flipud, np.fliplr, lambda a: np.rot90(a, 2), lambda a: np.rot90(a, 1), lambda a: np.rot90(a, 3),
+         lambda a: np.swapaxes(a, 0, 1), lambda a: np.swapaxes(np.rot90(a, 2), 0, 1)]
+
+
+def coordinates(scale, h, w):
+    """HR and LR whose colours are the LR coordinates of the pixel, so that a patch tells where it was cut."""
+    y, x = np.mgrid[:h, :w].astype(np.uint8)
+    lr = np.dstack([y, x, np.full_like(x, 7)])
+    return np.repeat(np.repeat(lr, scale, 0), scale, 1), lr
+
+
+# ---------------------------------------------------------------- patches
+
+@pytest.mark.parametrize("scale, crop", [(4, 16), (2, 24), (8, 32)])
+def test_patches_are_aligned_and_all_eight_turns_and_all_places_occur(tmp_path, scale, crop):
+    size = crop // scale
+    h, w = size + 1, size + 3
+    hr, lr = coordinates(scale, h, w)
+    write_image(tmp_path / "a.png", hr)
+    write_image(tmp_path / "b.png", lr)
+    write_list(tmp_path, "train", [("a.png", "b.png")])
+    dataset = SRDataset("train", EasyDict(csv_folder=tmp_path, scaling_factor=scale, crop_size=crop, patch_num=400))
+    places, turns = set(), np.zeros(8, int)
+    for i in range(len(dataset)):
+        lr_patch, hr_patch = dataset[i]
+        assert lr_patch.shape == (3, size, size) and hr_patch.shape == (3, crop, crop)
+        assert torch.equal(lr_patch, hr_patch[:, ::scale, ::scale])          # LR and HR: same place, same turn
+        patch = as_bytes(lr_patch)
+        top, left = int(patch[..., 0].min()), int(patch[..., 1].min())
+        places.add((top, left))
+        whole = lr[top:top + size, left:left + size]
+        turn = [k for k, f in enumerate(EIGHT) if np.array_equal(f(whole), patch)]
+        assert len(turn) == 1
+        turns[turn] += 1
+    assert places == {(top, left) for top in range(2) for left in range(4)}  # the last row and column too
+    assert turns.min() > 400 / 8 / 2
+
+
+def test_patches_of_photographs_are_hr_and_its_bicubic(data):
+    config = tiny_config(data, crop_size=48)
+    dataset = SRDataset("train", config)
+    hr_images = {name: read_image(data / "HR" / f"{name}.png")[0] for name in ("cat", "cup", "face")}
+    checked = 0
+    for i in range(len(dataset)):
+        lr, hr = (as_bytes(patch) for patch in dataset[i])
+        name = dataset.names[i // config.patch_num]
+        if name == "man":
+            continue
+        windows = np.lib.stride_tricks.sliding_window_view(hr_images[name], (48, 48), axis=(0, 1))[::4, ::4]
+        assert any((windows == np.moveaxis(f(hr), 2, 0)).all(axis=(2, 3, 4)).any() for f in EIGHT), name
+        # Two LR pixels from the border the patch's own bicubic is the whole image's.
+        assert np.abs(imresize(hr, 1 / 4).astype(int) - lr)[2:-2, 2:-2].max() <= 1
+        checked += 1
+    assert checked == 30
+
+
+def test_an_index_is_of_the_same_image_in_every_epoch_and_all_images_get_equally_many(tmp_path):
+    write_set(tmp_path, "train", {f"i{n}": np.full((20, 20, 3), 40 * n, np.uint8) for n in range(1, 5)})
+    dataset = SRDataset("train", tiny_config(tmp_path, patch_num=6))
+    assert len(dataset) == 24
+    for epoch in (0, 5):
+        dataset.set_epoch(epoch)
+        assert [round(float(dataset[i][1].mean()) * 255) for i in range(24)] == [40] * 6 + [80] * 6 + [120] * 6 + [160] * 6
+
+
+def epoch_of(dataset, epoch):
+    dataset.set_epoch(epoch)
+    return [dataset[i] for i in range(len(dataset))]
+
+
+def equal(a, b):
+    return len(a) == len(b) and all(torch.equal(x, y) for p, q in zip(a, b) for x, y in zip(p, q))
+
+
+def test_a_patch_is_a_function_of_seed_epoch_and_index(data):
+    config = tiny_config(data)
+    first, again = SRDataset("train", config), SRDataset("train", config)
+    reference = epoch_of(first, 4)
+    epoch_of(again, 1)
+    assert equal(epoch_of(again, 4), reference)
+    backwards = [again[i] for i in reversed(range(len(again)))]
+    assert equal(backwards[::-1], reference)
+    torch.manual_seed(99), np.random.seed(99)
+    assert equal(epoch_of(again, 4), reference)
+
+    def share_of_equal(other):
+        return np.mean([torch.equal(a[1], b[1]) for a, b in zip(reference, other)])
+    assert share_of_equal(epoch_of(first, 5)) < 0.1
+    assert share_of_equal(epoch_of(SRDataset("train", tiny_config(data, seed=4)), 4)) < 0.1
+
+
+def test_two_epochs_draw_places_that_have_nothing_to_do_with_each_other():
+    indices = np.arange(20000)
+    a, b = (datasets.hash_numbers(0, epoch, indices, 0).astype(np.float64) / 2**64 for epoch in (0, 1))
+    for other in (b, np.roll(a, 1), datasets.hash_numbers(0, 0, indices, 1) / 2**64,
+                  datasets.hash_numbers(1, 0, indices, 0) / 2**64):
+        assert abs(np.corrcoef(a, other)[0, 1]) < 0.03          # four standard deviations
+    assert np.histogram(a, 10, (0, 1))[0].min() > 1800
+
+
+def test_grey_training_images_become_three_equal_channels(tmp_path):
+    write_set(tmp_path, "train", {"grey": photo("camera.png", 100, 200, 40, 44)})
+    dataset = SRDataset("train", tiny_config(tmp_path))
+    for lr, hr in (dataset[i] for i in range(10)):
+        for patch in (lr, hr):
+            assert torch.equal(patch[0], patch[1]) and torch.equal(patch[0], patch[2]) and patch.std() > 0
+    assert dataset.pair(0)[1].ndim == 2
+
+
+def test_alpha_is_dropped_with_a_notice_that_names_the_file(tmp_path, capsys):
+    rgba = np.dstack([noise(32, 32), np.full((32, 32), 9, np.uint8)])
+    write_set(tmp_path, "train", {"a": rgba[..., :3]})
+    write_image(tmp_path / "HR" / "a.png", rgba)
+    dataset = SRDataset("train", tiny_config(tmp_path))
+    assert dataset.pair(0)[1].shape == (32, 32, 3)
+    assert "a.png" in (out := capsys.readouterr().out) and "alpha" in out
+
+
+def test_indices_beyond_the_end_are_refused_so_that_loops_end(data):
+    dataset = SRDataset("valid", tiny_config(data))
+    assert len(list(dataset)) == len(dataset) == 2
+    assert torch.equal(dataset[-1][0], dataset[1][0])
+    for i in (2, -3):
+        with pytest.raises(IndexError):
+            dataset[i]
+
+
+# ---------------------------------------------------------------- loaders
+
+def batches(loader):
+    return [(lr.clone(), hr.clone()) for lr, hr in loader]
+
+
+@pytest.mark.parametrize("context, workers", [
+    pytest.param("fork", 2, marks=pytest.mark.skipif(sys.platform != "linux", reason="only Linux forks safely")),
+    ("spawn", 1)])                          # a spawned worker imports torch first: one is enough
+def test_the_number_of_workers_changes_nothing(data, context, workers):
+    dataset = SRDataset("train", tiny_config(data))
+    alone, together = make_loader(dataset, 4, workers=0), make_loader(dataset, 4, workers=workers)
+    together.multiprocessing_context = context
+    for epoch in (0, 1):                    # the workers live across epochs
+        for loader in (alone, together):
+            loader.sampler.set_epoch(epoch)
+        expected, got = batches(alone), batches(together)
+        assert len(got) == 10 and got[0][1].shape == (4, 3, 16, 16)
+        assert equal(got, expected)
+
+
+def test_the_order_is_a_function_of_seed_and_epoch_and_every_patch_comes_once(data):
+    dataset = SRDataset("train", tiny_config(data))
+    sampler = make_loader(dataset, 4).sampler
+
+    def order(epoch, first=0):
+        sampler.set_epoch(epoch, first)
+        return [tuple(indices) for _, indices in sampler]
+    zero, one = order(0), order(1)
+    assert sorted(sum(zero, ())) == sorted(sum(one, ())) == list(range(40))
+    assert zero != one and zero != [tuple(range(b, b + 4)) for b in range(0, 40, 4)]
+    torch.manual_seed(123), np.random.seed(7)
+    assert order(0) == zero
+    assert order(1, first=7) == one[7:]
+
+
+def test_a_loader_that_goes_on_inside_an_epoch_gives_the_batches_that_are_left(data):
+    dataset = SRDataset("train", tiny_config(data))
+    loader = make_loader(dataset, 4)
+    loader.sampler.set_epoch(3)
+    whole = batches(loader)
+    loader.sampler.set_epoch(3, first=6)
+    assert equal(batches(loader), whole[6:])
+    assert len(loader) == 10               # of the epoch, not of what is left
+
+
+def test_batches_are_the_items_of_the_dataset(data):
+    dataset = SRDataset("train", tiny_config(data))
+    loader = make_loader(dataset, 4)
+    loader.sampler.set_epoch(2)
+    dataset.set_epoch(2)
+    for (_, indices), (lr, hr) in zip(loader.sampler, loader):
+        assert torch.equal(lr, torch.stack([dataset[i][0] for i in indices]))
+        assert torch.equal(hr, torch.stack([dataset[i][1] for i in indices]))
+
+
+def test_incomplete_batches_are_left_out_and_n_batches_is_a_limit(data):
+    dataset = SRDataset("train", tiny_config(data))
+    assert [len(make_loader(dataset, 16, n_batches=n)) for n in (None, 1, 2, 3)] == [2, 1, 2, 2]
+    assert len(batches(make_loader(dataset, 16, n_batches=1))) == 1
+    with pytest.raises(DataError, match="batch_size"):
+        make_loader(dataset, 41)
+
+
+def test_a_plain_data_loader_with_workers_works_and_follows_set_epoch(data):
+    dataset = SRDataset("train", tiny_config(data))
+    loader = DataLoader(dataset, batch_size=16, shuffle=False, num_workers=2, persistent_workers=True)
+    for epoch in (0, 1):
+        dataset.set_epoch(epoch)
+        got = batches(loader)
+        assert [len(lr) for lr, _ in got] == [16, 16, 8]
+        assert torch.equal(torch.cat([hr for _, hr in got]), torch.stack([dataset[i][1] for i in range(40)]))
+    lr, hr = next(iter(DataLoader(dataset, batch_size=16, shuffle=True, num_workers=2)))
+    assert lr.shape == (16, 3, 4, 4) and hr.shape == (16, 3, 16, 16)
+    assert lr.dtype == hr.dtype == torch.float32 and 0 <= lr.min() and lr.max() <= 1
+
+
+# ---------------------------------------------------------------- the store
+
+@pytest.fixture
+def decoded(monkeypatch):
+    """The names of the files that were decoded."""
+    names, real = [], datasets.read_image
+    monkeypatch.setattr(datasets, "read_image", lambda path: (names.append(Path(path).name), real(path))[1])
+    return names
+
+
+@pytest.mark.parametrize("store", ["default", "own", None])
+def test_every_image_is_decoded_once(own_data, tmp_path, decoded, store):
+    config = tiny_config(own_data)
+    if store != "default":
+        config.store = store and str(tmp_path / "store")
+    dataset = SRDataset("train", config)
+    epoch_of(dataset, 0), epoch_of(dataset, 1)
+    assert sorted(decoded) == sorted(f"{name}{end}.png" for name in ("face", "cup", "man", "cat") for end in ("", "x4"))
+    reference = epoch_of(dataset, 0)
+    del decoded[:]
+    assert equal(epoch_of(SRDataset("train", config), 0), reference)
+    assert len(decoded) == (8 if store is None else 0)         # memory ends with its process, the folder stays
+    assert (tmp_path / "store").exists() == (store == "own")
+
+
+def test_the_folder_of_the_store_and_memory_give_the_same_patches(own_data):
+    in_memory = tiny_config(own_data)
+    in_memory.store = None
+    assert equal(epoch_of(SRDataset("train", in_memory), 0), epoch_of(SRDataset("train", tiny_config(own_data)), 0))
+    assert batches(make_loader(SRDataset("train", in_memory), 4, workers=2))
+
+
+def test_an_image_that_changed_is_read_again(own_data, decoded):
+    config = tiny_config(own_data)
+    before = SRDataset("train", config).pair(0)[1].copy()
+    write_image(own_data / "HR" / "cat.png", 255 - before)
+    del decoded[:]
+    assert np.array_equal(SRDataset("train", config).pair(0)[1], 255 - before)
+    assert decoded == ["cat.png"]
+
+
+def test_a_pickled_dataset_does_not_carry_its_images(tmp_path):
+    write_set(tmp_path, "train", {"large": noise(600, 800)})            # 1.4 MB of pixels
+    dataset = SRDataset("train", tiny_config(tmp_path))
+    reference = epoch_of(dataset, 0)
+    data = pickle.dumps(dataset)
+    assert len(data) < 1_000_000
+    assert equal(epoch_of(pickle.loads(data), 0), reference)
+
+
+def test_an_interrupted_build_leaves_no_half_an_image(own_data, monkeypatch):
+    config = tiny_config(own_data)
+
+    def disk_full(*_):
+        raise OSError("No space left on device")
+    with monkeypatch.context() as patch:
+        patch.setattr("os.replace", disk_full)
+        with pytest.raises(OSError):
+            SRDataset("train", config)
+    assert not list(Path(own_data, ".store").glob("*"))
+    assert len(epoch_of(SRDataset("train", config), 0)) == 40
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limit")
+def test_many_images_do_not_use_up_the_file_handles(tmp_path):
+    # DIV2K's 800 pairs are 1600 files; a process may open 1024 on Linux and 256 on macOS unless told otherwise.
+    import resource
+    for folder, side in (("HR", 16), ("LR", 4)):
+        for n in range(150):
+            write_image(tmp_path / folder / f"{n:03}.png", np.full((side, side, 3), n, np.uint8))
+    write_list(tmp_path, "train", [(f"HR/{n:03}.png", f"LR/{n:03}.png") for n in range(150)])
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+    try:
+        dataset = SRDataset("train", tiny_config(tmp_path, patch_num=1))
+        assert [round(float(hr[0, 0, 0]) * 255) for _, hr in epoch_of(dataset, 0)] == list(range(150))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+# ---------------------------------------------------------------- pairs
+
+@pytest.mark.filterwarnings("error")
+def test_whole_pairs_come_as_tensors_without_a_warning(data):
+    torch.set_warn_always(True)            # torch tells only once that an array is read-only
+    try:
+        lr, _ = SRDataset("valid", tiny_config(data))[0]
+    finally:
+        torch.set_warn_always(False)
+    assert lr.dtype == torch.float32
+
+
+def test_whole_pairs_come_as_tensors_and_as_bytes(data):
+    dataset = SRDataset("valid", tiny_config(data))
+    assert dataset.names == ["rocket", "suit"]
+    for i, name in enumerate(dataset.names):
+        hr = read_image(data / "HR" / f"{name}.png")[0]
+        lr = read_image(data / "LR" / f"{name}x4.png")[0]
+        assert np.array_equal(dataset.pair(i)[0], lr) and np.array_equal(dataset.pair(i)[1], hr)
+        assert np.array_equal(as_bytes(dataset[i][0]), lr) and np.array_equal(as_bytes(dataset[i][1]), hr)
+
+
+@pytest.mark.parametrize("hr_size, lr_size, hr_used, lr_used", [
+    ((32, 40), (8, 10), (32, 40), (8, 10)),
+    ((33, 43), (8, 10), (32, 40), (8, 10)),          # floor: HR's rest goes
+    ((33, 43), (9, 11), (32, 40), (8, 10)),          # ceil: LR's last row and column go as well
+    ((33, 43), (8, 11), (32, 40), (8, 10)),
+])
+def test_pairs_are_cropped_to_a_common_part_at_the_top_left(tmp_path, hr_size, lr_size, hr_used, lr_used):
+    hr, lr = noise(*hr_size, seed=1), noise(*lr_size, seed=2)
+    write_image(tmp_path / "a.png", hr)
+    write_image(tmp_path / "b.png", lr)
+    write_list(tmp_path, "Set5", [("a.png", "b.png")])
+    got_lr, got_hr = SRDataset("Set5", tiny_config(tmp_path)).pair(0)
+    assert np.array_equal(got_hr, hr[:hr_used[0], :hr_used[1]]) and np.array_equal(got_lr, lr[:lr_used[0], :lr_used[1]])
+
+
+@pytest.mark.parametrize("split", ["Set5", "train"])
+@pytest.mark.parametrize("lr_size", [(7, 10), (10, 10), (8, 12), (10, 8), (32, 40), (16, 20)])
+def test_sizes_that_do_not_match_are_refused_by_file_and_row(tmp_path, split, lr_size):
+    write_set(tmp_path, split, {name: noise(32, 40) for name in ("a", "b", "c")})
+    write_image(tmp_path / "LR" / "bx4.png", noise(*lr_size))
+    with pytest.raises(DataError) as error:
+        SRDataset(split, tiny_config(tmp_path))
+    assert "row 2: bx4.png" in str(error.value) and "row 1" not in str(error.value)
+
+
+def test_all_faulty_rows_are_named_at_once(tmp_path):
+    write_set(tmp_path, "train", {name: noise(32, 40) for name in "abcd"})
+    write_image(tmp_path / "LR" / "bx4.png", noise(9, 9))
+    (tmp_path / "HR" / "c.png").write_bytes(b"<html>404</html>")
+    (tmp_path / "LR" / "dx4.png").unlink()
+    with pytest.raises(DataError) as error:
+        SRDataset("train", tiny_config(tmp_path))
+    lines = {line.strip().split(":")[0]: line for line in str(error.value).splitlines() if "row" in line.split(":")[0]}
+    assert "bx4.png" in lines["row 2"] and "c.png" in lines["row 3"] and "dx4.png" in lines["row 4"]
+    assert "row 1" not in lines
+
+
+def test_hr_smaller_than_the_scale_is_refused(tmp_path):
+    write_image(tmp_path / "a.png", noise(3, 40))
+    write_image(tmp_path / "b.png", noise(1, 10))
+    write_list(tmp_path, "Set5", [("a.png", "b.png")])
+    with pytest.raises(DataError, match="row 1: b.png"):
+        SRDataset("Set5", tiny_config(tmp_path))
+
+
+def test_images_smaller_than_a_crop_are_left_out_with_a_notice(tmp_path, capsys):
+    write_set(tmp_path, "train", {"small": noise(16, 15), "fits": noise(16, 16), "large": noise(32, 32)})
+    dataset = SRDataset("train", tiny_config(tmp_path))
+    assert dataset.names == ["fits", "large"] and len(epoch_of(dataset, 0)) == 20
+    assert "small.png" in (out := capsys.readouterr().out) and "fits" not in out
+    with pytest.raises(DataError, match="crop_size"):
+        SRDataset("train", tiny_config(tmp_path, crop_size=64))
+
+
+def test_a_crop_size_that_the_scale_does_not_divide_is_refused(data):
+    with pytest.raises(DataError, match="18.*4"):
+        SRDataset("train", tiny_config(data, crop_size=18))
+
+
+# ---------------------------------------------------------------- lists
+
+def write_text(folder, text, split="Set5"):
+    Path(folder, f"{split}_images.csv").write_bytes(text.encode("utf-8"))
+
+
+@pytest.fixture
+def two_pairs(tmp_path):
+    return write_set(tmp_path, "Set5", {"a": noise(16, 16), "ü b": noise(16, 20)})
+
+
+@pytest.mark.parametrize("text", [
+    "HR/a.png,LR/ax4.png\nHR/ü b.png,LR/ü bx4.png\n",
+    "\ufeffHR/a.png,LR/ax4.png\r\nHR/ü b.png,LR/ü bx4.png\r\n",
+    "\nHR/a.png,LR/ax4.png\n\n\nHR/ü b.png,LR/ü bx4.png",
+    '"HR/a.png","LR/ax4.png"\n./HR/ü b.png,HR/../LR/ü bx4.png\n',
+], ids=["plain", "bom and crlf", "blank lines", "quotes and dots"])
+def test_lists_of_many_hands_are_read(two_pairs, text):
+    write_text(two_pairs, text)
+    assert SRDataset("Set5", tiny_config(two_pairs)).names == ["a", "ü b"]
+
+
+def test_bare_file_names_are_taken_from_the_data_folders(two_pairs, tmp_path_factory):
+    lists = tmp_path_factory.mktemp("lists")
+    write_text(lists, "a.png,ax4.png\nü b.png,ü bx4.png\n")
+    config = EasyDict(csv_folder=str(lists), HR_data_folder=str(two_pairs / "HR"),
+                      LR_data_folder=str(two_pairs / "LR") + "/", scaling_factor=4)
+    dataset = SRDataset("Set5", config)
+    assert dataset.names == ["a", "ü b"] and dataset.pair(1)[1].shape == (16, 20, 3)
+
+
+@pytest.mark.parametrize("name", ["../a.png", "HR/../../a.png", "/etc/a.png", "C:\\pictures\\a.png", "C:/a.png", "..\\a.png",
+                                  "\\a.png", "\\\\server\\share\\a.png", "//server/share/a.png", " ", ".."])
+@pytest.mark.parametrize("column", [0, 1])
+def test_a_row_never_leads_outside(two_pairs, name, column):
+    row = ["HR/a.png", "LR/ax4.png"]
+    row[column] = name
+    write_list(two_pairs, "Set5", [("HR/a.png", "LR/ax4.png"), row])
+    with pytest.raises(DataError, match=r"row 2: .*leads out") as error:
+        SRDataset("Set5", tiny_config(two_pairs))
+    assert "row 1" not in str(error.value) and "Set5_images.csv" in str(error.value)
+
+
+def test_wrong_columns_are_named_by_row_all_at_once(two_pairs):
+    write_text(two_pairs, "HR/a.png,LR/ax4.png\na.png\nHR/a.png,LR/ax4.png,4\n../a.png,b.png\n")
+    with pytest.raises(DataError) as error:
+        SRDataset("Set5", tiny_config(two_pairs))
+    for text in ("row 2: 1 columns", "row 3: 3 columns", "row 4"):
+        assert text in str(error.value)
+
+
+def test_a_missing_list_says_how_to_make_it(tmp_path):
+    with pytest.raises(DataError, match=r"train_images\.csv.*create_data_lists\.py"):
+        SRDataset("train", tiny_config(tmp_path))
+
+
+def test_an_empty_list_is_refused(tmp_path):
+    write_text(tmp_path, "\n\n")
+    with pytest.raises(DataError, match="lists no image"):
+        SRDataset("Set5", tiny_config(tmp_path))

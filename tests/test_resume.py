@@ -1,0 +1,200 @@
+"""A run that was stopped and started again equals one that never stopped, bit for bit."""
+
+import copy
+import json
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+import torch
+
+from config import run_folder
+from conftest import tiny_config
+from datasets import SRDataset, make_loader
+from models import Discriminator, Generator, TruncatedVGG19
+from solver import fit_pretrain, fit_srgan
+from utils import CheckpointError, load_checkpoint, seed_everything
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def fit(config, stage, monitor=None, vgg=False):
+    """One stage from the weights that the seed gives; the whole of what a process would do."""
+    seed_everything(config.seed)
+    generator, discriminator = Generator(config), Discriminator(config)
+    truncated = TruncatedVGG19(1, 1, weights="random") if vgg else None
+    loader = make_loader(SRDataset("train", config), config.batch_size, config.workers)
+    valid = SRDataset("valid", config)
+    if stage == "pretrain":
+        return fit_pretrain(config, generator, loader, valid, monitor)
+    return fit_srgan(config, generator, discriminator, truncated, loader, valid, monitor)
+
+
+class Stop:
+    """A monitor that stops the run after so many updates of it."""
+
+    def __init__(self, after, how):
+        self.after, self.how, self.seen = after, how, []
+
+    def begin(self, stage):
+        self.seen.append((stage.epoch, stage.update))
+
+    def progress(self, stage):
+        if stage.done == self.after:
+            self.how()
+
+    def epoch_end(self, stage):
+        pass
+
+
+def interrupt():
+    raise KeyboardInterrupt
+
+
+def last(config, stage):
+    return load_checkpoint(run_folder(config) / "checkpoints" / f"{stage}_last.pth")
+
+
+def differences(a, b, path=""):
+    """Where two checkpoints differ, as a list of paths; times and the run's name may differ."""
+    if torch.is_tensor(a):
+        return [] if torch.is_tensor(b) and a.dtype == b.dtype and torch.equal(a, b) else [path]
+    if isinstance(a, dict):
+        keys = (a.keys() | b.keys()) - {"seconds", "name"}
+        return sum((differences(a.get(key), b.get(key), f"{path}/{key}") for key in keys), [])
+    if isinstance(a, (list, tuple)):
+        same_length = [] if len(a) == len(b) else [path]
+        return same_length + sum((differences(x, y, f"{path}/{n}") for n, (x, y) in enumerate(zip(a, b))), [])
+    return [] if a == b else [f"{path}: {a!r} != {b!r}"]
+
+
+def run_of(config, name, **changes):
+    other = copy.deepcopy(config)
+    other.name = name
+    other.update(changes)
+    return other
+
+
+# An epoch has 10 updates, a checkpoint is made after the updates 3, 6, 9 and 10 of each.
+@pytest.mark.parametrize("stage, stops", [("pretrain", (13,)), ("pretrain", (2, 6, 17)), ("pretrain", (10,)),
+                                          ("srgan", (4,)), ("srgan", (6, 17, 20))], ids=str)
+def test_a_stopped_run_equals_an_uninterrupted_one(config, stage, stops):
+    config.update(checkpoint_every=3, averaging=0.95)
+    whole, parts = run_of(config, "whole"), run_of(config, "parts")
+    fit(whole, stage)
+    positions = []
+    for stop in stops:
+        monitor = Stop(stop, interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            fit(parts, stage, monitor)
+        positions += monitor.seen
+    monitor = Stop(None, None)
+    fit(parts, stage, monitor)
+    positions = [*positions, *monitor.seen][1:]
+    expected = {2: (0, 0), 4: (0, 3), 6: (0, 6), 10: (0, 9), 13: (1, 3), 17: (1, 6), 20: (1, 9)}
+    assert positions == [expected[stop] for stop in stops]
+    a, b = last(whole, stage), last(parts, stage)
+    assert a["epoch"] == 2 and set(a) >= {"generator", "averaged", "optimizer_g", "optimizer_d", "history", "random"}
+    assert differences(a, b) == []
+    assert differences(*(load_checkpoint(run_folder(c) / "checkpoints" / f"{stage}_best.pth") for c in (whole, parts))) == []
+
+
+def test_with_vgg_workers_cosine_and_warm_up_too(config):
+    config.update(checkpoint_every=3, lr_schedule="cosine", warmup=5, epochs=2)
+    whole, parts = run_of(config, "whole"), run_of(config, "parts", workers=2)
+    fit(whole, "srgan", vgg=True)
+    with pytest.raises(KeyboardInterrupt):
+        fit(parts, "srgan", Stop(15, interrupt), vgg=True)
+    fit(parts, "srgan", vgg=True)
+    assert [path for path in differences(last(whole, "srgan"), last(parts, "srgan")) if "workers" not in path] == []
+
+
+def test_the_networks_given_end_with_the_resumed_weights(config):
+    fit(config, "pretrain")
+    torch.manual_seed(1234)
+    stranger = Generator(config)
+    loader, valid = make_loader(SRDataset("train", config), 4), SRDataset("valid", config)
+    history = fit_pretrain(config, stranger, loader, valid)           # complete already: nothing is trained
+    saved = last(config, "pretrain")
+    assert all(torch.equal(value, saved["generator"][name]) for name, value in stranger.state_dict().items())
+    assert len(history) == 2
+
+
+def test_a_second_stage_does_not_resume_the_first(config):
+    fit(config, "pretrain")
+    monitor = Stop(None, None)
+    fit(config, "srgan", monitor)
+    assert monitor.seen == [(0, 0)]
+
+
+KILLED = """
+    import os, signal, sys
+    sys.path[:0] = [{root!r}, {tests!r}]
+    import torch
+    torch.set_num_threads({threads})
+    from conftest import tiny_config
+    from test_resume import Stop, fit
+    config = tiny_config({data!r}, name="killed", checkpoint_every=3, averaging=0.95)
+    fit(config, "srgan", Stop({update}, lambda: os.kill(os.getpid(), signal.SIGKILL)))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
+def test_a_killed_process_is_continued_by_another(config, data, tmp_path):
+    config.update(checkpoint_every=3, averaging=0.95)
+    whole, killed = run_of(config, "whole"), run_of(config, "killed")
+    code = textwrap.dedent(KILLED).format(root=str(ROOT), tests=str(ROOT / "tests"), threads=torch.get_num_threads(),
+                                          data=str(data), update=17)
+    process = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    fit(whole, "srgan")                    # meanwhile
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == -9, errors
+    assert (last(killed, "srgan")["epoch"], last(killed, "srgan")["update"]) == (1, 6)
+    fit(killed, "srgan")
+    assert differences(last(whole, "srgan"), last(killed, "srgan")) == []
+
+
+def test_resuming_says_where_it_goes_on_and_what_differs(config, capsys):
+    config.update(checkpoint_every=3)
+    with pytest.raises(KeyboardInterrupt):
+        fit(config, "pretrain", Stop(14, interrupt))
+    capsys.readouterr()
+    fit(run_of(config, config.name, lr=5e-4), "pretrain")
+    out = capsys.readouterr().out
+    assert "epoch 1 of 2 complete, 3 updates of the next" in out
+    assert "lr was 0.001 and is 0.0005" in out and "threads" not in out
+    fit(run_of(config, config.name, lr=5e-4), "pretrain")
+    assert "complete" in capsys.readouterr().out
+
+
+def test_another_number_of_threads_is_said(config, capsys, monkeypatch):
+    config.update(checkpoint_every=3)
+    with pytest.raises(KeyboardInterrupt):
+        fit(config, "pretrain", Stop(4, interrupt))
+    threads = torch.get_num_threads()
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads + 1)
+    fit(config, "pretrain")
+    assert f"{threads} threads and uses {threads + 1}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("fault", ["flipped", "other network"])
+def test_a_checkpoint_that_is_damaged_or_of_another_network_is_not_resumed(config, fault):
+    fit(config, "pretrain")
+    path = run_folder(config) / "checkpoints" / "pretrain_last.pth"
+    if fault == "flipped":
+        data = bytearray(path.read_bytes())
+        data[len(data) // 2] ^= 1
+        path.write_bytes(data)
+    else:
+        config.G.n_channels = 5
+    before = path.read_bytes()
+    with pytest.raises(CheckpointError, match=r"pretrain_last\.pth"):
+        fit(config, "pretrain")
+    assert path.read_bytes() == before
+
+
+def test_the_configuration_of_the_run_is_kept_beside_it(config):
+    fit(config, "pretrain")
+    assert json.loads((run_folder(config) / "config.json").read_text("utf-8")) == last(config, "pretrain")["config"]
