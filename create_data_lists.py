@@ -5,28 +5,33 @@ import csv
 import io
 import multiprocessing
 import os
-import shutil
 import sys
-import textwrap
-import unicodedata
-from collections import Counter, namedtuple
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from PIL import Image, PngImagePlugin
 from tqdm import tqdm
 
-from datasets import DataError, fit_pair, leads_outside, list_path
+from data_check import check, report
+from data_layout import (
+    SPLITS,
+    SUFFIXES,
+    TRAINING,
+    count,
+    expected_number,
+    few,
+    find_sets,
+    images_in,
+    lr_folder_of,
+    lr_stem_of,
+    match,
+    print_table,
+)
+from datasets import DataError, list_path
 from download import MIRROR, TEST_SETS, download
 from imresize import imresize
 from utils import read_image, write_atomically
 
-SPLITS = ("train", "valid", "Set5", "Set14", "B100", "Urban100", "demo")
-TRAINING = ("train", "valid")                                # every other split is a test set
-ALIASES = {"set5": "Set5", "set14": "Set14", "urban100": "Urban100",
-           "b100": "B100", "bsd100": "B100", "bsds100": "B100"}
-DIV2K_IMAGES = {"div2k_train_hr": 800, "div2k_valid_hr": 100}
-SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
 PARALLEL_FROM = 100_000_000            # bytes of HR files: below that, processes take longer to begin than to work
 MADE_HERE = "create_data_lists.py"     # written into every LR made here: only these are ever made anew
 
@@ -38,97 +43,6 @@ DEMO = {
     "valid": ["coins.png", "ihc.png"],
     "demo": ["astronaut.png", "camera.png", "chelsea.png", "coffee.png", "rocket.jpg"],          # the test set
 }
-
-
-# ---------------------------------------------------------------- finding the pairs
-
-# pairs: list of (hr, lr) paths; hr_only, lr_only: files without a partner; twins: files that
-# differ from one taken only in their ending (a.png, a.jpg)
-Found = namedtuple("Found", "hr_folder lr_folder pairs hr_only lr_only twins")
-
-
-def images_in(folder):
-    """The image files of a folder (not of its subfolders), sorted by name."""
-    return [p for p in entries(folder)
-            if p.suffix.lower() in SUFFIXES and not p.name.startswith(".") and p.is_file()]
-
-
-def subfolders(folder):
-    return [p for p in entries(folder) if p.is_dir() and not p.name.startswith(".")]
-
-
-def entries(folder):
-    try:
-        return sorted(folder.iterdir())
-    except OSError:            # not there, or a system's folder that nobody may read
-        return []
-
-
-def lr_folder_of(hr_folder, scale):
-    """Where the LR images of an HR folder lie: ``X_HR`` -> ``X_LR_bicubic/X4``, ``X/HR`` -> ``X/LR_bicubic/X4``."""
-    name = hr_folder.name
-    if name.upper() == "HR":
-        stem = ""
-    elif name.upper().endswith("_HR"):
-        stem = name[:-2]
-    else:
-        stem = name + "_"
-    return descend(hr_folder.parent, f"{stem}LR_bicubic", f"X{scale}")
-
-
-def lr_stem_of(hr_stem, scale, one_folder):
-    """``0001`` -> ``0001x4``; in the layout with one folder, ``img_001_SRF_4_HR`` -> ``img_001_SRF_4_LR``."""
-    return hr_stem[:-2] + "LR" if one_folder else f"{hr_stem}x{scale}"
-
-
-def match(hr_folder, lr_folder, scale):
-    """Pair the images of two folders by their names: a Found."""
-    one_folder = hr_folder == lr_folder                      # image_SRF_4
-    hr_images, lr_images = images_in(hr_folder), images_in(lr_folder)
-    if one_folder:
-        hr_images = [p for p in hr_images if p.stem.upper().endswith("_HR")]
-        lr_images = [p for p in lr_images if p.stem.upper().endswith("_LR")]
-    lr_by_stem, seen = {p.stem: p for p in reversed(lr_images)}, set()
-    found = Found(hr_folder, lr_folder, [], [], [], [])
-    for hr in hr_images:
-        stem = lr_stem_of(hr.stem, scale, one_folder)
-        if stem in seen:
-            found.twins.append(hr)
-        elif stem in lr_by_stem:
-            found.pairs.append((hr, lr_by_stem[stem]))
-        else:
-            found.hr_only.append(hr)
-        seen.add(stem)
-    found.lr_only.extend(p for p in lr_images if p.stem not in seen)
-    return found
-
-
-def descend(folder, *names):
-    """``folder/name/...`` with the spelling (Set5, set5, SET5) that is there; where nothing is, as given."""
-    for name in names:
-        folder = next((p for p in entries(folder) if p.name.lower() == name.lower()), folder / name)
-    return folder
-
-
-def find_sets(root, scale):
-    """The known sets in ``root`` and in its direct subfolders: dict split -> Found (the fullest one)."""
-    candidates = []
-    for place in [root, *subfolders(root)]:
-        for split in TRAINING:
-            hr_folder = descend(place, f"DIV2K_{split}_HR")
-            candidates.append((split, hr_folder, lr_folder_of(hr_folder, scale)))
-        for folder in subfolders(place):
-            if split := ALIASES.get(folder.name.lower()):
-                hr_folder = descend(folder, "HR")
-                together = descend(folder, f"image_SRF_{scale}")
-                candidates += [(split, hr_folder, lr_folder_of(hr_folder, scale)), (split, together, together)]
-    sets = {}
-    for split, *folders in candidates:
-        found = match(*folders, scale)
-        size = (len(found.pairs), len(found.hr_only))
-        if any(size) and (split not in sets or size > (len(sets[split].pairs), len(sets[split].hr_only))):
-            sets[split] = found
-    return sets
 
 
 def take_in(folder, root):
@@ -343,213 +257,6 @@ def print_overview(root, csv_folder, pairs, where):
               f"Unpack them so that there is a folder {(root / 'benchmark' / missing[0] / 'HR').as_posix()}.")
 
 
-def expected_number(split, hr_files):
-    """How many images a published set has; None for one's own."""
-    folders = {file.parent.name.lower() for file in hr_files}
-    return TEST_SETS.get(split) or (DIV2K_IMAGES.get(folders.pop()) if len(folders) == 1 else None)
-
-
-# ---------------------------------------------------------------- checking
-
-# row: number in the list, 0 for the whole list; fails: False for a mere notice
-Finding = namedtuple("Finding", "split row file kind problem remedy fails")
-Row = namedtuple("Row", "split number names paths")          # names and paths: (HR, LR)
-Facts = namedtuple("Facts", "shape notice kind problem jpeg")
-
-AGAIN = "Fetch or copy it again."
-
-
-def check(csv_folder, hr_folder=None, lr_folder=None, scale=4):
-    """Read every pair of every list in ``csv_folder``, whole, and find all that is wrong.
-
-    Args:
-        hr_folder, lr_folder: what the rows are relative to (default: the lists' folder).
-
-    Returns:
-        (findings, n): a list of Finding, sorted by list and row, and dict split -> number of rows.
-
-    Raises:
-        DataError: if there is no list at all.
-    """
-    splits = [split for split in SPLITS if list_path(csv_folder, split).is_file()]
-    if not splits:
-        raise DataError(f"There is no list in {csv_folder}. Make the lists with: "
-                        f"python create_data_lists.py --root {csv_folder}")
-    folders = [Path(folder or csv_folder) for folder in (hr_folder, lr_folder)]
-    findings, rows = [], {}
-    for split in splits:
-        rows[split], faults = read_rows(list_path(csv_folder, split), split, folders)
-        findings += faults
-    repeated = list(find_repeated(rows))
-    findings += repeated
-    findings += [finding for split in splits for finding in find_missing_images(split, rows[split], scale)]
-
-    again = {(finding.split, finding.row) for finding in repeated}     # the row named first speaks for its files
-    unread = [row for split in splits for row in rows[split] if (split, row.number) not in again]
-    facts = inspect_all(sorted({path for row in unread for path in row.paths}))
-    findings += [finding for row in unread for finding in check_row(row, *(facts[p] for p in row.paths), scale)]
-    findings.sort(key=lambda finding: (SPLITS.index(finding.split), finding.row))
-    return findings, {split: len(rows[split]) for split in splits}
-
-
-def read_rows(path, split, folders):
-    """(rows, findings) of a list, by the rules of ``datasets.read_list``, but one bad row hides no other."""
-    rows, findings = [], []
-
-    def fault(number, problem, remedy="Make the list again, or mend this row."):
-        findings.append(Finding(split, number, path.name, "row", problem, remedy, True))
-
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            lines = list(csv.reader(file))
-    except (UnicodeDecodeError, csv.Error) as error:
-        fault(0, f"The list is not a CSV file in UTF-8 ({error}).", "Make it again, or save it as 'CSV UTF-8'.")
-        return rows, findings
-    for number, row in enumerate(lines, start=1):
-        outside = [name for name in row if leads_outside(name)]
-        if number == 1 and [name.strip().lower() for name in row] == ["hr", "lr"]:
-            fault(number, "A header, where the first pair should be.", "Delete this row: the lists have no header.")
-        elif row and len(row) != 2:
-            fault(number, f"{len(row)} column{'s' * (len(row) > 1)} instead of two (HR,LR).")
-        elif outside:
-            fault(number, f"{outside[0]!r} leads out of the data folder.")
-        elif row:
-            rows.append(Row(split, number, tuple(row), tuple(folder / name for folder, name in zip(folders, row))))
-    if not rows and not findings:
-        fault(0, "The list names no image.", "Make it again.")
-    return rows, findings
-
-
-def find_repeated(rows):
-    """Rows whose HR or LR an earlier row has; test and validation images that are trained on."""
-    trained = {}
-    for split, its_rows in rows.items():
-        seen = {}
-        for row in its_rows:
-            keys = [os.path.normcase(os.path.abspath(path)) for path in row.paths]
-            for kind, name, key in zip(("HR", "LR"), row.names, keys):
-                if key in seen and seen[key] != row.number:
-                    yield Finding(split, row.number, name, "duplicate", f"The same {kind} file as row {seen[key]}.",
-                                  "Delete one of the two rows, or make the list again.", True)
-                    break
-            else:
-                if keys[0] in trained:
-                    yield Finding(split, row.number, row.names[0], "duplicate",
-                                  f"Also row {trained[keys[0]]} of the training list: what was learnt proves nothing.",
-                                  "Take it out of one of the two lists.", True)
-            for key in keys:
-                seen.setdefault(key, row.number)
-            if split == "train":
-                trained.setdefault(keys[0], row.number)
-
-
-def find_missing_images(split, rows, scale):
-    """A set with the wrong number of images, and files in its folders that have no partner."""
-    listed = {path for row in rows for path in row.paths}
-    hr_files = {row.paths[0] for row in rows}
-    written = {path.parent: Path(name).parent for row in rows for path, name in zip(row.paths, row.names)}
-    expected = expected_number(split, hr_files)
-    if rows and expected not in (None, len(hr_files)):
-        yield Finding(split, 0, list_path("", split).name, "number",
-                      f"{count(hr_files)} instead of {expected}.",
-                      "Fetch the set again and make the list again.", True)
-    for hr_folder, lr_folder in sorted({(row.paths[0].parent, row.paths[1].parent) for row in rows}):
-        found = match(hr_folder, lr_folder, scale)
-        if not any(set(pair) <= listed for pair in found.pairs):
-            continue                            # these files are named by another rule than ours
-        for kind, files, remedy in (("LR", found.hr_only, "Make the LR with --make-lr, or remove the file."),
-                                    ("HR", found.lr_only, "Fetch the HR again, or remove the file.")):
-            for file in files:
-                if file not in listed:
-                    yield Finding(split, 0, (written[file.parent] / file.name).as_posix(), "missing partner",
-                                  f"It has no {kind} partner.", remedy, True)
-
-
-def inspect_all(paths):
-    with ThreadPoolExecutor(os.cpu_count()) as pool:         # Pillow decodes outside Python's lock
-        facts = list(tqdm(pool.map(inspect, paths), total=len(paths), desc="Reading", unit=" images",
-                          disable=len(paths) < 20, mininterval=1))
-    return dict(zip(paths, facts))
-
-
-def inspect(path):
-    """Read an image file whole: its Facts; ``problem`` is "" where it can be used."""
-    if not path.is_file():
-        return Facts(None, "", "missing partner", "The {} file does not exist.", False)
-    header, mode, jpeg = b"", "", False
-    try:
-        with open(path, "rb") as file:
-            header = file.read(26)
-        jpeg = header.startswith(b"\xff\xd8\xff")
-        with Image.open(path) as image:
-            mode = image.mode
-            image.verify()       # PNG: the checksums to the very end, which load() passes over
-        if header.startswith(b"\x89PNG") and header[24] == 16:
-            # Of a colour PNG, Pillow takes the upper 8 bits and says nothing.
-            return Facts(None, "", "wrong mode", "It has 16 bits a channel.", jpeg)
-        array, notice = read_image(path)
-        return Facts(array.shape, notice, "", "", jpeg)
-    except Exception as error:   # Pillow raises many kinds for damaged files
-        if mode.startswith(("I", "F")):
-            return Facts(None, "", "wrong mode", f"It has more than 8 bits a channel (mode {mode}).", jpeg)
-        reason = str(error).removeprefix(f"{path} cannot be read as an image (").removesuffix(f"). {AGAIN}")
-        reason = reason.replace(repr(str(path)), "it").replace(str(path), "it") if header else "it is empty"
-        return Facts(None, "", "unreadable", f"It cannot be read, damaged or cut short: {reason}.", jpeg)
-
-
-def check_row(row, hr, lr, scale):
-    """All findings about one pair, from the Facts of its two files."""
-    def fault(which, kind, problem, remedy, fails=True):
-        return Finding(row.split, row.number, row.names[which], kind, problem, remedy, fails)
-
-    if os.path.normcase(os.path.abspath(row.paths[0])) == os.path.normcase(os.path.abspath(row.paths[1])):
-        yield fault(0, "same file", "HR and LR are the same file.", "Make the list again, or mend this row.")
-        return
-    is_test = row.split not in TRAINING
-    for which, (name, facts) in enumerate((("HR", hr), ("LR", lr))):
-        if facts.problem:
-            remedy = {"missing partner": "Make it with --make-lr, or fetch it again." if which else AGAIN,
-                      "wrong mode": "Convert it to 8-bit RGB or grey."}.get(facts.kind, AGAIN)
-            yield fault(which, facts.kind, facts.problem.format(name), remedy)
-        if facts.notice:
-            yield fault(which, "wrong mode", f"Neither RGB nor grey: {facts.notice}.",
-                        "Fetch the original, RGB or grey, again." if is_test else "Convert it, if this is not wanted.",
-                        is_test)
-        if facts.jpeg and is_test:
-            yield fault(which, "JPEG", "A JPEG in a test set: what it lost cannot be measured.",
-                        "Fetch the lossless original.")
-    if hr.shape and lr.shape:
-        try:
-            fit_pair(hr.shape, lr.shape, scale)
-        except DataError as error:
-            if hr.shape[0] < lr.shape[0] and hr.shape[1] < lr.shape[1]:
-                yield fault(0, "swapped", f"HR ({size(hr)}) is smaller than LR ({size(lr)}): the columns are swapped.",
-                            "A row is HR,LR: exchange the two, or make the list again.")
-            else:
-                yield fault(1, "wrong size", f"{error}.", "Make or fetch the LR again, or give another --scale.")
-
-
-def report(findings, n_rows):
-    """Print the table of findings and a summary.  Returns the exit status."""
-    if findings:
-        print_table(("list", "row", "file", "what is wrong", "what to do"),
-                    [(f.split, f.row or "-", f.file, ("" if f.fails else "Notice: ") + f.problem, f.remedy)
-                     for f in findings], fold=2)
-        print()
-    for split, n in n_rows.items():
-        missing = sum(f.split == split and f.row > 0 and f.kind == "missing partner" for f in findings)
-        if n and missing == 2 * n:
-            print(f"No row of {split} leads to its files: are --root, --hr-folder and --lr-folder right?")
-    kinds = Counter(f.kind for f in findings if f.fails)
-    notices = sum(not f.fails for f in findings)
-    print("Checked: " + ", ".join(f"{split} {n}" for split, n in n_rows.items()) + " (pairs).")
-    if kinds:
-        print(f"Faults: {sum(kinds.values())} (" + ", ".join(f"{n} {kind}" for kind, n in kinds.most_common()) + ").")
-    else:
-        print("Every file is whole and every pair fits." + (f" Notices: {notices}, none a fault." if notices else ""))
-    return 1 if kinds else 0
-
-
 # ---------------------------------------------------------------- the demo set
 
 def make_demo(folder, scale=4):
@@ -585,43 +292,6 @@ def demo_image(path, split):
     if path.suffix == ".jpg" and split == "train":
         image = imresize(image, 0.5)        # else the 8 x 8 blocks of JPEG would be learnt
     return image
-
-
-# ---------------------------------------------------------------- words and tables
-
-def few(names, n=3):
-    """The first names of many: ``a.png, b.png, c.png and 9 more``."""
-    names = [Path(name).name for name in names]
-    return ", ".join(names[:n]) + (f" and {len(names) - n} more" if len(names) > n else "")
-
-
-def count(files):
-    return f"{len(files)} image{'s' * (len(files) != 1)}"
-
-
-def size(facts):
-    return f"{facts.shape[1]} x {facts.shape[0]}"
-
-
-def print_table(header, rows, fold=0):
-    """Print rows as columns; the last ``fold`` columns are folded to the width of the terminal."""
-    rows = [[str(cell) for cell in row] for row in [header, *rows]]
-    widths = [max(map(columns, cells)) for cells in zip(*rows)]
-    if fold:
-        room = shutil.get_terminal_size((120, 24)).columns - sum(width + 2 for width in widths[:-fold])
-        widths[-fold:] = [min(width, max(30, room // fold - 2)) for width in widths[-fold:]]
-    for row in rows:
-        first = len(row) - fold
-        cells = [[cell] if i < first else textwrap.wrap(cell, widths[i], break_long_words=False, break_on_hyphens=False)
-                 for i, cell in enumerate(row)]
-        for line in range(max(map(len, cells))):
-            texts = [cell[line] if line < len(cell) else "" for cell in cells]
-            print("  ".join(text + " " * (width - columns(text)) for text, width in zip(texts, widths)).rstrip())
-
-
-def columns(text):
-    """How many columns of a terminal a text takes: Chinese characters take two."""
-    return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)
 
 
 # ---------------------------------------------------------------- the command

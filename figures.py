@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from matplotlib.figure import Figure     # not pyplot: no window, no global state, no backend
+from matplotlib.figure import Figure  # not pyplot: no window, no global state, no backend
 
 from utils import Line, in_notebook, luma, read_image, three_channels, write_atomically
 
@@ -36,7 +36,8 @@ def show(figure, path=None, handle=None):
         write_atomically(path, png)
     if not in_notebook():
         return None
-    from IPython.display import Image as Picture, display
+    from IPython.display import Image as Picture
+    from IPython.display import display
     picture = Picture(data=png)
     if handle is None:
         return display(picture, display_id=True)

@@ -18,10 +18,21 @@ import torch
 from config import learning_rate, plain, run_folder, save_config, stage_config
 from datasets import MissingList, SRDataset
 from figures import textured_boxes
-from utils import (AverageMeter, CheckpointError, convert_image, load_checkpoint, load_weights, psnr, random_states,
-                   restore_random_states, save_checkpoint, save_generator, save_image, ssim,
-                   write_atomically)
-
+from utils import (
+    AverageMeter,
+    CheckpointError,
+    convert_image,
+    load_checkpoint,
+    load_weights,
+    psnr,
+    random_states,
+    restore_random_states,
+    save_checkpoint,
+    save_generator,
+    save_image,
+    ssim,
+    write_atomically,
+)
 
 LOG_COLUMNS = ("stage", "epoch", "updates", "lr", "content", "adversarial", "discriminator", "d_real", "d_sr",
                "valid_psnr", "valid_ssim", "seconds")

@@ -2,11 +2,13 @@
 
 import copy
 import json
+import random
 import subprocess
 import sys
 import textwrap
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -20,11 +22,14 @@ from utils import CheckpointError, load_checkpoint, seed_everything
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def fit(config, stage, monitor=None, vgg=False):
+def fit(config, stage, monitor=None, vgg=False, noisy=False):
     """One stage from the weights that the seed gives; the whole of what a process would do."""
     seed_everything(config.seed)
     generator, discriminator = Generator(config), Discriminator(config)
     truncated = TruncatedVGG19(1, 1, weights="random") if vgg else None
+    if noisy:                              # a network that draws random numbers, as dropout does
+        generator.register_forward_hook(lambda _, __, sr: sr + 0.1 * torch.randn_like(sr) + 0.1 * random.random()
+                                        + 0.1 * np.random.rand())
     loader = make_loader(SRDataset("train", config), config.batch_size, config.workers)
     valid = SRDataset("valid", config)
     if stage == "pretrain":
@@ -109,6 +114,16 @@ def test_with_vgg_workers_cosine_and_warm_up_too(config):
         fit(parts, "srgan", Stop(15, interrupt), vgg=True)
     fit(parts, "srgan", vgg=True)
     assert [path for path in differences(last(whole, "srgan"), last(parts, "srgan")) if "workers" not in path] == []
+
+
+def test_the_random_states_go_on_where_they_were(config):
+    config.update(checkpoint_every=3)
+    whole, parts = run_of(config, "whole"), run_of(config, "parts")
+    fit(whole, "pretrain", noisy=True)
+    with pytest.raises(KeyboardInterrupt):
+        fit(parts, "pretrain", Stop(14, interrupt), noisy=True)
+    fit(parts, "pretrain", noisy=True)
+    assert differences(last(whole, "pretrain"), last(parts, "pretrain")) == []
 
 
 def test_the_networks_given_end_with_the_resumed_weights(config):
