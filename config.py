@@ -65,7 +65,7 @@ PRESETS = {
     "demo": dict(
         crop_size=48, patch_num=400,
         G=dict(large_kernel_size=9, small_kernel_size=3, n_channels=24, n_blocks=4),
-        D=dict(kernel_size=3, n_channels=32, n_blocks=8, fc_size=128),
+        D=dict(kernel_size=3, n_channels=16, n_blocks=6, fc_size=64),
         pretrain=dict(epochs=5, updates_per_epoch=None, lr=1e-3, lr_schedule="cosine", warmup=20),
         epochs=4, updates_per_epoch=125, lr=5e-5, lr_d=2e-4, lr_schedule="cosine",
         content_loss="mse", averaging=0.99, print_freq=25, checkpoint_every=100,

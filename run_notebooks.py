@@ -3,6 +3,7 @@
     python run_notebooks.py                              the demo: data, training, tests, pictures
     python run_notebooks.py --preset laptop --data data  the same with your images
     python run_notebooks.py test super_resolution        only these notebooks
+    python run_notebooks.py --set pretrain.epochs=2      with a change of the configuration
 
 The executed notebooks are kept in runs/<name>/, beside everything else that the run leaves.
 """
@@ -56,8 +57,19 @@ def set_parameters(notebook, **values):
     notebook.cells.insert(place + 1, nbformat.v4.new_code_cell(source, metadata={"tags": ["injected-parameters"]}))
 
 
-def run_notebook(name, folder, label, **parameters):
+def set_config(notebook, changes):
+    """Put lines such as ``config.batch_size = 8`` after the cell that makes ``config``."""
+    place = next(i for i, cell in enumerate(notebook.cells) if "config = get_config(" in cell.source)
+    source = "# Changes of this run\n" + "\n".join(f"config.{change}" for change in changes)
+    notebook.cells.insert(place + 1, nbformat.v4.new_code_cell(source))
+
+
+def run_notebook(name, folder, label="", changes=(), **parameters):
     """Execute <name>.ipynb; keep it in ``folder`` also when a cell fails.
+
+    Args:
+        changes: lines such as "batch_size = 8", for config.
+        parameters: values for the notebook's parameters cell.
 
     Returns:
         the executed notebook.
@@ -66,6 +78,8 @@ def run_notebook(name, folder, label, **parameters):
         CellExecutionError: with the failing cell and its traceback.
     """
     notebook = nbformat.read(HERE / f"{name}.ipynb", as_version=4)
+    if changes:
+        set_config(notebook, changes)
     if parameters:
         set_parameters(notebook, **parameters)
     runner = Runner(notebook, label)
@@ -103,6 +117,8 @@ def main(arguments=None):
     parser.add_argument("--data", help="folder of the lists (default: data, for the demo data/demo)")
     parser.add_argument("--name", help="name of the run, kept in runs/<name>/ (default: the preset's)")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", dest="changes",
+                        help="change the configuration, for example --set batch_size=8 pretrain.epochs=2")
     parser.add_argument("--fresh", action="store_true", help="delete what runs/<name>/ holds and begin anew")
     parser.add_argument("--store", action="store_true", help="store the executed notebooks in the repository too")
     args = parser.parse_args(arguments)
@@ -116,7 +132,7 @@ def main(arguments=None):
     parameters = dict(preset=args.preset, data_folder=args.data or ("data/demo" if args.preset == "demo" else "data"),
                       run_name=name, seed=args.seed)
     # The notebooks' own values are those of the demo: stored, they show no injected cell.
-    if parameters == dict(preset="demo", data_folder="data/demo", run_name="demo", seed=0):
+    if not args.changes and parameters == dict(preset="demo", data_folder="data/demo", run_name="demo", seed=0):
         parameters = {}
 
     begun = time.perf_counter()
@@ -124,7 +140,7 @@ def main(arguments=None):
     try:
         for number, notebook in enumerate(notebooks, start=1):
             label = f"[{number}/{len(notebooks)}] {notebook}.ipynb"
-            run_notebook(notebook, folder, label, **parameters)
+            run_notebook(notebook, folder, label, args.changes, **parameters)
             if args.store:
                 shutil.copyfile(folder / f"{notebook}.ipynb", HERE / f"{notebook}.ipynb")
     except CellExecutionError as error:
