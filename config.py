@@ -76,9 +76,9 @@ PRESETS = {
         crop_size=64,
         G=dict(large_kernel_size=9, small_kernel_size=3, n_channels=32, n_blocks=8),
         D=dict(kernel_size=3, n_channels=32, n_blocks=8, fc_size=256),
-        pretrain=dict(epochs=24, updates_per_epoch=500, lr=1e-3, lr_schedule="cosine", warmup=100),
+        pretrain=dict(epochs=32, updates_per_epoch=500, lr=1e-3, lr_schedule="cosine", warmup=100),
         epochs=8, updates_per_epoch=500, lr=5e-5, lr_d=2e-4, lr_schedule="cosine",
-        content_loss="mse"),
+        content_loss="mse", n_valid=4),
 
     # Full size, one evening on one ordinary GPU.  With DIV2K's 800 images an epoch is 5,000 updates.
     # Arithmetic, in floating-point operations, for 16 crops of 96 x 96, forward and backward:

@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import io
+import math
 import os
 from collections import namedtuple
 from concurrent.futures import ThreadPoolExecutor
@@ -72,8 +73,8 @@ def read_list(split, config):
 
 def leads_outside(name):
     """Whether a path written in a list leaves the folder it is relative to."""
-    steps = os.path.normpath(name.strip()).replace("\\", "/")
-    return not name.strip() or os.path.isabs(name) or ":" in steps.split("/")[0] or steps.split("/")[0] == ".."
+    first = os.path.normpath(name.strip().replace("\\", "/")).replace("\\", "/").split("/")[0]
+    return not name.strip() or first in ("", "..") or ":" in first       # rooted, upwards, or C:
 
 
 def fit_pair(hr_shape, lr_shape, scale):
@@ -132,8 +133,7 @@ class ImageStore:
                     buffer = io.BytesIO()
                     np.save(buffer, self._decode(path))
                     write_atomically(file, buffer.getvalue())      # an interrupted build leaves no half a file
-                # asarray: the same memory map, without the cost of numpy's memmap class at each slice
-                self._open[path] = np.asarray(np.load(file, mmap_mode="r"))
+                self._open[path] = _mapped(file)
         return self._open[path]
 
     @staticmethod
@@ -164,6 +164,22 @@ class ImageStore:
                 if len(new) > 50:
                     line.show(f"Decoding {label}: {n} of {len(new)} images", last=n == len(new))
         return {path: text for path, text in zip(new, faults) if text}
+
+
+def _mapped(file):
+    """A .npy file of bytes as a read-only memory map.
+
+    ``np.load(..., mmap_mode="r")`` would hold a file descriptor for every image: DIV2K has
+    1,800, and many systems allow a process 1,024 or 256.
+    """
+    with open(file, "rb") as opened:
+        np.lib.format.read_magic(opened)
+        shape, _, _ = np.lib.format.read_array_header_1_0(opened)
+        offset = opened.tell()
+    mapped = torch.from_file(str(file), shared=False, size=offset + math.prod(shape), dtype=torch.uint8)
+    image = mapped[offset:].numpy().reshape(shape)
+    image.flags.writeable = False
+    return image
 
 
 # ---------------------------------------------------------------- the dataset
@@ -252,7 +268,7 @@ class SRDataset(Dataset):
             lr, hr = self.batch(int(self._epoch), [i])
             return lr[0], hr[0]
         lr, hr = self.pair(i)
-        return tuple(_as_tensor(three_channels(image)[None])[0] for image in (lr, hr))
+        return tuple(_as_tensor(np.array(three_channels(image))[None])[0] for image in (lr, hr))
 
     def pair(self, i):
         """The whole pair i: uint8 arrays LR (h, w, 3) and HR (s h, s w, 3), or grey HR (s h, s w)."""
@@ -312,7 +328,7 @@ def hash_numbers(seed, epoch, indices, draw):
 
 def _as_tensor(images):
     """uint8 array (N, H, W, 3) -> float32 tensor (N, 3, H, W) in [0, 1] (already in channels_last order)."""
-    return torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float() / 255
+    return torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255
 
 
 # ---------------------------------------------------------------- the loader

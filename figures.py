@@ -75,17 +75,20 @@ class Monitor:
     curves and the fixed crop over the epochs, which are also kept in the run's figures/."""
 
     def begin(self, stage):
-        self.line, self.figure = Line(), None
-        self.began, self.done_before = time.perf_counter(), stage.done
+        self.line, self.figure, self.look = Line(), None, None
+        self.began = time.perf_counter()
         if stage.history:
             self.draw(stage)
 
     def progress(self, stage):
-        done = stage.done - self.done_before
-        left = (time.perf_counter() - self.began) / max(done, 1) * (stage.n_updates - stage.done)
+        now = time.perf_counter()
+        if self.look is None:           # the first updates are slower than the rest and say little
+            self.look = now, stage.done
+        seconds, done = now - self.look[0], stage.done - self.look[1]
+        left = f"{clock(seconds / done * (stage.n_updates - stage.done))} left  " if done else ""
         losses = ", ".join(f"{name} {meter.avg:.3g}" for name, meter in stage.meters.items())
         self.line.show(f"{TITLES[stage.name]}  epoch {stage.epoch + 1} of {stage.settings.epochs}  "
-                       f"update {stage.done} of {stage.n_updates}  {clock(left)} left  {losses}")
+                       f"update {stage.done} of {stage.n_updates}  {left}{losses}")
 
     def epoch_end(self, stage):
         row = stage.history[-1]
@@ -217,8 +220,10 @@ def comparison_figure(name, hr, versions, scores=None, size=96):
     from matplotlib.patches import Rectangle
     size = min(size, *hr.shape[:2])
     boxes = textured_boxes(hr, size, 2)
-    figure = Figure(figsize=(12, 4.6))
-    left, right = figure.subfigures(1, 2, width_ratios=(1, len(versions) * 0.46))
+    share = 0.46 * len(versions)                       # of the squares, where the whole picture has 1
+    side = 12 * share / (1 + share) / len(versions)
+    figure = Figure(figsize=(12, 2 * side + 0.55))
+    left, right = figure.subfigures(1, 2, width_ratios=(1, share))
     whole = left.subplots()
     picture(whole, hr, name, 11)
     for axes_row, (top, x), colour in zip(right.subplots(2, len(versions)), boxes, ("yellow", "cyan")):
@@ -232,7 +237,7 @@ def comparison_figure(name, hr, versions, scores=None, size=96):
     return figure
 
 
-def contact_sheet(rows, height=220):
+def contact_sheet(rows):
     """All pictures of a set on one sheet.
 
     Args:
@@ -240,7 +245,7 @@ def contact_sheet(rows, height=220):
     """
     columns = list(rows[0][1])
     ratios = [version[columns[-1]][0].shape[0] / version[columns[-1]][0].shape[1] for _, version in rows]
-    figure = Figure(figsize=(2.6 * len(columns), sum(2.6 * ratio + 0.45 for ratio in ratios)))
+    figure = Figure(figsize=(2.2 * len(columns), sum(2.2 * ratio + 0.4 for ratio in ratios)))
     grid = figure.subplots(len(rows), len(columns), squeeze=False, height_ratios=[ratio + 0.17 for ratio in ratios])
     for n, (axes_row, (name, versions)) in enumerate(zip(grid, rows)):
         for axes, (title, (image, text)) in zip(axes_row, versions.items()):

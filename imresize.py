@@ -124,9 +124,9 @@ def imresize(image, scalar_scale=None, output_shape=None, method="bicubic", edge
         scales = [float(scalar_scale)] * 2
         output_shape = [math.ceil(scalar_scale * n) for n in image.shape[:2]]
     else:
-        output_shape = [int(n) for n in output_shape[:2]]
-        if min(output_shape) < 1:
-            raise ValueError(f"output_shape must be at least 1 x 1, not {tuple(output_shape)}.")
+        output_shape = [int(n) for n in output_shape]
+        if len(output_shape) != 2 or min(output_shape) < 1:
+            raise ValueError(f"output_shape is (height, width), at least 1 x 1, not {tuple(output_shape)}.")
         scales = [out / n for out, n in zip(output_shape, image.shape[:2])]
 
     out = image

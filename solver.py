@@ -254,14 +254,16 @@ def super_resolve(model, lr, tile=192):
     was_training = model.training
     model.eval()      # BatchNorm by its running statistics: a picture must not depend on what it is batched with
     x = torch.from_numpy(np.array(lr)).permute(2, 0, 1)[None]      # (1, 3, h, w) uint8
-    with torch.inference_mode():
-        if hasattr(model, "trunk"):
-            in_trunk, in_tail = model.reach()
-            features = _in_tiles(lambda part: model.trunk(part.to(device).float() / 255), x, 1, in_trunk, 6 * tile)
-            sr = _in_tiles(lambda part: _as_8_bit(model.tail(part)), features, model.scaling_factor, in_tail, tile)
-        else:
-            sr = _as_8_bit(model(x.to(device).float() / 255))
-    model.train(was_training)
+    try:
+        with torch.inference_mode():
+            if hasattr(model, "trunk"):
+                in_trunk, in_tail = model.reach()
+                features = _in_tiles(lambda part: model.trunk(part.to(device).float() / 255), x, 1, in_trunk, 6 * tile)
+                sr = _in_tiles(lambda part: _as_8_bit(model.tail(part)), features, model.scaling_factor, in_tail, tile)
+            else:
+                sr = _as_8_bit(model(x.to(device).float() / 255))
+    finally:
+        model.train(was_training)
     return sr[0].permute(1, 2, 0).cpu().numpy()
 
 
@@ -383,7 +385,7 @@ def fit_pretrain(config, generator, train_loader, valid_set, monitor=None):
 
     def one_epoch(epoch, **inside):
         return pretrain(train_loader, generator, criterion, stage.optimizer_g, epoch, config.device,
-                        config.print_freq, **inside)
+                        stage.settings.print_freq, **inside)
     return stage.run(one_epoch)
 
 
@@ -403,7 +405,7 @@ def fit_srgan(config, generator, discriminator, truncated_vgg19, train_loader, v
     def one_epoch(epoch, **inside):
         return train(train_loader, generator, discriminator, truncated_vgg19, content, adversarial,
                      stage.optimizer_g, stage.optimizer_d, epoch, config.device, config.beta,
-                     config.print_freq, **inside)
+                     stage.settings.print_freq, **inside)
     return stage.run(one_epoch)
 
 
@@ -459,10 +461,10 @@ class Stage:
         self.update, self.meters = update, meters
         self.average_weights()
         self.set_learning_rate()
-        if update % self.config.checkpoint_every == 0 and update < len(self.train_loader):
-            check_finite(meters, self.epoch, update)     # a checkpoint is always a good one
+        if update % self.settings.checkpoint_every == 0 and update < len(self.train_loader):
+            check_finite(meters, self.epoch, update)
             self.save("last")
-        if self.monitor and update % self.config.print_freq == 0:
+        if self.monitor and update % self.settings.print_freq == 0:
             self.monitor.progress(self)
 
     @torch.no_grad()
@@ -532,8 +534,16 @@ class Stage:
     def path(self, which, suffix=".pth"):
         return self.folder / "checkpoints" / f"{self.name}_{which}{suffix}"
 
+    def check_weights(self):
+        """Raise if a weight is not finite: a gradient can overflow in an update whose loss was still finite."""
+        for network in filter(None, (self.generator, self.discriminator)):
+            if not all(torch.isfinite(weight).all() for weight in network.parameters()):
+                raise TrainingDiverged(f"The {type(network).__name__.lower()} has weights that are no finite numbers: a "
+                                       "gradient has overflowed. Divide config.lr by 3, or set config.amp = None.")
+
     def save(self, which):
-        """Write everything that the rest of the run depends on."""
+        """Write everything that the rest of the run depends on; a checkpoint is always a good one."""
+        self.check_weights()
         save_checkpoint(self.path(which), {
             "format": 1, "method": self.generator.method, "settings": self.generator.settings,
             "config": plain(self.config), "stage": self.name, "epoch": self.epoch, "update": self.update,

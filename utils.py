@@ -5,6 +5,7 @@ import io
 import json
 import math
 import os
+import pickle
 import random
 import sys
 import time
@@ -311,8 +312,11 @@ def load_checkpoint(path):
     if label != HASH_LABEL or hashlib.sha256(body).hexdigest().encode() != digest:
         raise CheckpointError(f"{path} is damaged: its content does not have the hash that was stored with it. "
                               "Delete it and take an older checkpoint, or train again.")
-    # weights_only: a file from a stranger must not run code.
-    return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    try:      # weights_only: a file from a stranger must not run code
+        return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(f"{path} holds more than tensors and plain containers. It was not opened: such a file "
+                              "can run code of whoever made it.") from error
 
 
 def read_weights(path):
@@ -371,8 +375,10 @@ def load_generator(path):
         method, settings = metadata["method"], json.loads(metadata["settings"])
     else:
         checkpoint = load_checkpoint(path)
-        method, settings = checkpoint["method"], checkpoint["settings"]
-        state = checkpoint["averaged"] or checkpoint["generator"]
+        method, settings = checkpoint.get("method"), checkpoint.get("settings")
+        state = checkpoint.get("averaged") or checkpoint.get("generator")
+        if not (method and settings and state):
+            raise CheckpointError(f"{path} holds no generator (method, settings or weights are missing).")
     if method not in METHODS:
         raise CheckpointError(f"{path} holds a network of the method {method!r}; known here: "
                               f"{', '.join(sorted(METHODS))}. Import the module that defines it first.")
