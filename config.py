@@ -55,7 +55,7 @@ COMMON = dict(
     channels_last=True,
     print_freq=50,              # updates between two looks at the losses
     checkpoint_every=500,       # updates between two checkpoints inside an epoch
-    keep_every=1,               # keep the generator's weights of every n-th epoch
+    keep_every=1,               # keep the generator's weights of every n-th epoch (0: of none)
     n_valid=10,                 # images of "valid" that are measured after each epoch
     test_sets=TEST_SETS,
 )

@@ -120,13 +120,13 @@ def picture(axes, image, title=None, size=9):
 def training_figure(stage):
     """The curves of a stage and its fixed crop over the epochs."""
     samples = sample_strip(stage.folder, stage.name)
-    figure = Figure(figsize=(10, 4.6))
+    figure = Figure(figsize=(12.5, 5.2))
     top, bottom = figure.subfigures(2, 1, height_ratios=(3, 2))
     draw_curves(top, stage.history)
     for axes, (title, image) in zip(np.atleast_1d(bottom.subplots(1, len(samples))), samples):
         picture(axes, image, title)
-    top.subplots_adjust(wspace=0.35, bottom=0.2, top=0.88)
-    bottom.subplots_adjust(wspace=0.05, top=0.86, bottom=0.02)
+    top.subplots_adjust(left=0.05, right=0.98, wspace=0.25, bottom=0.2, top=0.9)
+    bottom.subplots_adjust(left=0.02, right=0.98, wspace=0.04, top=0.9, bottom=0.02)
     return figure
 
 
@@ -178,7 +178,7 @@ def read_log(folder):
 
 def patches_figure(lr, hr, n=8):
     """Training patches: LR above, HR below; lr (N, 3, h, w) and hr (N, 3, s h, s w) in [0, 1]."""
-    figure = Figure(figsize=(10, 2.8))
+    figure = Figure(figsize=(12.5, 3.3))
     for column, pair in enumerate(zip(figure.subplots(2, n).T, lr[:n], hr[:n])):
         axes, *patches = pair
         for axis, patch, name in zip(axes, patches, ("LR", "HR")):
@@ -221,8 +221,8 @@ def comparison_figure(name, hr, versions, scores=None, size=96):
     size = min(size, *hr.shape[:2])
     boxes = textured_boxes(hr, size, 2)
     share = 0.46 * len(versions)                       # of the squares, where the whole picture has 1
-    side = 12 * share / (1 + share) / len(versions)
-    figure = Figure(figsize=(12, 2 * side + 0.55))
+    side = 11.5 * share / (1 + share) / len(versions)
+    figure = Figure(figsize=(11.5, 2 * side + 0.55))
     left, right = figure.subfigures(1, 2, width_ratios=(1, share))
     whole = left.subplots()
     picture(whole, hr, name, 11)
@@ -245,7 +245,7 @@ def contact_sheet(rows):
     """
     columns = list(rows[0][1])
     ratios = [version[columns[-1]][0].shape[0] / version[columns[-1]][0].shape[1] for _, version in rows]
-    figure = Figure(figsize=(2.2 * len(columns), sum(2.2 * ratio + 0.4 for ratio in ratios)))
+    figure = Figure(figsize=(1.9 * len(columns), sum(1.9 * ratio + 0.4 for ratio in ratios)))
     grid = figure.subplots(len(rows), len(columns), squeeze=False, height_ratios=[ratio + 0.17 for ratio in ratios])
     for n, (axes_row, (name, versions)) in enumerate(zip(grid, rows)):
         for axes, (title, (image, text)) in zip(axes_row, versions.items()):

@@ -450,6 +450,9 @@ class Stage:
                 meters = one_epoch(self.epoch, precision=self.precision, meters=self.meters, first=self.update,
                                    after_update=self.after_update)
                 self.end_epoch(meters, time.perf_counter() - begun)
+        except KeyboardInterrupt:
+            print(f"Stopped. Run this cell again to go on from {self.path('last')}.")
+            raise
         except TrainingDiverged as error:
             self.restore(load_checkpoint(self.path("last")))
             raise TrainingDiverged(f"{error} The weights are back at the last good checkpoint, {self.path('last')} "
@@ -497,7 +500,7 @@ class Stage:
         self.save("last")
         if best:
             self.save("best")
-        if self.epoch % self.config.keep_every == 0:
+        if self.settings.keep_every and self.epoch % self.settings.keep_every == 0:
             save_generator(self.path(f"epoch_{self.epoch:03d}", ".safetensors"), self.averaged,
                            stage=self.name, epoch=self.epoch)
         self.save_sample()
@@ -527,7 +530,11 @@ class Stage:
         writer = csv.DictWriter(text, LOG_COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows(sorted(rows + self.history, key=lambda row: row["stage"]))
-        write_atomically(path, text.getvalue().encode("utf-8"))
+        try:
+            write_atomically(path, text.getvalue().encode("utf-8"))
+        except PermissionError:        # on Windows a spreadsheet that shows the file locks it
+            print(f"Notice: {path} could not be written; is it open in another program? "
+                  "Nothing is lost: the next epoch writes all its rows again.")
 
     # ---- checkpoints
 
