@@ -10,6 +10,7 @@ The executed notebooks are kept in runs/<name>/, beside everything else that the
 
 import argparse
 import csv
+import re
 import shutil
 import sys
 import time
@@ -24,6 +25,7 @@ from figures import clock, table
 from utils import Line
 
 NOTEBOOKS = ("train", "test", "super_resolution")
+COLOURS = r"\x1b\[[0-9;]*m"      # a traceback from a notebook is coloured for a terminal
 HERE = Path(__file__).resolve().parent
 TITLES = {"bicubic": "bicubic", "pretrain": "pre-trained", "srgan": "SRGAN"}
 
@@ -145,7 +147,7 @@ def main(arguments=None):
                 shutil.copyfile(folder / f"{notebook}.ipynb", HERE / f"{notebook}.ipynb")
     except CellExecutionError as error:
         print(f"\n{notebook}.ipynb stopped at this cell; what it had shown is in {folder / (notebook + '.ipynb')}.\n\n"
-              f"{error}", file=sys.stderr)
+              f"{re.sub(COLOURS, '', str(error))}", file=sys.stderr)
         return 1
     relative = Path("runs", name)
     print(f"\nPSNR (Y) / SSIM\n{results_table(folder / 'benchmark.csv')}\n" if (folder / "benchmark.csv").exists() else "")
