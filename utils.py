@@ -306,7 +306,7 @@ def load_checkpoint(path):
     """
     path = Path(path)
     if not path.is_file():
-        raise CheckpointError(f"There is no checkpoint {path}.")
+        raise CheckpointError(f"There is no checkpoint {path}. It is made by train.ipynb with the same run_name.")
     data = path.read_bytes()
     body, label, digest = data[:-HASH_BYTES], data[-HASH_BYTES:-64], data[-64:]
     if label != HASH_LABEL or hashlib.sha256(body).hexdigest().encode() != digest:
