@@ -1,9 +1,9 @@
 """MATLAB's imresize, bit for bit, in numpy.
 
 Every super-resolution paper of the DIV2K era makes its low-resolution images
-with MATLAB's ``imresize(hr, 1/4)``.  Pillow, OpenCV and torch all resize a
-little differently (other kernels, no antialiasing, other borders), and a
-network trained on their images is measured wrong by up to half a decibel.
+with MATLAB's ``imresize(hr, 1/4)``.  Other tools differ: Pillow's bicubic in its
+borders and rounding only, others in the kernel or because they do not
+antialias.  ``test.ipynb`` measures what such LR images do to the figures.
 
 How MATLAB does it:
 

@@ -55,7 +55,7 @@ class Generator(nn.Module):
             nn.Conv2d(3, n_channels, large_kernel_size, padding=large_kernel_size // 2), nn.PReLU())
         self.blocks = nn.Sequential(*[ResidualBlock(n_channels, small_kernel_size) for _ in range(n_blocks)])
         self.after_blocks = nn.Sequential(
-            nn.Conv2d(n_channels, n_channels, small_kernel_size, padding=small_kernel_size // 2),
+            nn.Conv2d(n_channels, n_channels, small_kernel_size, padding=small_kernel_size // 2, bias=False),
             nn.BatchNorm2d(n_channels))
         n_doublings = int(math.log2(scaling_factor))
         self.upsampling = nn.Sequential(*[Doubling(n_channels, small_kernel_size) for _ in range(n_doublings)])
@@ -134,10 +134,11 @@ class ResidualBlock(nn.Module):
     def __init__(self, n_channels, kernel_size):
         super().__init__()
         self.layers = nn.Sequential(
-            nn.Conv2d(n_channels, n_channels, kernel_size, padding=kernel_size // 2),
+            # No bias before BatchNorm, which takes the mean away and adds a bias of its own.
+            nn.Conv2d(n_channels, n_channels, kernel_size, padding=kernel_size // 2, bias=False),
             nn.BatchNorm2d(n_channels),
             nn.PReLU(),
-            nn.Conv2d(n_channels, n_channels, kernel_size, padding=kernel_size // 2),
+            nn.Conv2d(n_channels, n_channels, kernel_size, padding=kernel_size // 2, bias=False),
             nn.BatchNorm2d(n_channels),      # no activation after it: the skip must stay free
         )
 
@@ -182,7 +183,8 @@ class Discriminator(nn.Module):
         for i in range(n_blocks):
             if i > 0 and i % 2 == 0:
                 channels_out *= 2
-            blocks += [nn.Conv2d(channels_in, channels_out, kernel_size, stride=1 + i % 2, padding=kernel_size // 2),
+            blocks += [nn.Conv2d(channels_in, channels_out, kernel_size, stride=1 + i % 2, padding=kernel_size // 2,
+                                 bias=i == 0),
                        nn.BatchNorm2d(channels_out) if i > 0 else nn.Identity(),   # the first block has none
                        nn.LeakyReLU(0.2, inplace=True)]
             channels_in = channels_out
@@ -211,8 +213,8 @@ class TruncatedVGG19(nn.Module):
         i: which max-pool, 1 to 5 (the paper's "VGG54" is i=5, j=4).
         j: which convolution before it.
         weights: ``"imagenet"`` fetches torchvision's file once (548 MB); a path takes
-            that file (.pth or .safetensors with torchvision's names); ``"random"`` keeps
-            He-initialised filters, for experiments.
+            that file (.pth or .safetensors with torchvision's names); ``"random"`` takes
+            seeded He-initialised filters (He et al. 2015), always the same, for experiments.
         feature_scale: the features are multiplied by it.  1 is the course's formula; the
             paper's implementation rescales by 1/12.75, which divides the loss by 163.
 
@@ -237,15 +239,18 @@ class TruncatedVGG19(nn.Module):
                 layers.append(nn.MaxPool2d(2))
         self.features = nn.Sequential(*layers)    # numbered as torchvision's vgg19().features
 
+        self.requires_grad_(False)
         if weights == "random":
+            # Seeded by itself: a run that is resumed meets the same filters, and moves nobody else's random state.
+            generator = torch.Generator().manual_seed(0)
             for layer in self.features:
                 if isinstance(layer, nn.Conv2d):
-                    nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+                    fan_in = layer.weight[0].numel()
+                    layer.weight.copy_(torch.randn(layer.weight.shape, generator=generator) * math.sqrt(2 / fan_in))
                     nn.init.zeros_(layer.bias)
         else:
             self._load(fetch_vgg19() if weights == "imagenet" else weights)
         self.eval()
-        self.requires_grad_(False)
 
     def _load(self, path):
         state = read_weights(path)
@@ -272,6 +277,8 @@ def fetch_vgg19():
         except Exception as error:
             raise RuntimeError(
                 f"The ImageNet weights of VGG19 could not be fetched from {url} ({error}). "
-                f"Fetch the file in a browser and put it at {path}, or set config.content_loss = 'mse' "
-                "(SRGAN-MSE of the paper, which needs no VGG).") from error
+                f"There are three ways out. 1: fetch the file in a browser and put it at {path}, or name it in "
+                "config.vgg19_weights. 2: config.content_loss = 'mse', the paper's SRGAN-MSE, which needs no VGG. "
+                "3: config.vgg19_weights = 'random', untrained filters, an experiment and not the paper's loss."
+            ) from error
     return path

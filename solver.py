@@ -451,6 +451,8 @@ class Stage:
                                    after_update=self.after_update)
                 self.end_epoch(meters, time.perf_counter() - begun)
         except KeyboardInterrupt:
+            # A notebook interrupts the loader's worker processes as well: the next run needs new ones.
+            self.train_loader._iterator = None
             print(f"Stopped. Run this cell again to go on from {self.path('last')}.")
             raise
         except TrainingDiverged as error:
@@ -497,7 +499,6 @@ class Stage:
         self.history.append({"stage": self.name, "epoch": self.epoch, "updates": self.done, "lr": lr,
                              **{name: meter.avg for name, meter in meters.items()},
                              "valid_psnr": quality, "valid_ssim": similarity, "seconds": round(seconds, 1)})
-        self.save("last")
         if best:
             self.save("best")
         if self.settings.keep_every and self.epoch % self.settings.keep_every == 0:
@@ -505,6 +506,8 @@ class Stage:
                            stage=self.name, epoch=self.epoch)
         self.save_sample()
         self.write_log()
+        # Last of all: killed before this line, the run does the end of the epoch again.
+        self.save("last")
         if self.monitor:
             self.monitor.epoch_end(self)
 

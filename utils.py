@@ -231,7 +231,8 @@ def _gaussian(image, size=11, sigma=1.5):
 
 def gradient_magnitude(image):
     """Mean length of the luma gradient, in grey levels a pixel: how much texture a picture has."""
-    gy, gx = np.gradient(luma(image))
+    # A grey file counts as three equal channels: HR and the network's RGB picture are measured on one scale.
+    gy, gx = np.gradient(luma(three_channels(np.asarray(image))))
     return float(np.hypot(gy, gx).mean())
 
 

@@ -35,7 +35,7 @@ def test_presets_keep_the_keys_of_the_handout_and_do_not_share_state(preset):
 
 
 def test_full_size_is_the_papers_generator():
-    assert sum(p.numel() for p in Generator(get_config("course")).parameters()) == 1_549_462
+    assert sum(p.numel() for p in Generator(get_config("course")).parameters()) == 1_547_350
 
 
 def test_an_unknown_preset_is_refused_with_the_names_of_the_others():

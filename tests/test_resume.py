@@ -213,3 +213,24 @@ def test_a_checkpoint_that_is_damaged_or_of_another_network_is_not_resumed(confi
 def test_the_configuration_of_the_run_is_kept_beside_it(config):
     fit(config, "pretrain")
     assert json.loads((run_folder(config) / "config.json").read_text("utf-8")) == last(config, "pretrain")["config"]
+
+
+@pytest.mark.parametrize("step", ["save_sample", "write_log"])
+def test_stopped_while_an_epoch_is_being_ended_nothing_of_it_is_missing(config, monkeypatch, step):
+    import solver
+    with monkeypatch.context() as patch:
+        right = getattr(solver.Stage, step)
+
+        def stop_the_first_time_in_an_epoch(stage):
+            if stage.epoch == 1:
+                interrupt()
+            right(stage)
+        patch.setattr(solver.Stage, step, stop_the_first_time_in_an_epoch)
+        with pytest.raises(KeyboardInterrupt):
+            fit(config, "pretrain")
+    fit(config, "pretrain")
+    folder = run_folder(config)
+    for name in ("checkpoints/pretrain_best.pth", "checkpoints/pretrain_epoch_001.safetensors",
+                 "samples/pretrain_001.png"):
+        assert (folder / name).exists(), name
+    assert "\npretrain,1," in (folder / "log.csv").read_text(encoding="utf-8")
