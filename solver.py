@@ -103,7 +103,8 @@ def check_finite(meters, epoch, update):
     if bad:
         raise TrainingDiverged(
             f"The loss is no longer a finite number ({', '.join(bad)}), noticed in epoch {epoch} after update {update}. "
-            "The usual causes, most frequent first: a learning rate that is too high (divide config.lr by 3), "
+            "The usual causes, most frequent first: a learning rate that is too high (divide config.pretrain.lr "
+            "or config.lr by 3), "
             "float16 arithmetic (set config.amp = None), a change in models.py or in a loss that divides "
             "by zero or takes the logarithm of zero.")
 
@@ -491,6 +492,7 @@ class Stage:
 
     def end_epoch(self, meters, seconds):
         """Validate, keep the weights, write the log."""
+        self.check_weights()        # before anything of this epoch is written
         lr = self.optimizer_g.param_groups[0]["lr"]
         rows = evaluate(lambda image: super_resolve(self.averaged, image), self.valid_set, self.config.n_valid)
         quality, similarity = mean_of(rows)
@@ -548,8 +550,9 @@ class Stage:
         """Raise if a weight is not finite: a gradient can overflow in an update whose loss was still finite."""
         for network in filter(None, (self.generator, self.discriminator)):
             if not all(torch.isfinite(weight).all() for weight in network.parameters()):
-                raise TrainingDiverged(f"The {type(network).__name__.lower()} has weights that are no finite numbers: a "
-                                       "gradient has overflowed. Divide config.lr by 3, or set config.amp = None.")
+                raise TrainingDiverged(
+                    f"The {type(network).__name__.lower()} has weights that are no finite numbers: a gradient has "
+                    "overflowed. Divide config.pretrain.lr or config.lr by 3, or set config.amp = None.")
 
     def save(self, which):
         """Write everything that the rest of the run depends on; a checkpoint is always a good one."""

@@ -13,7 +13,6 @@ import pytest
 import torch
 
 from config import run_folder
-from conftest import tiny_config
 from datasets import SRDataset, make_loader
 from models import Discriminator, Generator, TruncatedVGG19
 from solver import fit_pretrain, fit_srgan
