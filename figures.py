@@ -11,10 +11,13 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure  # not pyplot: no window, no global state, no backend
+from matplotlib.patches import Rectangle
+from PIL import Image
 
-from utils import Line, in_notebook, luma, read_image, three_channels, write_atomically
+from utils import Line, fullest_boxes, gradients, in_notebook, read_image, three_channels, write_atomically
 
-TITLES = {"pretrain": "Pre-training", "srgan": "SRGAN"}
+METHOD_TITLES = {"bicubic": "bicubic", "pretrain": "pre-trained", "srgan": "SRGAN"}
+TITLES = {"pretrain": "Pre-training", "srgan": "SRGAN"}      # of the stages
 COLOURS = {"pretrain": "tab:blue", "srgan": "tab:orange"}
 
 
@@ -54,6 +57,14 @@ def table(header, rows):
     return "\n".join([line(header), "|" + "|".join("-" * (width + 2) for width in widths) + "|", *map(line, rows)])
 
 
+def show_table(header, rows, path):
+    """Show a table below the cell and keep it as a CSV file; cells are strings."""
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerows([header, *rows])
+    write_atomically(path, text.getvalue().encode("utf-8"))
+    show_text(table(header, rows))
+
+
 def show_text(markdown):
     """Show Markdown (a table, a bold sentence) below the cell; print it in a terminal."""
     if in_notebook():
@@ -83,18 +94,18 @@ class Monitor:
     def progress(self, stage):
         now = time.perf_counter()
         if self.look is None:           # the first updates are slower than the rest and say little
-            self.look = now, stage.done
-        seconds, done = now - self.look[0], stage.done - self.look[1]
-        left = f"{clock(seconds / done * (stage.n_updates - stage.done))} left  " if done else ""
+            self.look = now, stage.updates_done
+        seconds, done = now - self.look[0], stage.updates_done - self.look[1]
+        left = f"{clock(seconds / done * (stage.n_updates - stage.updates_done))} left  " if done else ""
         losses = ", ".join(f"{name} {meter.avg:.3g}" for name, meter in stage.meters.items())
         self.line.show(f"{TITLES[stage.name]}  epoch {stage.epoch + 1} of {stage.settings.epochs}  "
-                       f"update {stage.done} of {stage.n_updates}  {left}{losses}")
+                       f"update {stage.updates_done} of {stage.n_updates}  {left}{losses}")
 
     def epoch_end(self, stage):
         row = stage.history[-1]
         finished = stage.epoch == stage.settings.epochs
         self.line.show(f"{TITLES[stage.name]}  epoch {stage.epoch} of {stage.settings.epochs} complete  "
-                       f"{stage.done} updates  {clock(time.perf_counter() - self.began)}  "
+                       f"{stage.updates_done} updates  {clock(time.perf_counter() - self.began)}  "
                        f"validation {row['valid_psnr']:.2f} dB / {row['valid_ssim']:.4f}", last=finished)
         self.draw(stage)
 
@@ -191,49 +202,44 @@ def patches_figure(lr, hr, n=8):
 
 # ---------------------------------------------------------------- figures of results
 
-def textured_boxes(hr, size, n=1):
-    """The n squares with most detail that do not overlap: list of (top, left), on a grid of about size / 4."""
-    y = luma(hr)
-    gy, gx = np.gradient(y)
-    total = np.pad(np.hypot(gy, gx).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
-    step = max(size // 4, 8) // 8 * 8
-    tops, lefts = (np.arange(0, max(length - size, 0) + 1, step) for length in y.shape)
-    T, L = np.meshgrid(tops, lefts, indexing="ij")
-    B, R = np.minimum(T + size, y.shape[0]), np.minimum(L + size, y.shape[1])
-    detail = total[B, R] - total[T, R] - total[B, L] + total[T, L]
-    boxes = []
-    for _ in range(n):
-        k = np.unravel_index(detail.argmax(), detail.shape)
-        boxes.append((int(T[k]), int(L[k])))
-        detail[(abs(T - T[k]) < size) & (abs(L - L[k]) < size)] = -1
-    return boxes
+def thumbnail(image, side=1000):
+    """A picture no larger than ``side``, by averaging whole pixels: what a figure can show, in little memory."""
+    factor = -(-max(image.shape[:2]) // side)
+    return np.asarray(Image.fromarray(image).reduce(factor)) if factor > 1 else image
 
 
-def comparison_figure(name, hr, versions, scores=None, size=96):
-    """One picture: HR whole with two marked squares, and each version of these squares, enlarged.
+def comparison_figure(name, lr, versions, hr=None, scores=None, size=24):
+    """One picture: whole, with the two squares that have most detail, and these in LR, each version and HR.
 
     Args:
-        hr: uint8 (H, W, 3) or (H, W).
-        versions: dict title -> picture of HR's size, such as bicubic, SRGAN, HR.
+        lr: uint8 (h, w, 3); its squares are shown with their pixels as they are.
+        versions: dict title -> picture, uint8 (s h, s w, 3).
+        hr: uint8 (s h, s w, 3) or (s h, s w), where there is one.
         scores: dict title -> text below the title, such as "28.4 dB / 0.81".
+        size: side of the squares in LR pixels.
     """
-    from matplotlib.patches import Rectangle
-    size = min(size, *hr.shape[:2])
-    boxes = textured_boxes(hr, size, 2)
-    share = 0.46 * len(versions)                       # of the squares, where the whole picture has 1
-    side = 11.5 * share / (1 + share) / len(versions)
-    figure = Figure(figsize=(11.5, 2 * side + 0.55))
+    shown = {"LR": lr, **versions, **({} if hr is None else {"HR": hr})}
+    boxes = fullest_boxes(gradients(lr), size, 2, step=2)
+    size = min(size, *lr.shape[:2])
+    share = 0.46 * len(shown)                          # of the squares, where the whole picture has 1
+    side = 11.5 * share / (1 + share) / len(shown)
+    figure = Figure(figsize=(11.5, len(boxes) * side + 0.55))
     left, right = figure.subfigures(1, 2, width_ratios=(1, share))
-    whole = left.subplots()
-    picture(whole, hr, name, 11)
-    for axes_row, (top, x), colour in zip(right.subplots(2, len(versions)), boxes, ("yellow", "cyan")):
-        whole.add_patch(Rectangle((x, top), size, size, fill=False, edgecolor=colour, linewidth=2))
-        for axes, (title, version) in zip(axes_row, versions.items()):
-            text = f"{title}\n{(scores or {}).get(title, '')}" if axes_row[0].get_subplotspec().is_first_row() else None
-            picture(axes, version[top:top + size, x:x + size], text)
-        axes_row[0].set_ylabel("■", color=colour, rotation=0, labelpad=10, fontsize=14)
+    axes = left.subplots()
+    whole = thumbnail(lr if hr is None else hr)
+    picture(axes, whole, name, 11)
+    unit = whole.shape[0] / lr.shape[0]                # pixels of the whole picture for one of LR
+    for row, (top, x, _), colour in zip(right.subplots(len(boxes), len(shown), squeeze=False), boxes, ("yellow", "cyan")):
+        axes.add_patch(Rectangle((unit * x, unit * top), unit * size, unit * size, fill=False, edgecolor=colour,
+                                 linewidth=2))
+        for square, (title, image) in zip(row, shown.items()):
+            s = image.shape[0] // lr.shape[0]
+            text = f"{title}\n{(scores or {}).get(title, '')}" if row[0].get_subplotspec().is_first_row() else None
+            picture(square, image[s * top:s * (top + size), s * x:s * (x + size)], text)
+        row[0].set_ylabel("■", color=colour, rotation=0, labelpad=10, fontsize=14)
     left.subplots_adjust(left=0.02, right=0.98)
-    right.subplots_adjust(wspace=0.04, hspace=0.04, left=0.03, right=0.99, top=0.86, bottom=0.02)
+    right.subplots_adjust(wspace=0.04, hspace=0.04, left=0.03, right=0.99, top=1 - 0.48 / (len(boxes) * side + 0.55),
+                          bottom=0.02)
     return figure
 
 

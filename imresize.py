@@ -69,17 +69,21 @@ def contributions(in_length, out_length, scale, method="bicubic", edges="symmetr
 
 
 def _resize_rows(image, weights, indices):
-    """One dimension: axis 0 of ``image`` (n, ...) -> (out, ...), in the image's own dtype."""
-    # One tap at a time, in order: the sums come out the same on every machine, and the
-    # gathered block stays as small as the result.
-    shape = (-1,) + (1,) * (image.ndim - 1)
-    out = np.zeros((len(indices),) + image.shape[1:])
-    for k in range(weights.shape[1]):
-        out += weights[:, k].reshape(shape) * image[indices[:, k]]
-    if image.dtype == np.uint8:
-        # MATLAB rounds halves up; numpy's round() takes them to the even neighbour.
-        return np.clip(np.floor(out + 0.5), 0, 255).astype(np.uint8)
-    return out.astype(image.dtype)
+    """One dimension: axis 0 of ``image`` (n, m, ...) -> (out, m, ...), in the image's own dtype."""
+    result = np.empty((len(indices),) + image.shape[1:], image.dtype)
+    # Strip by strip: float64 sums of a whole photograph would take eight times the result's memory.
+    width = max(1, 2**20 // max(len(indices), len(image)))
+    for left in range(0, image.shape[1], width):
+        strip = image[:, left:left + width]
+        sums = np.zeros(result[:, left:left + width].shape)
+        # One tap at a time, in order: the sums come out the same on every machine.
+        for k in range(weights.shape[1]):
+            sums += weights[:, k].reshape((-1,) + (1,) * (image.ndim - 1)) * strip[indices[:, k]]
+        if image.dtype == np.uint8:
+            # MATLAB rounds halves up; numpy's round() takes them to the even neighbour.
+            sums = np.clip(np.floor(sums + 0.5), 0, 255)
+        result[:, left:left + width] = sums
+    return result
 
 
 def imresize(image, scalar_scale=None, output_shape=None, method="bicubic", edges="symmetric"):

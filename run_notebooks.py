@@ -21,13 +21,12 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
 from config import PRESETS
-from figures import clock, table
+from figures import METHOD_TITLES, clock, table
 from utils import Line
 
 NOTEBOOKS = ("train", "test", "super_resolution")
 COLOURS = r"\x1b\[[0-9;]*m"      # a traceback from a notebook is coloured for a terminal
 HERE = Path(__file__).resolve().parent
-TITLES = {"bicubic": "bicubic", "pretrain": "pre-trained", "srgan": "SRGAN"}
 
 
 class Runner(NotebookClient):
@@ -108,7 +107,7 @@ def results_table(path):
         means = [[sum(float(row[f"{method}_{measure}"]) for row in of_set) / len(of_set) for measure in ("psnr", "ssim")]
                  for method in methods]
         lines.append([name, str(len(of_set))] + [f"{psnr:.2f} dB / {ssim:.4f}" for psnr, ssim in means])
-    return table(["set", "images"] + [TITLES.get(method, method) for method in methods], lines)
+    return table(["set", "images"] + [METHOD_TITLES.get(method, method) for method in methods], lines)
 
 
 def main(arguments=None):

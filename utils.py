@@ -7,6 +7,7 @@ import math
 import os
 import pickle
 import random
+import shutil
 import sys
 import time
 import uuid
@@ -71,7 +72,7 @@ def convert_image(img, source, target, device=None):
     if target == "pil":
         if img.ndim != 3:
             raise ValueError("Only a single image (3, H, W) becomes a PIL image, not a batch.")
-        return Image.fromarray(to_uint8(img.unsqueeze(0))[0])
+        return Image.fromarray(to_uint8(img).permute(1, 2, 0).cpu().numpy())
     if target == "[0, 1]":
         return img
     if target == "[-1, 1]":
@@ -87,9 +88,8 @@ def convert_image(img, source, target, device=None):
 
 
 def to_uint8(images):
-    """Float tensor (N, C, H, W) in [0, 1] -> uint8 array (N, H, W, C): clamped and rounded."""
-    images = (images.detach().float().clamp(0, 1) * 255).round()
-    return images.to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+    """Float tensor in [0, 1] -> uint8 tensor of the same shape: clamped and rounded."""
+    return (images.detach().float().clamp(0, 1) * 255).round().to(torch.uint8)
 
 
 def read_image(path):
@@ -151,6 +151,30 @@ def three_channels(image):
     return np.repeat(image[:, :, None], 3, axis=2) if image.ndim == 2 else image
 
 
+def fullest_boxes(values, size, n=1, step=1):
+    """The n squares with the largest sums that do not overlap.
+
+    Args:
+        values: float array (H, W), such as the detail or the error at each pixel.
+        size: side of the squares, in pixels.
+        step: only squares whose corner lies on a grid of so many pixels.
+
+    Returns:
+        list of (top, left, mean value inside); fewer than n where there is no room.
+    """
+    size = min(size, *values.shape)
+    total = np.pad(values.cumsum(0).cumsum(1), ((1, 0), (1, 0)))       # sums of all rectangles from the top left
+    sums = total[size:, size:] - total[:-size, size:] - total[size:, :-size] + total[:-size, :-size]
+    sums = sums[::step, ::step]
+    T, L = np.meshgrid(*(step * np.arange(length) for length in sums.shape), indexing="ij")
+    boxes = []
+    while len(boxes) < n and np.isfinite(sums).any():
+        k = np.unravel_index(sums.argmax(), sums.shape)
+        boxes.append((int(T[k]), int(L[k]), float(sums[k]) / size**2))
+        sums[(abs(T - T[k]) < size) & (abs(L - L[k]) < size)] = -np.inf
+    return boxes
+
+
 # ---------------------------------------------------------------- PSNR and SSIM
 
 def luma(image):
@@ -186,6 +210,12 @@ def _compared(sr, hr, crop):
     return y_sr[inside], luma(hr)[inside]
 
 
+def squared_error(sr, hr, crop=4):
+    """(Y_SR - Y_HR)^2 at each pixel that is left, float64; arguments and errors as in ``psnr``."""
+    y_sr, y_hr = _compared(sr, hr, crop)
+    return (y_sr - y_hr) ** 2
+
+
 def psnr(sr, hr, crop=4):
     """Peak signal-to-noise ratio in dB: 10 log10(255^2 / MSE), on luma, without the border.
 
@@ -197,8 +227,7 @@ def psnr(sr, hr, crop=4):
     Raises:
         ValueError: for other dtypes or shapes, or sizes that differ.
     """
-    y_sr, y_hr = _compared(sr, hr, crop)
-    mse = np.mean((y_sr - y_hr) ** 2)
+    mse = squared_error(sr, hr, crop).mean()
     return float(10 * np.log10(255**2 / mse)) if mse > 0 else float("inf")
 
 
@@ -229,11 +258,16 @@ def _gaussian(image, size=11, sigma=1.5):
     return image
 
 
-def gradient_magnitude(image):
-    """Mean length of the luma gradient, in grey levels a pixel: how much texture a picture has."""
+def gradients(image):
+    """Length of the luma gradient at each pixel: uint8 (H, W, 3) or (H, W) -> float64 (H, W)."""
     # A grey file counts as three equal channels: HR and the network's RGB picture are measured on one scale.
     gy, gx = np.gradient(luma(three_channels(np.asarray(image))))
-    return float(np.hypot(gy, gx).mean())
+    return np.hypot(gy, gx)
+
+
+def gradient_magnitude(image):
+    """Mean length of the luma gradient, in grey levels a pixel: how much texture a picture has."""
+    return float(gradients(image).mean())
 
 
 # ---------------------------------------------------------------- checkpoints and weights
@@ -488,7 +522,9 @@ class Line:
             else:
                 self.handle.update(bundle, raw=True)
         elif sys.stderr.isatty():
-            sys.stderr.write(f"\r\x1b[2K{text}" + ("\n" if last else ""))
+            # A line that the terminal breaks could not be replaced by the next.
+            width = shutil.get_terminal_size().columns - 1
+            sys.stderr.write(f"\r\x1b[2K{text if last else text[:width]}" + ("\n" if last else ""))
             sys.stderr.flush()
         else:                                # into a file: a line every 20 seconds
             print(text, file=sys.stderr, flush=True)

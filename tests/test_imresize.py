@@ -68,6 +68,50 @@ def noise(height, width, seed=0):
     return np.random.default_rng(seed).integers(0, 256, (height, width), dtype=np.uint8)
 
 
+# ---------------------------------------------------------------- golden arrays
+
+# Worked out in exact fractions from MATLAB's rules (kernel, antialiasing, normalised weights, edges, rounding
+# half up after each dimension), one pixel after the other, without this kit.
+ODD = [[120, 155, 52, 202, 245, 79, 46], [34, 10, 205, 148, 30, 113, 184], [141, 88, 54, 134, 109, 13, 133],
+       [139, 99, 84, 158, 148, 190, 44], [172, 198, 127, 91, 126, 242, 143]]
+SMALL = [[200, 30, 90], [10, 250, 60], [5, 140, 128]]
+ROW = [[45, 150, 3, 149]]
+GOLDEN = {
+    "odd sizes halved": (ODD, dict(scalar_scale=1 / 2),
+                         [[88, 144, 122, 98], [110, 111, 116, 107], [175, 115, 178, 149]],
+                         [[85, 144, 118, 109], [108, 111, 116, 105], [178, 114, 176, 145]]),
+    "mirrored more than once": (ODD, dict(scalar_scale=1 / 4), [[116, 118], [129, 135]], [[116, 116], [148, 152]]),
+    "enlarged": (SMALL, dict(scalar_scale=2),
+                 [[238, 174, 46, 11, 71, 101], [170, 145, 94, 72, 79, 82], [34, 86, 190, 194, 96, 47],
+                  [0, 53, 206, 225, 112, 56], [0, 37, 138, 169, 128, 108], [0, 30, 104, 140, 136, 134]],
+                 [[227, 171, 50, 17, 72, 97], [168, 145, 94, 72, 79, 82], [37, 86, 190, 194, 96, 50],
+                  [0, 53, 206, 225, 112, 60], [0, 37, 138, 169, 128, 109], [0, 31, 106, 141, 136, 133]]),
+    "one row to 3 x 6": (ROW, dict(output_shape=(3, 6)), [[38, 107, 137, 13, 67, 159]] * 3,
+                         [[39, 107, 137, 13, 67, 157]] * 3),
+    "one column, narrower and wider": ([[250], [3], [128]], dict(output_shape=(2, 2)), [[173, 173], [81, 81]],
+                                       [[163, 163], [75, 75]]),
+    "one pixel enlarged": ([[77]], dict(scalar_scale=4), [[77] * 4] * 4, [[77] * 4] * 4),
+    "one pixel made smaller": ([[77]], dict(scalar_scale=1 / 4), [[77]], [[77]]),
+}
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_golden_arrays(name):
+    image, size, symmetric, replicate = GOLDEN[name]
+    image = np.array(image, np.uint8)
+    assert imresize(image, edges="symmetric", **size).tolist() == symmetric
+    assert imresize(image, edges="replicate", **size).tolist() == replicate
+    colour = np.stack([image, image, image], axis=2)
+    assert imresize(colour, edges="replicate", **size)[..., 1].tolist() == replicate
+
+
+def test_a_wide_image_is_made_strip_by_strip_without_a_seam():
+    image = noise(4, 300_000, seed=6)
+    middle = np.s_[:, 100_000:140_000]
+    assert np.array_equal(imresize(image, output_shape=(9, 300_000))[middle],
+                          imresize(image[middle], output_shape=(9, 40_000)))
+
+
 # ---------------------------------------------------------------- tests
 
 def test_matlabs_lr_images_are_reproduced_byte_for_byte(benchmark):

@@ -16,6 +16,7 @@ from config import run_folder
 from datasets import SRDataset, make_loader
 from models import Discriminator, Generator, TruncatedVGG19
 from solver import fit_pretrain, fit_srgan
+from stage import Stage
 from utils import CheckpointError, load_checkpoint, seed_everything
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -46,7 +47,7 @@ class Stop:
         self.seen.append((stage.epoch, stage.update))
 
     def progress(self, stage):
-        if stage.done == self.after:
+        if stage.updates_done == self.after:
             self.how()
 
     def epoch_end(self, stage):
@@ -216,15 +217,14 @@ def test_the_configuration_of_the_run_is_kept_beside_it(config):
 
 @pytest.mark.parametrize("step", ["save_sample", "write_log"])
 def test_stopped_while_an_epoch_is_being_ended_nothing_of_it_is_missing(config, monkeypatch, step):
-    import solver
     with monkeypatch.context() as patch:
-        right = getattr(solver.Stage, step)
+        right = getattr(Stage, step)
 
         def stop_the_first_time_in_an_epoch(stage):
             if stage.epoch == 1:
                 interrupt()
             right(stage)
-        patch.setattr(solver.Stage, step, stop_the_first_time_in_an_epoch)
+        patch.setattr(Stage, step, stop_the_first_time_in_an_epoch)
         with pytest.raises(KeyboardInterrupt):
             fit(config, "pretrain")
     fit(config, "pretrain")

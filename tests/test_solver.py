@@ -13,7 +13,6 @@ from PIL import Image
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-import solver
 from config import learning_rate, run_folder
 from conftest import tiny_config
 from datasets import SRDataset, make_loader
@@ -551,7 +550,7 @@ def test_the_averaged_weights_are_the_running_mean_of_the_generators(config):
             stages.append(stage)
 
         def progress(self, stage):
-            decay = min(0.9, (1 + stage.done) / (10 + stage.done))
+            decay = min(0.9, (1 + stage.updates_done) / (10 + stage.updates_done))
             mean[0] = decay * mean[0] + (1 - decay) * g.last.weight.detach().double()
 
         def epoch_end(self, stage):
@@ -564,7 +563,7 @@ def test_the_averaged_weights_are_the_running_mean_of_the_generators(config):
 
 def test_best_is_the_epoch_with_the_highest_validation_psnr(config, monkeypatch):
     quality = iter([20.0, 25.0, 22.0])
-    monkeypatch.setattr(solver, "evaluate", lambda *a, **k: [("x", next(quality), 0.5)])
+    monkeypatch.setattr("stage.evaluate", lambda *a, **k: [("x", next(quality), 0.5)])
     config.pretrain = EasyDict(epochs=3, lr=1e-3)
     fit_pretrain(config, networks()[0], make_loader(SRDataset("train", config), 4), SRDataset("valid", config))
     folder = run_folder(config) / "checkpoints"

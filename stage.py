@@ -1,0 +1,291 @@
+"""One stage of a run, around its updates: precision, averaged weights, learning rate, checkpoints, resume."""
+
+import contextlib
+import copy
+import csv
+import io
+import math
+import time
+
+import torch
+
+from config import learning_rate, plain, run_folder, save_config, stage_config
+from inference import evaluate, mean_of, super_resolve
+from utils import (
+    AverageMeter,
+    CheckpointError,
+    fullest_boxes,
+    gradients,
+    load_checkpoint,
+    load_weights,
+    random_states,
+    restore_random_states,
+    save_checkpoint,
+    save_generator,
+    save_image,
+    write_atomically,
+)
+
+LOG_COLUMNS = ("stage", "epoch", "updates", "lr", "content", "adversarial", "discriminator", "d_real", "d_sr",
+               "valid_psnr", "valid_ssim", "seconds")
+
+
+class TrainingDiverged(RuntimeError):
+    """A loss became NaN or infinite."""
+
+
+class Precision:
+    """How the arithmetic is done: mixed precision and memory format.
+
+    Args:
+        device: "cpu", "cuda" or a torch.device.
+        amp: None for float32; "auto" for bfloat16 on a CUDA card that has it, float16 with
+            loss scaling on an older one, and float32 on the CPU (where bfloat16 is slow);
+            or "bf16" or "fp16" by name.
+        channels_last: keep feature maps as (N, h, w, C) in memory: quicker convolutions.
+    """
+
+    def __init__(self, device, amp=None, channels_last=False):
+        self.device = torch.device(device)
+        if amp == "auto":
+            amp = None
+            if self.device.type == "cuda":
+                # is_bf16_supported() also counts cards that only emulate it, slowly.
+                amp = "bf16" if torch.cuda.get_device_capability(self.device) >= (8, 0) else "fp16"
+        self.dtype = {None: None, "bf16": torch.bfloat16, "fp16": torch.float16}[amp]
+        self.format = torch.channels_last if channels_last else torch.contiguous_format
+        # float16 has gradients too small for its range; bfloat16 has float32's range.
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=amp == "fp16")
+
+    def autocast(self):
+        if self.dtype is None:
+            return contextlib.nullcontext()
+        return torch.autocast(self.device.type, self.dtype)
+
+    def place(self, *tensors_or_networks):
+        """Move tensors or networks to the device, in this memory format."""
+        moved = [x.to(self.device, memory_format=self.format, non_blocking=True) for x in tensors_or_networks]
+        return moved if len(moved) > 1 else moved[0]
+
+    def step(self, loss, optimizer):
+        """Backward and one optimizer step."""
+        optimizer.zero_grad(set_to_none=True)
+        self.scaler.scale(loss).backward()
+        self.scaler.step(optimizer)
+        self.scaler.update()
+
+
+def check_finite(meters, epoch, update):
+    """Raise if any loss was NaN or infinite since the epoch began.
+
+    One such value makes the running sum non-finite for good, so the sum is the flag: it
+    stays on the device, and nothing waits for it until it is read here.
+    """
+    bad = [name for name, meter in meters.items() if meter.count and not math.isfinite(meter.sum)]
+    if bad:
+        raise TrainingDiverged(
+            f"The loss is no longer a finite number ({', '.join(bad)}), noticed in epoch {epoch} after update {update}. "
+            "The usual causes, most frequent first: a learning rate that is too high (divide config.pretrain.lr "
+            "or config.lr by 3), "
+            "float16 arithmetic (set config.amp = None), a change in models.py or in a loss that divides "
+            "by zero or takes the logarithm of zero.")
+
+
+class Stage:
+    """One stage of a run: its networks, optimizers, averaged weights, history and checkpoints."""
+
+    def __init__(self, name, config, generator, train_loader, valid_set, discriminator=None, monitor=None):
+        self.name, self.config, self.settings = name, config, stage_config(config, name)
+        self.folder = run_folder(config)
+        if not 0 <= self.settings.start_epoch < self.settings.epochs:
+            raise ValueError(f"config.start_epoch is {self.settings.start_epoch}, but the stage {name!r} has the epochs "
+                             f"0 to {self.settings.epochs - 1}. It is 0 unless you want to leave epochs out.")
+        if not hasattr(train_loader, "sampler") or not hasattr(train_loader.sampler, "set_epoch"):
+            raise TypeError("fit_pretrain and fit_srgan go on inside an epoch, which only a loader made by "
+                            "datasets.make_loader can. A plain DataLoader serves solver.pretrain and solver.train.")
+        self.precision = Precision(config.device, self.settings.amp, self.settings.channels_last)
+        self.generator, self.discriminator = self.precision.place(generator), discriminator
+        self.optimizer_g = torch.optim.Adam(generator.parameters(), lr=self.settings.lr)
+        self.optimizer_d = None
+        if discriminator is not None:
+            self.precision.place(discriminator)
+            self.optimizer_d = torch.optim.Adam(discriminator.parameters(), lr=self.settings.lr)
+        # A running average of the weights: less noise than any single update's (Polyak and Juditsky 1992).
+        self.averaged = copy.deepcopy(generator).requires_grad_(False)
+        self.train_loader, self.valid_set, self.monitor = train_loader, valid_set, monitor
+        self.epoch, self.update, self.meters, self.history = self.settings.start_epoch, 0, None, []
+        self.n_updates = len(train_loader) * (self.settings.epochs - self.settings.start_epoch)
+
+    @property
+    def updates_done(self):
+        """Updates since the stage began."""
+        return (self.epoch - self.settings.start_epoch) * len(self.train_loader) + self.update
+
+    def run(self, one_epoch):
+        """All epochs that are left; ``one_epoch(epoch, ...)`` is pretrain or train."""
+        save_config(self.config)
+        if self.path("last").exists():
+            self.resume()
+        else:
+            self.save_sample()
+            self.save("last")          # there is always something to go back to
+        if self.monitor:
+            self.monitor.begin(self)
+        try:
+            while self.epoch < self.settings.epochs:
+                self.set_learning_rate()
+                begun = time.perf_counter()
+                meters = one_epoch(self.epoch, precision=self.precision, meters=self.meters, first=self.update,
+                                   after_update=self.after_update)
+                self.end_epoch(meters, time.perf_counter() - begun)
+        except KeyboardInterrupt:
+            # A notebook interrupts the loader's worker processes as well: the next run needs new ones.
+            self.train_loader._iterator = None
+            print(f"Stopped. Run this cell again to go on from {self.path('last')}.")
+            raise
+        except TrainingDiverged as error:
+            self.restore(load_checkpoint(self.path("last")))
+            raise TrainingDiverged(f"{error} The weights are back at the last good checkpoint, {self.path('last')} "
+                                   f"(epoch {self.epoch + 1}, update {self.update}).") from None
+        return self.history
+
+    def after_update(self, update, meters):
+        """What follows each update inside an epoch."""
+        self.update, self.meters = update, meters
+        self.average_weights()
+        self.set_learning_rate()
+        if update % self.settings.checkpoint_every == 0 and update < len(self.train_loader):
+            check_finite(meters, self.epoch, update)
+            self.save("last")
+        if self.monitor and update % self.settings.print_freq == 0:
+            self.monitor.progress(self)
+
+    @torch.no_grad()
+    def average_weights(self):
+        # In the first updates the average must follow quickly, or it would remember the random start.
+        decay = min(self.settings.averaging, (1 + self.updates_done) / (10 + self.updates_done))
+        for mean, value in zip(self.averaged.state_dict().values(), self.generator.state_dict().values()):
+            if mean.is_floating_point():
+                mean.lerp_(value, 1 - decay)
+            else:
+                mean.copy_(value)      # BatchNorm's counter
+
+    def set_learning_rate(self):
+        lr = learning_rate(self.updates_done, self.n_updates, self.settings)
+        ratio = (self.settings.lr_d or self.settings.lr) / self.settings.lr
+        for optimizer, rate in ((self.optimizer_g, lr), (self.optimizer_d, ratio * lr)):
+            for group in optimizer.param_groups if optimizer else ():
+                group["lr"] = rate
+
+    def end_epoch(self, meters, seconds):
+        """Validate, keep the weights, write the log."""
+        self.check_weights()        # before anything of this epoch is written
+        # The last update's; the optimizer already has that of the next.
+        lr = learning_rate(self.updates_done - 1, self.n_updates, self.settings)
+        rows = evaluate(lambda image: super_resolve(self.averaged, image), self.valid_set, self.settings.n_valid)
+        quality, similarity = mean_of(rows)
+        best = quality > max((row["valid_psnr"] for row in self.history), default=-math.inf)
+        self.epoch, self.update, self.meters = self.epoch + 1, 0, None
+        self.history.append({"stage": self.name, "epoch": self.epoch, "updates": self.updates_done, "lr": lr,
+                             **{name: meter.avg for name, meter in meters.items()},
+                             "valid_psnr": quality, "valid_ssim": similarity, "seconds": round(seconds, 1)})
+        if best:
+            self.save("best")
+        if self.settings.keep_every and self.epoch % self.settings.keep_every == 0:
+            save_generator(self.path(f"epoch_{self.epoch:03d}", ".safetensors"), self.averaged,
+                           stage=self.name, epoch=self.epoch)
+        self.save_sample()
+        self.write_log()
+        # Last of all: killed before this line, the run does the end of the epoch again.
+        self.save("last")
+        if self.monitor:
+            self.monitor.epoch_end(self)
+
+    def save_sample(self):
+        """samples/<stage>_<epoch>.png: the most detailed crop of the first validation image."""
+        lr, hr = self.valid_set.pair(0)
+        s, size = self.valid_set.scale, min(32, *lr.shape[:2])
+        top, left = (place // s for place in fullest_boxes(gradients(hr), s * size, step=s)[0][:2])
+        crop = lr[top:top + size, left:left + size]
+        images = {"lr": crop, "hr": hr[s * top:s * (top + size), s * left:s * (left + size)],
+                  f"{self.name}_{self.epoch:03d}": super_resolve(self.averaged, crop)}
+        for name, image in images.items():
+            save_image(self.folder / "samples" / f"{name}.png", image)
+
+    def write_log(self):
+        """log.csv: a row for each epoch of both stages; this stage's rows come from its history."""
+        path = self.folder / "log.csv"
+        rows = []
+        if path.exists():
+            with open(path, encoding="utf-8", newline="") as file:
+                rows = [row for row in csv.DictReader(file) if row["stage"] != self.name]
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, LOG_COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(sorted(rows + self.history, key=lambda row: row["stage"]))
+        try:
+            write_atomically(path, text.getvalue().encode("utf-8"))
+        except PermissionError:        # on Windows a spreadsheet that shows the file locks it
+            print(f"Notice: {path} could not be written; is it open in another program? "
+                  "Nothing is lost: the next epoch writes all its rows again.")
+
+    # ---- checkpoints
+
+    def path(self, which, suffix=".pth"):
+        return self.folder / "checkpoints" / f"{self.name}_{which}{suffix}"
+
+    def check_weights(self):
+        """Raise if a weight is not finite: a gradient can overflow in an update whose loss was still finite."""
+        for network in filter(None, (self.generator, self.discriminator)):
+            if not all(torch.isfinite(weight).all() for weight in network.parameters()):
+                raise TrainingDiverged(
+                    f"The {type(network).__name__.lower()} has weights that are no finite numbers: a gradient has "
+                    "overflowed. Divide config.pretrain.lr or config.lr by 3, or set config.amp = None.")
+
+    def save(self, which):
+        """Write everything that the rest of the run depends on; a checkpoint is always a good one."""
+        self.check_weights()
+        save_checkpoint(self.path(which), {
+            "format": 1, "method": self.generator.method, "settings": self.generator.settings,
+            "config": plain(self.config), "stage": self.name, "epoch": self.epoch, "update": self.update,
+            "generator": self.generator.state_dict(), "averaged": self.averaged.state_dict(),
+            "discriminator": self.discriminator and self.discriminator.state_dict(),
+            "optimizer_g": self.optimizer_g.state_dict(),
+            "optimizer_d": self.optimizer_d and self.optimizer_d.state_dict(),
+            "scaler": self.precision.scaler.state_dict(), "random": random_states(),
+            "meters": self.meters and {name: meter.state() for name, meter in self.meters.items()},
+            "history": self.history, "threads": torch.get_num_threads(), "torch": str(torch.__version__)})
+
+    def resume(self):
+        """Go on where the run folder's last checkpoint is, and say so."""
+        checkpoint = load_checkpoint(self.path("last"))
+        self.restore(checkpoint)
+        print(f"Going on from {self.path('last')}: epoch {self.epoch} of {self.settings.epochs} complete, "
+              f"{self.update} updates of the next.")
+        if self.epoch >= self.settings.epochs:
+            print(f"This stage is complete. To train anew, choose another run name or delete {self.folder}.")
+        old = checkpoint["config"]
+        changed = [f"{key} was {old.get(key)!r} and is {value!r}" for key, value in plain(self.config).items()
+                   if old.get(key) != value]
+        if checkpoint["threads"] != torch.get_num_threads():
+            changed.append(f"torch used {checkpoint['threads']} threads and uses {torch.get_num_threads()}")
+        if changed:
+            print("Notice: the result will differ from that of an uninterrupted run: " + "; ".join(changed) + ".")
+
+    def restore(self, checkpoint):
+        path = self.path("last")
+        if checkpoint["stage"] != self.name or checkpoint["method"] != self.generator.method:
+            raise CheckpointError(f"{path} is of {checkpoint['method']}, stage {checkpoint['stage']}, "
+                                  f"not of {self.generator.method}, stage {self.name}.")
+        load_weights(self.generator, checkpoint["generator"], path)
+        load_weights(self.averaged, checkpoint["averaged"], path)
+        self.optimizer_g.load_state_dict(checkpoint["optimizer_g"])
+        if self.discriminator is not None:
+            load_weights(self.discriminator, checkpoint["discriminator"], path)
+            self.optimizer_d.load_state_dict(checkpoint["optimizer_d"])
+        if self.precision.scaler.is_enabled() and checkpoint["scaler"]:
+            self.precision.scaler.load_state_dict(checkpoint["scaler"])
+        restore_random_states(checkpoint["random"])
+        self.epoch, self.update, self.history = checkpoint["epoch"], checkpoint["update"], checkpoint["history"]
+        self.meters = checkpoint["meters"] and {name: AverageMeter.of(state)
+                                                for name, state in checkpoint["meters"].items()}
