@@ -24,10 +24,12 @@ lab: $(INSTALLED)
 notebooks: $(INSTALLED)
 	$(BIN)/python run_notebooks.py --fresh --store
 
-# uv installs several times faster than pip; it lives in .venv with the rest.
+# uv installs several times faster than pip; it lives in .venv with the rest.  It does not read pip's
+# settings: a mirror that is set there is handed over.
 $(INSTALLED): requirements.txt
 	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 10) and 'Python 3.10 or newer is needed, this is ' + sys.version)"
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements.txt
+	index="$${PIP_INDEX_URL:-`$(BIN)/python -m pip config get global.index-url 2>/dev/null`}"; \
+	$(BIN)/uv pip install --quiet $${index:+--default-index "$$index"} --python $(BIN)/python -r requirements.txt
 	@touch $(INSTALLED)

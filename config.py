@@ -17,7 +17,8 @@ TEST_SETS = ["Set5", "Set14", "B100", "Urban100", "valid"]      # "valid" is DIV
 
 # PSNR (Y, dB) and SSIM at x4.  The SSIM of the SRGAN paper is another tool's and does not compare.
 PUBLISHED = {
-    "bicubic": {"Set5": (28.42, 0.8104), "Set14": (26.00, 0.7027), "B100": (25.96, 0.6675), "Urban100": (23.14, 0.6577)},
+    "bicubic": {"Set5": (28.42, 0.8104), "Set14": (26.00, 0.7027), "B100": (25.96, 0.6675),
+                "Urban100": (23.14, 0.6577)},
     "SRResNet (paper)": {"Set5": (32.05, 0.9019), "Set14": (28.49, 0.8184), "B100": (27.58, 0.7620)},
     "SRGAN-MSE (paper)": {"Set5": (30.64, 0.8701), "Set14": (26.92, 0.7611)},
     "SRGAN-VGG54 (paper)": {"Set5": (29.40, 0.8472), "Set14": (26.02, 0.7397), "B100": (25.16, 0.6688)},

@@ -385,10 +385,11 @@ def run(args):
 
 
 def print_next_steps(root, csv_folder, elsewhere):
-    print(f"\nThe lists are in {csv_folder.as_posix()}. In the notebooks:\n"
-          f'    config.csv_folder = "{csv_folder.as_posix()}"')
+    print(f"\nThe lists are in {csv_folder.as_posix()}. In the first code cell of the notebooks:\n"
+          f'    data_folder = "{csv_folder.as_posix()}"')
     if elsewhere:
-        print(f'    config.HR_data_folder = config.LR_data_folder = "{root.as_posix()}"')
+        print("and in the cell that makes config:\n"
+              f'    config.HR_data_folder = config.LR_data_folder = "{root.as_posix()}"')
     options = f"--root {root.as_posix()}" + (f" --csv-folder {csv_folder.as_posix()}" if elsewhere else "")
     print(f"Read and check every image: python create_data_lists.py {options} --check")
 

@@ -6,12 +6,11 @@ from collections import Counter, namedtuple
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from PIL import Image
 from tqdm import tqdm
 
 from data_layout import SPLITS, TRAINING, count, expected_number, match, print_table, size
 from datasets import DataError, fit_pair, leads_outside, list_path
-from utils import read_image
+from utils import TooManyBits, read_image
 
 # row: number in the list, 0 for the whole list; fails: False for a mere notice
 Finding = namedtuple("Finding", "split row file kind problem remedy fails")
@@ -138,24 +137,19 @@ def inspect(path):
     """Read an image file whole: its Facts; ``problem`` is "" where it can be used."""
     if not path.is_file():
         return Facts(None, "", "missing partner", "The {} file does not exist.", False)
-    header, mode, jpeg = b"", "", False
+    jpeg = False
     try:
         with open(path, "rb") as file:
-            header = file.read(26)
-        jpeg = header.startswith(b"\xff\xd8\xff")
-        with Image.open(path) as image:
-            mode = image.mode
-            image.verify()       # PNG: the checksums to the very end, which load() passes over
-        if header.startswith(b"\x89PNG") and header[24] == 16:
-            # Of a colour PNG, Pillow takes the upper 8 bits and says nothing.
-            return Facts(None, "", "wrong mode", "It has 16 bits a channel.", jpeg)
+            start = file.read(3)
+        if not start:
+            return Facts(None, "", "unreadable", "The file is empty.", jpeg)
+        jpeg = start == b"\xff\xd8\xff"
         array, notice = read_image(path)
         return Facts(array.shape, notice, "", "", jpeg)
-    except Exception as error:   # Pillow raises many kinds for damaged files
-        if mode.startswith(("I", "F")):
-            return Facts(None, "", "wrong mode", f"It has more than 8 bits a channel (mode {mode}).", jpeg)
-        reason = str(error).removeprefix(f"{path} cannot be read as an image (").removesuffix(f"). {AGAIN}")
-        reason = reason.replace(repr(str(path)), "it").replace(str(path), "it") if header else "it is empty"
+    except TooManyBits:
+        return Facts(None, "", "wrong mode", "It has 16 or more bits a channel.", jpeg)
+    except (ValueError, OSError) as error:
+        reason = str(error.__cause__ or error).replace(repr(str(path)), "it").replace(str(path), "it")
         return Facts(None, "", "unreadable", f"It cannot be read, damaged or cut short: {reason}.", jpeg)
 
 

@@ -229,7 +229,8 @@ def comparison_figure(name, lr, versions, hr=None, scores=None, size=24):
     whole = thumbnail(lr if hr is None else hr)
     picture(axes, whole, name, 11)
     unit = whole.shape[0] / lr.shape[0]                # pixels of the whole picture for one of LR
-    for row, (top, x, _), colour in zip(right.subplots(len(boxes), len(shown), squeeze=False), boxes, ("yellow", "cyan")):
+    rows = right.subplots(len(boxes), len(shown), squeeze=False)
+    for row, (top, x, _), colour in zip(rows, boxes, ("yellow", "cyan")):
         axes.add_patch(Rectangle((unit * x, unit * top), unit * size, unit * size, fill=False, edgecolor=colour,
                                  linewidth=2))
         for square, (title, image) in zip(row, shown.items()):

@@ -15,6 +15,7 @@ import shutil
 import sys
 import time
 from pathlib import Path
+from statistics import fmean
 
 import nbformat
 from nbclient import NotebookClient
@@ -39,7 +40,8 @@ class Runner(NotebookClient):
     def create_kernel_manager(self):
         manager = super().create_kernel_manager()
         # Another environment may have registered its own "python3".
-        manager.kernel_spec.argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}", "--log-level=40"]
+        manager.kernel_spec.argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}",
+                                    "--log-level=40"]
         return manager
 
     def process_message(self, message, cell, cell_index):
@@ -104,7 +106,7 @@ def results_table(path):
     lines = []
     for name in dict.fromkeys(row["set"] for row in rows):
         of_set = [row for row in rows if row["set"] == name]
-        means = [[sum(float(row[f"{method}_{measure}"]) for row in of_set) / len(of_set) for measure in ("psnr", "ssim")]
+        means = [[fmean(float(row[f"{method}_{measure}"]) for row in of_set) for measure in ("psnr", "ssim")]
                  for method in methods]
         lines.append([name, str(len(of_set))] + [f"{psnr:.2f} dB / {ssim:.4f}" for psnr, ssim in means])
     return table(["set", "images"] + [METHOD_TITLES.get(method, method) for method in methods], lines)
@@ -149,7 +151,9 @@ def main(arguments=None):
               f"{re.sub(COLOURS, '', str(error))}", file=sys.stderr)
         return 1
     relative = Path("runs", name)
-    print(f"\nPSNR (Y) / SSIM\n{results_table(folder / 'benchmark.csv')}\n" if (folder / "benchmark.csv").exists() else "")
+    print()
+    if (folder / "benchmark.csv").exists():
+        print(f"PSNR (Y) / SSIM\n{results_table(folder / 'benchmark.csv')}\n")
     print(f"Pictures            {relative / 'results'}, contact sheets and figures in {relative / 'figures'}")
     print(f"Executed notebooks  {', '.join(str(relative / (notebook + '.ipynb')) for notebook in notebooks)}")
     print(f"Time                {clock(time.perf_counter() - begun)}")

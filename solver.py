@@ -7,7 +7,7 @@ Equations are those of Ledig et al. 2017 (arXiv 1609.04802).  All images of a ba
 import torch
 
 from inference import benchmark, evaluate, mean_of, super_resolve  # noqa: F401  for the notebooks: solver.super_resolve
-from stage import Precision, Stage, TrainingDiverged, check_finite  # noqa: F401
+from stage import Precision, Stage, check_finite
 from utils import AverageMeter, convert_image
 
 # ---------------------------------------------------------------- one epoch

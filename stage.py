@@ -84,11 +84,10 @@ def check_finite(meters, epoch, update):
     bad = [name for name, meter in meters.items() if meter.count and not math.isfinite(meter.sum)]
     if bad:
         raise TrainingDiverged(
-            f"The loss is no longer a finite number ({', '.join(bad)}), noticed in epoch {epoch} after update {update}. "
-            "The usual causes, most frequent first: a learning rate that is too high (divide config.pretrain.lr "
-            "or config.lr by 3), "
-            "float16 arithmetic (set config.amp = None), a change in models.py or in a loss that divides "
-            "by zero or takes the logarithm of zero.")
+            f"The loss is no longer a finite number ({', '.join(bad)}), noticed in epoch {epoch} "
+            f"after update {update}. The usual causes, most frequent first: a learning rate that is too high "
+            "(divide config.pretrain.lr or config.lr by 3), float16 arithmetic (set config.amp = None), "
+            "a change in models.py or in a loss that divides by zero or takes the logarithm of zero.")
 
 
 class Stage:
@@ -98,8 +97,8 @@ class Stage:
         self.name, self.config, self.settings = name, config, stage_config(config, name)
         self.folder = run_folder(config)
         if not 0 <= self.settings.start_epoch < self.settings.epochs:
-            raise ValueError(f"config.start_epoch is {self.settings.start_epoch}, but the stage {name!r} has the epochs "
-                             f"0 to {self.settings.epochs - 1}. It is 0 unless you want to leave epochs out.")
+            raise ValueError(f"config.start_epoch is {self.settings.start_epoch}, but the stage {name!r} has the "
+                             f"epochs 0 to {self.settings.epochs - 1}. It is 0 unless you want to leave epochs out.")
         if not hasattr(train_loader, "sampler") or not hasattr(train_loader.sampler, "set_epoch"):
             raise TypeError("fit_pretrain and fit_srgan go on inside an epoch, which only a loader made by "
                             "datasets.make_loader can. A plain DataLoader serves solver.pretrain and solver.train.")

@@ -92,6 +92,10 @@ def to_uint8(images):
     return (images.detach().float().clamp(0, 1) * 255).round().to(torch.uint8)
 
 
+class TooManyBits(ValueError):
+    """An image with 16 or more bits a channel."""
+
+
 def read_image(path):
     """Read an image file as uint8 array (H, W, 3), or (H, W) for a grey one, and say what was changed.
 
@@ -99,8 +103,8 @@ def read_image(path):
         (image, notice): notice is "" or a sentence such as "its alpha channel was dropped".
 
     Raises:
-        ValueError: for a file that is not an image, is damaged, or has 16 bits; the
-            message says what to do.
+        ValueError: for a file that is not an image, is damaged, or has 16 bits
+            (TooManyBits); the message says what to do.
     """
     path = Path(path)
     try:
@@ -112,7 +116,7 @@ def read_image(path):
     except FileNotFoundError:
         raise ValueError(f"{path} does not exist.") from None
     except Exception as error:     # Pillow raises many kinds for damaged files
-        raise ValueError(f"{path} cannot be read as an image ({error}). Fetch or copy it again.") from None
+        raise ValueError(f"{path} cannot be read as an image ({error}). Fetch or copy it again.") from error
     array, notice = _as_8_bit_array(image, path)
     if turned:
         notice = f"{notice}, and " * bool(notice) + "it was turned upright, as its EXIF orientation says"
@@ -123,8 +127,8 @@ def _as_8_bit_array(image, path):
     """The second half of ``read_image``: by the mode of the file."""
     mode = image.mode
     if mode.startswith(("I", "F")) or _has_16_bits(path):
-        raise ValueError(f"{path} has 16 or more bits a channel (mode {mode}). Convert it to 8 bits first, "
-                         "with the brightness that you want.")
+        raise TooManyBits(f"{path} has 16 or more bits a channel (mode {mode}). Convert it to 8 bits first, "
+                          "with the brightness that you want.")
     if mode in ("RGB", "L"):
         return np.array(image), ""
     if mode == "1":

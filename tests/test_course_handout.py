@@ -77,7 +77,8 @@ def test_the_training_notebook_of_the_handout_runs_unchanged(handout, capsys):
     train_loader = torch.utils.data.DataLoader(train_dataset, batch_size=config.batch_size, shuffle=True,
                                                num_workers=config.workers, pin_memory=True)
     assert len(train_dataset) == 400                      # 100 patches an image, as in the handout
-    before = {name: p.detach().clone() for name, p in [*generator.named_parameters(), *discriminator.named_parameters()]}
+    before = {name: p.detach().clone()
+              for name, p in [*generator.named_parameters(), *discriminator.named_parameters()]}
     patches = []
     generator.register_forward_pre_hook(lambda _, inputs: patches.append(inputs[0].double().sum().item()))
 

@@ -84,7 +84,8 @@ def test_benchmark_csv_has_an_image_a_row_and_agrees_with_the_pictures(kit):
     with open(folder / "runs/short/benchmark.csv", encoding="utf-8", newline="") as file:
         rows = {(row["set"], row["image"]): row for row in csv.DictReader(file)}
     assert len([key for key in rows if key[0] == "demo"]) == 5
-    sr, hr = (read_image(folder / path)[0] for path in ("runs/short/results/demo/coffee.png", "data/demo/HR/coffee.png"))
+    sr, hr = (read_image(folder / path)[0]
+              for path in ("runs/short/results/demo/coffee.png", "data/demo/HR/coffee.png"))
     assert float(rows["demo", "coffee"]["srgan_psnr"]) == pytest.approx(psnr(sr, hr), abs=1e-5)
 
 

@@ -103,7 +103,8 @@ def test_a_stopped_run_equals_an_uninterrupted_one(config, stage, stops):
     a, b = last(whole, stage), last(parts, stage)
     assert a["epoch"] == 2 and set(a) >= {"generator", "averaged", "optimizer_g", "optimizer_d", "history", "random"}
     assert differences(a, b) == []
-    assert differences(*(load_checkpoint(run_folder(c) / "checkpoints" / f"{stage}_best.pth") for c in (whole, parts))) == []
+    best = [load_checkpoint(run_folder(c) / "checkpoints" / f"{stage}_best.pth") for c in (whole, parts)]
+    assert differences(*best) == []
 
 
 def test_with_vgg_workers_cosine_and_warm_up_too(config):
@@ -169,6 +170,43 @@ def test_a_killed_process_is_continued_by_another(config, data, tmp_path):
     assert (last(killed, "srgan")["epoch"], last(killed, "srgan")["update"]) == (1, 6)
     fit(killed, "srgan")
     assert differences(last(whole, "srgan"), last(killed, "srgan")) == []
+
+
+INTERRUPTED = """
+    import os, signal, sys
+    sys.path[:0] = [{root!r}, {tests!r}]
+    import torch
+    torch.set_num_threads({threads})
+    from conftest import tiny_config
+    from datasets import SRDataset, make_loader
+    from models import Discriminator, Generator
+    from solver import fit_pretrain
+    from test_resume import Stop
+    from utils import seed_everything
+    config = tiny_config({data!r}, name="interrupted", checkpoint_every=3, workers=2)
+    seed_everything(config.seed)
+    generator, _ = Generator(config), Discriminator(config)        # as fit() draws its random numbers
+    loader, valid = make_loader(SRDataset("train", config), 4, workers=2), SRDataset("valid", config)
+    try:
+        fit_pretrain(config, generator, loader, valid, Stop(14, lambda: os.killpg(0, signal.SIGINT)))
+    except KeyboardInterrupt:
+        fit_pretrain(config, generator, loader, valid)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no process groups")
+def test_an_interrupt_of_the_workers_too_lets_the_cell_run_again(config, data, tmp_path):
+    # Jupyter's stop button interrupts the whole process group: the loader's workers as well.
+    config.update(checkpoint_every=3, workers=2)
+    whole, interrupted = run_of(config, "whole"), run_of(config, "interrupted")
+    code = textwrap.dedent(INTERRUPTED).format(root=str(ROOT), tests=str(ROOT / "tests"), data=str(data),
+                                               threads=torch.get_num_threads())
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          text=True, timeout=120, start_new_session=True)
+    assert done.returncode == 0, done.stderr
+    assert "Stopped." in done.stdout and "epoch 1 of 2 complete, 3 updates" in done.stdout
+    fit(whole, "pretrain")
+    assert differences(last(whole, "pretrain"), last(interrupted, "pretrain")) == []
 
 
 def test_resuming_says_where_it_goes_on_and_what_differs(config, capsys):

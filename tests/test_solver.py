@@ -17,8 +17,10 @@ from config import learning_rate, run_folder
 from conftest import tiny_config
 from datasets import SRDataset, make_loader
 from imresize import imresize
+from inference import evaluate, mean_of
 from models import Discriminator, Generator, TruncatedVGG19
-from solver import Precision, TrainingDiverged, evaluate, fit_pretrain, fit_srgan, mean_of, pretrain, super_resolve, train
+from solver import fit_pretrain, fit_srgan, pretrain, super_resolve, train
+from stage import Precision, TrainingDiverged
 from utils import load_checkpoint, load_generator, psnr, ssim
 
 # ---------------------------------------------------------------- stand-ins with known weights
@@ -370,7 +372,7 @@ def test_after_a_nan_the_weights_are_back_at_the_last_good_checkpoint(config, st
 
 
 def test_a_checkpoint_never_holds_nan_weights_even_where_the_loss_was_finite(config, monkeypatch):
-    # A gradient can be NaN where the loss is not (the root of zero): the weights are spoiled one update before the loss.
+    # A gradient can be NaN where the loss is not (the root of zero): the weights are spoiled an update before the loss.
     config.update(checkpoint_every=1, print_freq=1)
     g, _ = networks()
     calls, real = [], Precision.step
@@ -398,7 +400,8 @@ def test_bf16_on_the_cpu_computes_in_bf16_and_keeps_float32_weights(data):
     precision = Precision("cpu", "bf16", channels_last=True)
     before = snapshot(g)
     meters = run_train(patch_loader(data), g, d, vgg, rate=1e-3, precision=precision)
-    pretrain(patch_loader(data), g, nn.MSELoss(), torch.optim.SGD(g.parameters(), 1e-3), 0, "cpu", 100, precision=precision)
+    pretrain(patch_loader(data), g, nn.MSELoss(), torch.optim.SGD(g.parameters(), 1e-3), 0, "cpu", 100,
+             precision=precision)
     assert dtypes == {torch.bfloat16}
     assert all(p.dtype == torch.float32 for p in [*g.parameters(), *d.parameters()]) and not unchanged(g, before)
     assert all(math.isfinite(meter.avg) for meter in meters.values())
@@ -536,7 +539,29 @@ def test_the_learning_rate_of_every_update_is_that_of_the_schedule(config):
 
         epoch_end = progress
     fit_pretrain(config, networks()[0], make_loader(SRDataset("train", config), 4), SRDataset("valid", config), Watch())
-    assert used == pytest.approx([1e-2 * 0.5 * (1 + math.cos(math.pi * u / 20)) for u in range(20)])
+    expected = [1e-2 * 0.5 * (1 + math.cos(math.pi * u / 20)) for u in range(20)]
+    assert used == pytest.approx(expected)
+    with open(run_folder(config) / "log.csv", encoding="utf-8", newline="") as file:      # the last one of each epoch
+        assert [float(row["lr"]) for row in csv.DictReader(file)] == pytest.approx([expected[9], expected[19]])
+
+
+def test_a_stage_may_have_its_own_settings(config):
+    config.pretrain.update(averaging=0, n_valid=1, start_epoch=1)
+    generator = networks()[0]
+    history = fit_pretrain(config, generator, make_loader(SRDataset("train", config), 4), SRDataset("valid", config))
+    assert [(row["epoch"], row["updates"]) for row in history] == [(2, 10)]
+    weights = load_checkpoint(run_folder(config) / "checkpoints" / "pretrain_last.pth")
+    assert all(torch.equal(value, weights["averaged"][name]) for name, value in weights["generator"].items())
+
+
+def test_a_stage_that_cannot_be_run_is_refused_before_anything_is_written(config):
+    train_set, valid = SRDataset("train", config), SRDataset("valid", config)
+    with pytest.raises(TypeError, match="make_loader"):
+        fit_pretrain(config, networks()[0], DataLoader(train_set, batch_size=4), valid)
+    config.start_epoch = 2
+    with pytest.raises(ValueError, match="start_epoch"):
+        fit_pretrain(config, networks()[0], make_loader(train_set, 4), valid)
+    assert not run_folder(config).exists()
 
 
 def test_the_averaged_weights_are_the_running_mean_of_the_generators(config):
