@@ -52,7 +52,7 @@ COMMON = dict(
     feature_scale=1.0,          # the course's formula; the paper's 1 / 12.75 divides this loss by 163
     beta=1e-3,                  # paper, equation 3
     averaging=0.999,            # decay of the averaged generator weights (0: no averaging)
-    amp="auto",                 # mixed precision on CUDA, see solver.Precision
+    amp="auto",                 # mixed precision on CUDA, see stage.Precision
     channels_last=True,
     print_freq=50,              # updates between two looks at the losses
     checkpoint_every=500,       # updates between two checkpoints inside an epoch
@@ -73,14 +73,15 @@ PRESETS = {
         vgg19_i=1, vgg19_j=2, vgg19_weights="random", averaging=0.99, print_freq=25, checkpoint_every=100,
         test_sets=["demo", *TEST_SETS]),
 
-    # No GPU: both stages within 90 minutes on two CPU cores, so an epoch is cut short.
+    # No GPU: both stages within 90 minutes of processor time (45 by the clock on two cores),
+    # so an epoch is cut short.
     "laptop": dict(
         crop_size=64,
         G=dict(large_kernel_size=9, small_kernel_size=3, n_channels=32, n_blocks=8),
         D=dict(kernel_size=3, n_channels=32, n_blocks=8, fc_size=256),
-        pretrain=dict(epochs=32, updates_per_epoch=500, lr=1e-3, lr_schedule="cosine", warmup=100),
-        epochs=8, updates_per_epoch=500, lr=5e-5, lr_d=2e-4, lr_schedule="cosine",
-        content_loss="mse", n_valid=4),
+        pretrain=dict(epochs=18, updates_per_epoch=500, lr=1e-3, lr_schedule="cosine", warmup=100),
+        epochs=5, updates_per_epoch=400, lr=5e-5, lr_d=2e-4, lr_schedule="cosine",
+        content_loss="mse", n_valid=3),
 
     # Full size, one evening on one ordinary GPU.  With DIV2K's 800 images an epoch is 5,000 updates.
     # Arithmetic, in floating-point operations, for 16 crops of 96 x 96, forward and backward:
