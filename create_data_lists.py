@@ -35,7 +35,7 @@ from utils import read_image, write_atomically
 PARALLEL_FROM = 100_000_000            # bytes of HR files: below that, processes take longer to begin than to work
 MADE_HERE = "create_data_lists.py"     # written into every LR made here: only these are ever made anew
 
-# The demo set: scikit-image's own photographs (CC0 or public domain), part of its installation.
+# The demo set: scikit-image's own photographs (most CC0 or public domain), part of its installation.
 DEMO = {
     # Both views of the motorcycle are on one side: they show the same thing.
     "train": ["motorcycle_left.png", "motorcycle_right.png", "hubble_deep_field.jpg", "retina.jpg", "brick.png",

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure  # not pyplot: no window, no global state, 
 from matplotlib.patches import Rectangle
 from PIL import Image
 
-from utils import Line, fullest_boxes, gradients, in_notebook, read_image, three_channels, write_atomically
+from utils import Line, fullest_boxes, gradients, in_notebook, read_image, three_channels, write_atomically, write_csv
 
 METHOD_TITLES = {"bicubic": "bicubic", "pretrain": "pre-trained", "srgan": "SRGAN"}
 TITLES = {"pretrain": "Pre-training", "srgan": "SRGAN"}      # of the stages
@@ -59,9 +59,7 @@ def table(header, rows):
 
 def show_table(header, rows, path):
     """Show a table below the cell and keep it as a CSV file; cells are strings."""
-    text = io.StringIO(newline="")
-    csv.writer(text, lineterminator="\n").writerows([header, *rows])
-    write_atomically(path, text.getvalue().encode("utf-8"))
+    write_csv(path, [header, *rows])
     show_text(table(header, rows))
 
 

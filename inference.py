@@ -1,7 +1,5 @@
 """The trained networks at work: enlarging a picture of any size, measuring a test set."""
 
-import csv
-import io
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +7,10 @@ import torch
 
 from config import run_folder
 from datasets import MissingList, SRDataset
-from utils import convert_image, psnr, save_image, ssim, to_uint8, write_atomically
+from utils import convert_image, psnr, save_image, ssim, to_uint8, write_csv
 
 
-def super_resolve(model, lr, tile=192):
+def super_resolve(model, lr, tile=192, progress=None):
     """Enlarge one picture: uint8 array (h, w, 3) -> uint8 array (s h, s w, 3).
 
     The trunk runs on the whole picture (on tiles of 6 * tile where it is larger than
@@ -23,6 +21,7 @@ def super_resolve(model, lr, tile=192):
         model: a generator, on any device; it is used in eval mode.
         lr: the picture; grey goes in as three equal channels (``utils.three_channels``).
         tile: side of a tail tile in LR pixels: memory is about 4 * C * (s * tile)^2 * 3 bytes.
+        progress: function that is given a line of text after each tile of the trunk.
 
     Raises:
         ValueError: for another dtype or shape.
@@ -37,7 +36,7 @@ def super_resolve(model, lr, tile=192):
         with torch.inference_mode():
             if hasattr(model, "trunk"):
                 sr = _in_tiles(lambda part: _enlarge(model, part.to(device), tile), x, model.scaling_factor,
-                               sum(model.reach()), 6 * tile)
+                               sum(model.reach()), 6 * tile, progress)
             else:
                 sr = _as_8_bit(model(x.to(device).float() / 255))
     finally:
@@ -56,21 +55,22 @@ def _as_8_bit(sr):
     return to_uint8(convert_image(sr, "[-1, 1]", "[0, 1]")).cpu()
 
 
-def _in_tiles(function, x, scale, margin, tile):
+def _in_tiles(function, x, scale, margin, tile, progress=None):
     """``function`` over tiles of x (1, C, h, w) with a margin that is cut off afterwards."""
     h, w = x.shape[-2:]
     if h <= tile and w <= tile:
         return function(x)
-    result = None
-    for top in range(0, h, tile):
-        for left in range(0, w, tile):
-            bottom, right = min(top + tile, h), min(left + tile, w)
-            y0, x0 = max(top - margin, 0), max(left - margin, 0)
-            part = function(x[..., y0:bottom + margin, x0:right + margin])
-            if result is None:
-                result = part.new_empty((1, part.shape[1], scale * h, scale * w))
-            result[..., scale * top:scale * bottom, scale * left:scale * right] = part[
-                ..., scale * (top - y0):scale * (bottom - y0), scale * (left - x0):scale * (right - x0)]
+    result, places = None, [(top, left) for top in range(0, h, tile) for left in range(0, w, tile)]
+    for n, (top, left) in enumerate(places, start=1):
+        bottom, right = min(top + tile, h), min(left + tile, w)
+        y0, x0 = max(top - margin, 0), max(left - margin, 0)
+        part = function(x[..., y0:bottom + margin, x0:right + margin])
+        if result is None:
+            result = part.new_empty((1, part.shape[1], scale * h, scale * w))
+        result[..., scale * top:scale * bottom, scale * left:scale * right] = part[
+            ..., scale * (top - y0):scale * (bottom - y0), scale * (left - x0):scale * (right - x0)]
+        if progress:
+            progress(f"Enlarging: {n} of {len(places)} tiles")
     return result
 
 
@@ -132,19 +132,15 @@ def benchmark(config, methods, sets=None, progress=None):
             if progress:
                 progress(f"Measuring {method} on {name}, {len(dataset)} images")
             results[name][method] = evaluate(upscale, dataset, results=folder)
-    write_benchmark(run_folder(config) / "benchmark.csv", results)
+        write_benchmark(run_folder(config) / "benchmark.csv", results)     # at once: nothing is lost by stopping
     return results, missing
 
 
 def write_benchmark(path, results):
     """benchmark.csv: set, image, and psnr and ssim of each method."""
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    methods = list(next(iter(results.values()), {}))
-    writer.writerow(["set", "image"] + [f"{method}_{measure}" for method in methods for measure in ("psnr", "ssim")])
+    methods = list(next(iter(results.values())))
+    table = [["set", "image"] + [f"{method}_{measure}" for method in methods for measure in ("psnr", "ssim")]]
     for name, by_method in results.items():
         for rows in zip(*by_method.values()):
-            writer.writerow([name, rows[0][0]] + [f"{value:.6f}" for row in rows for value in row[1:]])
-    write_atomically(path, text.getvalue().encode("utf-8"))
-
-
+            table.append([name, rows[0][0]] + [f"{value:.6f}" for row in rows for value in row[1:]])
+    write_csv(path, table)

@@ -80,7 +80,7 @@ class Generator(nn.Module):
 
         From random weights the network first has to learn to copy colours, and a short
         training ends below bicubic interpolation.  Here three channels carry R, G and B
-        from the first layer to the last (all values are positive, where PReLU changes
+        from the first layer to the last (colours are positive, where PReLU changes
         nothing), each doubling interpolates them quadratically, and all other channels
         are free to learn what is missing.  Still the same network: only numbers differ.
         """

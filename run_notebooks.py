@@ -9,6 +9,7 @@ The executed notebooks are kept in runs/<name>/, beside everything else that the
 """
 
 import argparse
+import ast
 import csv
 import re
 import shutil
@@ -21,7 +22,7 @@ import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
-from config import PRESETS
+from config import PRESETS, get_config
 from figures import METHOD_TITLES, clock, table
 from utils import Line
 
@@ -65,6 +66,28 @@ def set_config(notebook, changes):
     place = next(i for i, cell in enumerate(notebook.cells) if "config = get_config(" in cell.source)
     source = "# Changes of this run\n" + "\n".join(f"config.{change}" for change in changes)
     notebook.cells.insert(place + 1, nbformat.v4.new_code_cell(source))
+
+
+def read_change(text, config):
+    """``batch_size=8`` -> the line "batch_size = 8", checked against the configuration.
+
+    Raises:
+        ValueError: if there is no such setting, or it wants a value of another kind.
+    """
+    key, equals, word = text.partition("=")
+    section, _, last = key.rpartition(".")
+    known = {"": config, "pretrain": {**config, **config.pretrain}, "G": config.G, "D": config.D}.get(section, {})
+    if not equals:
+        raise ValueError(f"--set takes KEY=VALUE, not {text!r} (name the notebooks before --set)")
+    if last not in known:
+        raise ValueError(f"--set {text}: config has no {key}; see config.py")
+    try:
+        value = ast.literal_eval(word)
+    except (ValueError, SyntaxError):
+        value = word                               # a plain word, such as content_loss=mse
+    if isinstance(value, str) and isinstance(known[last], (int, float)):
+        raise ValueError(f"--set {text}: config.{key} is a number")
+    return f"{key} = {value!r}"
 
 
 def run_notebook(name, folder, label="", changes=(), **parameters):
@@ -117,18 +140,24 @@ def main(arguments=None):
     parser.add_argument("notebooks", nargs="*", metavar="NOTEBOOK",
                         help=f"{', '.join(NOTEBOOKS)} (default: all three, in this order)")
     parser.add_argument("--preset", choices=list(PRESETS), default="demo")
-    parser.add_argument("--data", help="folder of the lists (default: data, for the demo data/demo)")
+    parser.add_argument("--data", help="folder of the lists, seen from this file's folder "
+                                       "(default: data, for the demo data/demo)")
     parser.add_argument("--name", help="name of the run, kept in runs/<name>/ (default: the preset's)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", dest="changes",
-                        help="change the configuration, for example --set batch_size=8 pretrain.epochs=2")
+                        help="change the configuration: --set batch_size=8 pretrain.epochs=2 content_loss=mse")
     parser.add_argument("--fresh", action="store_true", help="delete what runs/<name>/ holds and begin anew")
     parser.add_argument("--store", action="store_true", help="store the executed notebooks in the repository too")
     args = parser.parse_args(arguments)
     unknown = [name for name in args.notebooks if name not in NOTEBOOKS]
     if unknown:
         parser.error(f"there is no notebook {unknown[0]!r}; choose from {', '.join(NOTEBOOKS)}")
-    name = args.name or args.preset
+    try:
+        config = get_config(args.preset, name=args.name)
+        changes = [read_change(text, config) for text in args.changes]
+    except ValueError as error:
+        parser.error(str(error))
+    name = config.name
     folder = HERE / "runs" / name
     if args.fresh and folder.exists():
         shutil.rmtree(folder)
@@ -143,7 +172,7 @@ def main(arguments=None):
     try:
         for number, notebook in enumerate(notebooks, start=1):
             label = f"[{number}/{len(notebooks)}] {notebook}.ipynb"
-            run_notebook(notebook, folder, label, args.changes, **parameters)
+            run_notebook(notebook, folder, label, changes, **parameters)
             if args.store:
                 shutil.copyfile(folder / f"{notebook}.ipynb", HERE / f"{notebook}.ipynb")
     except CellExecutionError as error:

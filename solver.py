@@ -26,7 +26,7 @@ def look(name, epoch, update, n_updates, meters, print_freq, after_update):
         check_finite(meters, epoch, update)
         if after_update is None:
             values = "  ".join(f"{key} {meter.val:.4g} (mean {meter.avg:.4g})" for key, meter in meters.items())
-            print(f"{name} epoch {epoch}  {update}/{n_updates}  {values}")
+            print(f"{name} epoch {epoch + 1}  {update}/{n_updates}  {values}")
     if after_update is not None:
         after_update(update, meters)
 

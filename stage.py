@@ -3,7 +3,6 @@
 import contextlib
 import copy
 import csv
-import io
 import math
 import time
 
@@ -23,11 +22,16 @@ from utils import (
     save_checkpoint,
     save_generator,
     save_image,
-    write_atomically,
+    write_csv,
 )
 
 LOG_COLUMNS = ("stage", "epoch", "updates", "lr", "content", "adversarial", "discriminator", "d_real", "d_sr",
                "valid_psnr", "valid_ssim", "seconds")
+
+# Settings that change nothing in the weights, or nothing in those of the pre-training.
+WITHOUT_EFFECT = {"preset", "name", "pretrain", "workers", "print_freq", "checkpoint_every", "keep_every", "test_sets",
+                  "store"}
+SRGAN_ONLY = {"D", "lr_d", "content_loss", "vgg19_i", "vgg19_j", "vgg19_weights", "feature_scale", "beta"}
 
 
 class TrainingDiverged(RuntimeError):
@@ -47,6 +51,9 @@ class Precision:
 
     def __init__(self, device, amp=None, channels_last=False):
         self.device = torch.device(device)
+        if amp not in (None, False, "auto", "bf16", "fp16"):
+            raise ValueError(f"config.amp must be None, 'auto', 'bf16' or 'fp16', not {amp!r}.")
+        amp = amp or None
         if amp == "auto":
             amp = None
             if self.device.type == "cuda":
@@ -84,7 +91,7 @@ def check_finite(meters, epoch, update):
     bad = [name for name, meter in meters.items() if meter.count and not math.isfinite(meter.sum)]
     if bad:
         raise TrainingDiverged(
-            f"The loss is no longer a finite number ({', '.join(bad)}), noticed in epoch {epoch} "
+            f"The loss is no longer a finite number ({', '.join(bad)}), noticed in epoch {epoch + 1} "
             f"after update {update}. The usual causes, most frequent first: a learning rate that is too high "
             "(divide config.pretrain.lr or config.lr by 3), float16 arithmetic (set config.amp = None), "
             "a change in models.py or in a loss that divides by zero or takes the logarithm of zero.")
@@ -102,6 +109,10 @@ class Stage:
         if not hasattr(train_loader, "sampler") or not hasattr(train_loader.sampler, "set_epoch"):
             raise TypeError("fit_pretrain and fit_srgan go on inside an epoch, which only a loader made by "
                             "datasets.make_loader can. A plain DataLoader serves solver.pretrain and solver.train.")
+        if not hasattr(generator, "method") or not hasattr(generator, "settings"):
+            raise TypeError(f"A checkpoint has to say how to build {type(generator).__name__} again: put "
+                            "@register_method('a name') above the class (utils.register_method), and keep the "
+                            "arguments of __init__ as a dict in self.settings, as models.Generator does.")
         self.precision = Precision(config.device, self.settings.amp, self.settings.channels_last)
         self.generator, self.discriminator = self.precision.place(generator), discriminator
         self.optimizer_g = torch.optim.Adam(generator.parameters(), lr=self.settings.lr)
@@ -218,15 +229,8 @@ class Stage:
         if path.exists():
             with open(path, encoding="utf-8", newline="") as file:
                 rows = [row for row in csv.DictReader(file) if row["stage"] != self.name]
-        text = io.StringIO(newline="")
-        writer = csv.DictWriter(text, LOG_COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(sorted(rows + self.history, key=lambda row: row["stage"]))
-        try:
-            write_atomically(path, text.getvalue().encode("utf-8"))
-        except PermissionError:        # on Windows a spreadsheet that shows the file locks it
-            print(f"Notice: {path} could not be written; is it open in another program? "
-                  "Nothing is lost: the next epoch writes all its rows again.")
+        rows = sorted(rows + self.history, key=lambda row: row["stage"])
+        write_csv(path, [LOG_COLUMNS, *([row.get(name, "") for name in LOG_COLUMNS] for row in rows)])
 
     # ---- checkpoints
 
@@ -259,13 +263,16 @@ class Stage:
         """Go on where the run folder's last checkpoint is, and say so."""
         checkpoint = load_checkpoint(self.path("last"))
         self.restore(checkpoint)
-        print(f"Going on from {self.path('last')}: epoch {self.epoch} of {self.settings.epochs} complete, "
-              f"{self.update} updates of the next.")
         if self.epoch >= self.settings.epochs:
-            print(f"This stage is complete. To train anew, choose another run name or delete {self.folder}.")
-        old = checkpoint["config"]
-        changed = [f"{key} was {old.get(key)!r} and is {value!r}" for key, value in plain(self.config).items()
-                   if old.get(key) != value]
+            print(f"This stage is complete ({self.path('last')}). "
+                  f"To train anew, choose another run name or delete {self.folder}.")
+        else:
+            print(f"Going on from {self.path('last')}: epoch {self.epoch} of {self.settings.epochs} complete, "
+                  f"{self.update} updates of the next.")
+        old, new = (stage_config(config, self.name) for config in (checkpoint["config"], plain(self.config)))
+        without_effect = WITHOUT_EFFECT | (SRGAN_ONLY if self.name == "pretrain" else set())
+        changed = [f"{key} was {old.get(key)!r} and is {value!r}" for key, value in new.items()
+                   if key not in without_effect and old.get(key) != value]
         if checkpoint["threads"] != torch.get_num_threads():
             changed.append(f"torch used {checkpoint['threads']} threads and uses {torch.get_num_threads()}")
         if changed:

@@ -1,5 +1,6 @@
 """What everything else uses: image conversion, PSNR and SSIM, checkpoints, seeds, meters."""
 
+import csv
 import hashlib
 import io
 import json
@@ -111,24 +112,25 @@ def read_image(path):
         with Image.open(path) as file:
             file.verify()               # a PNG whose last bytes are missing would still load
         with Image.open(path) as file:
+            is_deep = _has_16_bits(file)
             image = ImageOps.exif_transpose(file)
             turned = file.getexif().get(0x0112, 1) in range(2, 9)      # 0x0112: orientation
     except FileNotFoundError:
         raise ValueError(f"{path} does not exist.") from None
     except Exception as error:     # Pillow raises many kinds for damaged files
         raise ValueError(f"{path} cannot be read as an image ({error}). Fetch or copy it again.") from error
-    array, notice = _as_8_bit_array(image, path)
+    if is_deep or image.mode.startswith(("I", "F")):
+        raise TooManyBits(f"{path} has 16 or more bits a channel (mode {image.mode}). Convert it to 8 bits first, "
+                          "with the brightness that you want.")
+    array, notice = _as_8_bit_array(image)
     if turned:
         notice = f"{notice}, and " * bool(notice) + "it was turned upright, as its EXIF orientation says"
     return array, notice
 
 
-def _as_8_bit_array(image, path):
+def _as_8_bit_array(image):
     """The second half of ``read_image``: by the mode of the file."""
     mode = image.mode
-    if mode.startswith(("I", "F")) or _has_16_bits(path):
-        raise TooManyBits(f"{path} has 16 or more bits a channel (mode {mode}). Convert it to 8 bits first, "
-                          "with the brightness that you want.")
     if mode in ("RGB", "L"):
         return np.array(image), ""
     if mode == "1":
@@ -143,11 +145,13 @@ def _as_8_bit_array(image, path):
     return np.array(image.convert("RGB")), f"its colours were converted from {mode} to RGB"
 
 
-def _has_16_bits(path):
-    """Whether a PNG has 16 bits a channel: Pillow reads a coloured one as if it had 8."""
-    with open(path, "rb") as file:
-        start = file.read(25)
-    return start[:8] == b"\x89PNG\r\n\x1a\n" and start[24] == 16
+def _has_16_bits(file):
+    """Whether an opened file has 16 bits a channel: Pillow reads a coloured one as if it had 8.
+
+    Only the arguments of its decoder tell: such as "RGB;16B" for PNG and TIFF, ("RGB", 65535) for PPM.
+    """
+    return any(";16" in str(args) or codec.startswith("ppm") and isinstance(args, tuple) and args[-1] > 255
+               for codec, _, _, args in file.tile)
 
 
 def three_channels(image):
@@ -265,8 +269,10 @@ def _gaussian(image, size=11, sigma=1.5):
 def gradients(image):
     """Length of the luma gradient at each pixel: uint8 (H, W, 3) or (H, W) -> float64 (H, W)."""
     # A grey file counts as three equal channels: HR and the network's RGB picture are measured on one scale.
-    gy, gx = np.gradient(luma(three_channels(np.asarray(image))))
-    return np.hypot(gy, gx)
+    y = luma(three_channels(np.asarray(image)))
+    wide_enough = np.pad(y, [(0, int(length == 1)) for length in y.shape], "edge")       # one pixel has no gradient
+    gy, gx = np.gradient(wide_enough)
+    return np.hypot(gy, gx)[:y.shape[0], :y.shape[1]]
 
 
 def gradient_magnitude(image):
@@ -315,6 +321,17 @@ def write_atomically(path, data):
         raise
 
 
+def write_csv(path, rows):
+    """Write a table for people, atomically.  A spreadsheet that shows the old one does not stop anything."""
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    try:
+        write_atomically(path, text.getvalue().encode("utf-8"))
+    except PermissionError:        # on Windows a program that shows the file locks it
+        print(f"Notice: {path} could not be written; is it open in another program? "
+              "It still holds the former table. Close it there and run this cell again.")
+
+
 def save_image(path, image):
     """Write an 8-bit array (H, W, 3) or (H, W) as PNG, atomically."""
     buffer = io.BytesIO()
@@ -348,9 +365,12 @@ def load_checkpoint(path):
         raise CheckpointError(f"There is no checkpoint {path}. It is made by train.ipynb with the same run_name.")
     data = path.read_bytes()
     body, label, digest = data[:-HASH_BYTES], data[-HASH_BYTES:-64], data[-64:]
-    if label != HASH_LABEL or hashlib.sha256(body).hexdigest().encode() != digest:
+    if label != HASH_LABEL:
+        raise CheckpointError(f"{path} carries no hash: it is cut short, or this kit has not written it. Of a plain "
+                              "state_dict: generator.load_state_dict(utils.read_weights(path)).")
+    if hashlib.sha256(body).hexdigest().encode() != digest:
         raise CheckpointError(f"{path} is damaged: its content does not have the hash that was stored with it. "
-                              "Delete it and take an older checkpoint, or train again.")
+                              "Take an older checkpoint, or delete it and train again.")
     try:      # weights_only: a file from a stranger must not run code
         return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:

@@ -48,3 +48,9 @@ def test_config_json_holds_every_value(tmp_path, monkeypatch):
     config = get_config("demo")
     save_config(config)
     assert json.loads((run_folder(config) / "config.json").read_text(encoding="utf-8")) == plain(config)
+
+
+@pytest.mark.parametrize("name", ["..", "a/b", "/tmp/a"])
+def test_a_run_stays_inside_runs(name):
+    with pytest.raises(ValueError, match="is a path"):
+        get_config("demo", name=name)

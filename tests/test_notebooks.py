@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from run_notebooks import NOTEBOOKS, results_table
+from config import get_config
+from run_notebooks import NOTEBOOKS, read_change, results_table
 
 ROOT = Path(__file__).resolve().parents[1]
 SHORT = ["pretrain.epochs=2", "pretrain.updates_per_epoch=4", "epochs=1", "updates_per_epoch=3", "print_freq=2",
@@ -108,6 +109,20 @@ def test_a_cell_that_fails_is_named_and_what_was_shown_is_kept(kit):
     assert failed.returncode == 1
     assert "test.ipynb stopped at this cell" in failed.stderr and "There is no checkpoint" in failed.stderr
     assert (folder / "runs/nothing_trained/test.ipynb").exists()
+
+
+@pytest.mark.parametrize("text, line", [
+    ("batch_size=8", "batch_size = 8"), ("pretrain.lr=2e-4", "pretrain.lr = 0.0002"), ("D.fc_size=8", "D.fc_size = 8"),
+    ("content_loss=mse", "content_loss = 'mse'"), ("vgg19_weights=a/b.pth", "vgg19_weights = 'a/b.pth'"),
+    ("amp=None", "amp = None"), ("lr_milestones=[0.2, 0.4]", "lr_milestones = [0.2, 0.4]")])
+def test_a_change_is_taken_as_a_value_or_as_a_word(text, line):
+    assert read_change(text, get_config("demo")) == line
+
+
+@pytest.mark.parametrize("text", ["batchsize=8", "G.width=3", "lr=fast", "test", "H.a=1"])
+def test_a_change_that_config_has_not_is_refused(text):
+    with pytest.raises(ValueError, match=re.escape(text.partition("=")[0])):
+        read_change(text, get_config("demo"))
 
 
 # ---------------------------------------------------------------- as stored in the repository

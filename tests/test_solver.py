@@ -318,7 +318,7 @@ def test_a_loss_that_is_not_finite_stops_pretraining_at_the_next_look(bad):
     g, steps = StubG(), []
     optimizer = torch.optim.SGD(g.parameters(), 0.01)
     optimizer.register_step_post_hook(lambda *_: steps.append(1))
-    with pytest.raises(TrainingDiverged, match=r"content.*epoch 7.*update 4[\s\S]*learning rate"):
+    with pytest.raises(TrainingDiverged, match=r"content.*epoch 8.*update 4[\s\S]*learning rate"):
         pretrain(loader, g, nn.MSELoss(), optimizer, 7, "cpu", 4)
     assert len(steps) == 4
 
@@ -558,9 +558,12 @@ def test_a_stage_that_cannot_be_run_is_refused_before_anything_is_written(config
     train_set, valid = SRDataset("train", config), SRDataset("valid", config)
     with pytest.raises(TypeError, match="make_loader"):
         fit_pretrain(config, networks()[0], DataLoader(train_set, batch_size=4), valid)
-    config.start_epoch = 2
-    with pytest.raises(ValueError, match="start_epoch"):
-        fit_pretrain(config, networks()[0], make_loader(train_set, 4), valid)
+    loader = make_loader(train_set, 4)
+    with pytest.raises(TypeError, match="StubG.*register_method"):
+        fit_pretrain(config, StubG(), loader, valid)
+    for change, word in ((dict(start_epoch=2), "start_epoch"), (dict(amp="half"), "amp")):
+        with pytest.raises(ValueError, match=word):
+            fit_pretrain(copy.deepcopy(EasyDict({**config, **change})), networks()[0], loader, valid)
     assert not run_folder(config).exists()
 
 

@@ -18,9 +18,9 @@ import utils
 from conftest import photo, write_image
 from imresize import imresize
 from models import Discriminator, Generator
-from utils import (AverageMeter, CheckpointError, adjust_learning_rate, convert_image, load_checkpoint, load_generator,
-                   load_weights, psnr, random_states, read_image, read_weights, restore_random_states, save_checkpoint,
-                   save_generator, save_image, seed_everything, ssim, write_atomically)
+from utils import (AverageMeter, CheckpointError, TooManyBits, adjust_learning_rate, convert_image, load_checkpoint,
+                   load_generator, load_weights, psnr, random_states, read_image, read_weights, restore_random_states,
+                   save_checkpoint, save_generator, save_image, seed_everything, ssim, write_atomically, write_csv)
 
 
 # ---------------------------------------------------------------- convert_image
@@ -276,6 +276,48 @@ def test_16_bit_colour_is_converted_with_a_notice_or_refused(tmp_path, colour_ty
         assert "deep.png" in str(error) and "16" in str(error)
     else:
         assert "16" in notice          # Pillow reads such a file as 8-bit RGB in silence
+
+
+def tiff_16_bit(path, image):
+    """Header, one directory of nine entries, the three bit depths, the pixels."""
+    height, width, _ = image.shape
+    pixels = image.astype("<u2").tobytes()
+    depths = 8 + 2 + 9 * 12 + 4
+    entries = [(256, width), (257, height), (258, depths), (259, 1), (262, 2), (273, depths + 6), (277, 3),
+               (278, height), (279, len(pixels))]
+    directory = b"".join(struct.pack("<HHII", tag, 3 if tag == 258 else 4, 3 if tag == 258 else 1, value)
+                         for tag, value in entries)
+    path.write_bytes(b"II*\0" + struct.pack("<IH", 8, 9) + directory + struct.pack("<I3H", 0, 16, 16, 16) + pixels)
+
+
+def test_16_bit_colour_of_other_kinds_is_refused_too(tmp_path):
+    image = np.random.default_rng(1).integers(0, 65536, (6, 8, 3))
+    tiff_16_bit(tmp_path / "deep.tif", image)
+    (tmp_path / "deep.ppm").write_bytes(b"P6 8 6 65535\n" + image.astype(">u2").tobytes())
+    for name in ("deep.tif", "deep.ppm"):
+        with pytest.raises(TooManyBits, match=name):
+            read_image(tmp_path / name)
+
+
+@pytest.mark.parametrize("ending", ["tif", "ppm", "bmp", "webp", "jpg"])
+def test_8_bits_of_every_kind_are_read(tmp_path, ending):
+    image = photo("astronaut.png", 0, 0, 16, 24)
+    write_image(tmp_path / f"a.{ending}", image, **({"lossless": True} if ending == "webp" else {}))
+    read, notice = read_image(tmp_path / f"a.{ending}")
+    assert notice == "" and read.shape == image.shape
+    assert ending == "jpg" or np.array_equal(read, image)
+
+
+def test_a_table_that_another_program_has_open_stops_nothing(tmp_path, monkeypatch, capsys):
+    path = tmp_path / "log.csv"
+    write_csv(path, [["a", "b"], [1, "c, d"]])
+    assert path.read_bytes() == b'a,b\n1,"c, d"\n'
+
+    def locked(*_):
+        raise PermissionError("used by another process")
+    monkeypatch.setattr(os, "replace", locked)
+    write_csv(path, [["new"]])
+    assert "log.csv" in capsys.readouterr().out and [p.name for p in tmp_path.iterdir()] == ["log.csv"]
 
 
 @pytest.mark.parametrize("content", ["truncated", "text", "empty", "flipped"])
