@@ -183,6 +183,7 @@ INTERRUPTED = """
     from solver import fit_pretrain
     from test_resume import Stop
     from utils import seed_everything
+    signal.signal(signal.SIGINT, signal.default_int_handler)       # a background job begins with interrupts ignored
     config = tiny_config({data!r}, name="interrupted", checkpoint_every=3, workers=2)
     seed_everything(config.seed)
     generator, _ = Generator(config), Discriminator(config)        # as fit() draws its random numbers
