@@ -119,7 +119,7 @@ def test_a_patch_is_a_function_of_seed_epoch_and_index(data):
 
 def test_two_epochs_draw_places_that_have_nothing_to_do_with_each_other():
     indices = np.arange(20000)
-    a, b = (datasets.hash_numbers(0, epoch, indices, 0).astype(np.float64) / 2**64 for epoch in (0, 1))
+    a, b = (datasets.hash_numbers(0, epoch, indices, 0).astype(np.float64) / 2.0**64 for epoch in (0, 1))
     for other in (b, np.roll(a, 1), datasets.hash_numbers(0, 0, indices, 1).astype(np.float64),
                   datasets.hash_numbers(1, 0, indices, 0).astype(np.float64)):
         assert abs(np.corrcoef(a, other)[0, 1]) < 0.03          # four standard deviations
