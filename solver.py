@@ -183,5 +183,3 @@ def fit_srgan(config, generator, discriminator, truncated_vgg19, train_loader, v
                      stage.optimizer_g, stage.optimizer_d, epoch, config.device, config.beta,
                      stage.settings.print_freq, **inside)
     return stage.run(one_epoch)
-
-
