@@ -30,6 +30,7 @@ $(INSTALLED): requirements.txt
 	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 10) and 'Python 3.10 or newer is needed, this is ' + sys.version)"
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@echo "Installing requirements.txt into .venv"; \
 	index="$${PIP_INDEX_URL:-`$(BIN)/python -m pip config get global.index-url 2>/dev/null`}"; \
 	$(BIN)/uv pip install --quiet $${index:+--default-index "$$index"} --python $(BIN)/python -r requirements.txt
 	@touch $(INSTALLED)
