@@ -54,6 +54,7 @@ COMMON = dict(
     averaging=0.999,            # decay of the averaged generator weights (0: no averaging)
     amp="auto",                 # mixed precision on CUDA, see stage.Precision
     channels_last=True,
+    compile=False,              # torch.compile: a minute at the start, quicker updates on CUDA
     print_freq=50,              # updates between two looks at the losses
     checkpoint_every=500,       # updates between two checkpoints inside an epoch
     keep_every=1,               # keep the generator's weights of every n-th epoch (0: of none)

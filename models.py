@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from layers import FewChannelsConv2d, PReLU, SubPixelConv2d
 from utils import convert_image, read_weights, register_method
 
 
@@ -52,14 +53,14 @@ class Generator(nn.Module):
         self.scaling_factor = scaling_factor
 
         self.first = nn.Sequential(
-            nn.Conv2d(3, n_channels, large_kernel_size, padding=large_kernel_size // 2), nn.PReLU())
+            nn.Conv2d(3, n_channels, large_kernel_size, padding=large_kernel_size // 2), PReLU())
         self.blocks = nn.Sequential(*[ResidualBlock(n_channels, small_kernel_size) for _ in range(n_blocks)])
         self.after_blocks = nn.Sequential(
             nn.Conv2d(n_channels, n_channels, small_kernel_size, padding=small_kernel_size // 2, bias=False),
             nn.BatchNorm2d(n_channels))
         n_doublings = int(math.log2(scaling_factor))
         self.upsampling = nn.Sequential(*[Doubling(n_channels, small_kernel_size) for _ in range(n_doublings)])
-        self.last = nn.Conv2d(n_channels, 3, large_kernel_size, padding=large_kernel_size // 2)
+        self.last = FewChannelsConv2d(n_channels, 3, large_kernel_size, padding=large_kernel_size // 2)
 
     def forward(self, lr):
         return self.tail(self.trunk(lr))
@@ -121,6 +122,12 @@ class Generator(nn.Module):
         tail = sum(small / 2**i for i in range(len(self.upsampling))) + large / self.scaling_factor
         return trunk, math.ceil(tail)
 
+    def feature_bytes(self):
+        """Bytes that an LR pixel takes in feature maps without gradients: (in the trunk, in the tail); estimates."""
+        channels, k = self.settings["n_channels"], self.settings["large_kernel_size"]
+        # Six maps are alive at once in a block; three at the full size in the tail, and the last layer's parts.
+        return 4 * 6 * channels, 4 * self.scaling_factor**2 * (3 * channels + 6 * k)
+
 
 def _centre(kernel):
     """The middle 3 x 3 of a kernel, as a view."""
@@ -137,7 +144,7 @@ class ResidualBlock(nn.Module):
             # No bias before BatchNorm, which takes the mean away and adds a bias of its own.
             nn.Conv2d(n_channels, n_channels, kernel_size, padding=kernel_size // 2, bias=False),
             nn.BatchNorm2d(n_channels),
-            nn.PReLU(),
+            PReLU(),
             nn.Conv2d(n_channels, n_channels, kernel_size, padding=kernel_size // 2, bias=False),
             nn.BatchNorm2d(n_channels),      # no activation after it: the skip must stay free
         )
@@ -151,12 +158,12 @@ class Doubling(nn.Module):
 
     def __init__(self, n_channels, kernel_size):
         super().__init__()
-        self.conv = nn.Conv2d(n_channels, 4 * n_channels, kernel_size, padding=kernel_size // 2)
-        self.shuffle = nn.PixelShuffle(2)    # (N, 4C, h, w) -> (N, C, 2h, 2w): channels become pixels
-        self.prelu = nn.PReLU()
+        # C -> 4C channels, which a pixel shuffle makes 2 x 2 pixels of C channels: (N, C, 2h, 2w)
+        self.conv = SubPixelConv2d(n_channels, 4 * n_channels, kernel_size, padding=kernel_size // 2)
+        self.prelu = PReLU()
 
     def forward(self, x):
-        return self.prelu(self.shuffle(self.conv(x)))
+        return self.prelu(self.conv(x))
 
 
 class Discriminator(nn.Module):

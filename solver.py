@@ -59,7 +59,7 @@ def pretrain(train_loader, generator, content_loss_criterion, optimizer_g, epoch
     generator.train()
     begin_epoch(train_loader, epoch, first)
     for update, (lr, hr) in enumerate(train_loader, start=first + 1):
-        lr, hr = precision.place(lr, hr)                          # (N, 3, h, w), (N, 3, s h, s w)
+        lr, hr = precision.images(lr, hr)                         # (N, 3, h, w), (N, 3, s h, s w)
         hr = convert_image(hr, "[0, 1]", "[-1, 1]")
 
         # l_MSE = 1/(s^2 W H) sum (HR - G(LR))^2                                     (equation 4)
@@ -104,14 +104,13 @@ def train(train_loader, generator, discriminator, truncated_vgg19, content_loss_
     discriminator.train()
     begin_epoch(train_loader, epoch, first)
     for update, (lr, hr) in enumerate(train_loader, start=first + 1):
-        lr, hr = precision.place(lr, hr)
+        lr, hr = precision.images(lr, hr)
         hr = convert_image(hr, "[0, 1]", "[-1, 1]")
 
-        # ---- Generator.  D only judges here: frozen, so that no gradient is computed for its weights.
-        discriminator.requires_grad_(False)
+        # ---- Generator
         with precision.autocast():
             sr = generator(lr)                                    # (N, 3, s h, s w)
-            judged = discriminator(sr)                            # (N, 1) logits
+            fake = discriminator(sr)                              # (N, 1) logits
             if truncated_vgg19 is not None:
                 features_sr = truncated_vgg19(convert_image(sr, "[-1, 1]", "[0, 1]"))
                 with torch.no_grad():                             # a target needs no graph
@@ -121,14 +120,14 @@ def train(train_loader, generator, discriminator, truncated_vgg19, content_loss_
         else:
             content = content_loss_criterion(sr.float(), hr)
         # The generator wants its pictures called real: target 1.
-        adversarial = beta * adversarial_loss_criterion(judged.float(), torch.ones_like(judged.float()))
-        precision.step(content + adversarial, optimizer_g)
+        fake = fake.float()
+        adversarial = beta * adversarial_loss_criterion(fake, torch.ones_like(fake))
+        # D has not changed when its turn comes, so what it said of SR serves both: the graph is kept.
+        precision.step(content + adversarial, optimizer_g, keep_graph=True)
 
-        # ---- Discriminator.  detach(): the same SR, but nothing flows back into the generator.
-        discriminator.requires_grad_(True)
+        # ---- Discriminator.  HR goes in apart from SR: BatchNorm over a mixed batch would tell D which is which.
         with precision.autocast():
-            # HR and SR go in apart: BatchNorm over a mixed batch would tell D which is which.
-            real, fake = discriminator(hr).float(), discriminator(sr.detach()).float()
+            real = discriminator(hr).float()
         loss_d = (adversarial_loss_criterion(real, torch.ones_like(real))
                   + adversarial_loss_criterion(fake, torch.zeros_like(fake)))
         precision.step(loss_d, optimizer_d)
@@ -158,9 +157,10 @@ def fit_pretrain(config, generator, train_loader, valid_set, monitor=None):
     """
     stage = Stage("pretrain", config, generator, train_loader, valid_set, monitor=monitor)
     criterion = torch.nn.MSELoss()
+    network = stage.compiled(generator, config.crop_size // config.scaling_factor)
 
     def one_epoch(epoch, **inside):
-        return pretrain(train_loader, generator, criterion, stage.optimizer_g, epoch, config.device,
+        return pretrain(train_loader, network, criterion, stage.optimizer_g, epoch, config.device,
                         stage.settings.print_freq, **inside)
     return stage.run(one_epoch)
 
@@ -174,12 +174,15 @@ def fit_srgan(config, generator, discriminator, truncated_vgg19, train_loader, v
     validation PSNR, which falls while texture comes back.
     """
     stage = Stage("srgan", config, generator, train_loader, valid_set, discriminator, monitor)
-    if truncated_vgg19 is not None:
-        stage.precision.place(truncated_vgg19)
     content, adversarial = torch.nn.MSELoss(), torch.nn.BCEWithLogitsLoss()
+    network = stage.compiled(generator, config.crop_size // config.scaling_factor)
+    # D is not compiled: of its gradients each loss needs another part, and a compiled graph computes all.
+    features = truncated_vgg19
+    if features is not None:
+        features = stage.compiled(stage.precision.place(features), config.crop_size)
 
     def one_epoch(epoch, **inside):
-        return train(train_loader, generator, discriminator, truncated_vgg19, content, adversarial,
+        return train(train_loader, network, discriminator, features, content, adversarial,
                      stage.optimizer_g, stage.optimizer_d, epoch, config.device, config.beta,
                      stage.settings.print_freq, **inside)
     return stage.run(one_epoch)

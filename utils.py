@@ -93,6 +93,11 @@ def to_uint8(images):
     return (images.detach().float().clamp(0, 1) * 255).round().to(torch.uint8)
 
 
+def to_float(images):
+    """uint8 tensor -> float32 tensor in [0, 1] of the same shape; a float tensor stays as it is."""
+    return images.float() / 255 if images.dtype == torch.uint8 else images
+
+
 class TooManyBits(ValueError):
     """An image with 16 or more bits a channel."""
 

@@ -10,9 +10,11 @@ import torchvision
 from easydict import EasyDict
 from torch import nn
 
+import inference
 import models
 from conftest import photo
 from imresize import imresize
+from layers import folded
 from models import Discriminator, Generator, TruncatedVGG19
 from solver import super_resolve
 from utils import CheckpointError, psnr
@@ -137,11 +139,64 @@ def test_tiles_give_the_pixels_of_the_whole(scale):
     torch.manual_seed(0)
     network = Generator(5, 3, 8, 2, scale).start_as_interpolation()
     nn.init.normal_(network.after_blocks[1].weight)        # the blocks have a say
-    lr = photo("coffee.png", 100, 200, 83, 61)
-    whole = super_resolve(network, lr, tile=10**6)
-    tiled = super_resolve(network, lr, tile=8)             # 11 x 8 tiles of the tail, 2 x 2 of the trunk
+    lr, texts = photo("coffee.png", 100, 200, 83, 61), []
+    whole = super_resolve(network, lr)
+    tiled = super_resolve(network, lr, memory=8 * network.feature_bytes()[1] * 20**2, progress=texts.append)
     difference = np.abs(whole.astype(int) - tiled)
     assert difference.max() <= 1 and (difference > 0).mean() < 1e-3
+    assert len(texts) >= 20 and texts[-1].endswith(" 100%")
+
+
+def enlarged(network, lr, memory):
+    """SR as floats, before rounding, and how many tiles of the trunk and of the tail it was made of."""
+    network, counts = folded(network.double()), [0, 0]
+    for k, name in enumerate(("trunk", "tail")):
+        def counted(x, k=k, original=getattr(network, name)):
+            counts[k] += 1
+            return original(x if x.is_floating_point() and x.dtype == torch.float64 else x.double())
+        setattr(network, name, counted)
+    with torch.no_grad():
+        return inference._enlarge(network, torch.from_numpy(lr).permute(2, 0, 1)[None], memory, lambda n: None,
+                                  torch.Tensor.cpu), counts
+
+
+@pytest.mark.parametrize("shape", [(61, 83), (83, 9), (1, 120)])
+def test_both_kinds_of_tiles_give_the_floats_of_the_whole(shape):
+    torch.manual_seed(0)
+    network = Generator(5, 3, 8, 2).start_as_interpolation()
+    nn.init.normal_(network.after_blocks[1].weight)
+    lr = photo("coffee.png", 100, 200, *shape)
+    whole, counts = enlarged(network, lr, 2**40)
+    assert counts == [1, 1]
+    trunk, tail = network.feature_bytes()
+    for memory in (8 * tail * 24**2, 8 * tail * 14**2):
+        tiled, counts = enlarged(network, lr, memory)
+        assert counts[1] > 1
+        torch.testing.assert_close(tiled, whole, rtol=0, atol=1e-9)
+    assert counts[0] > 1 or memory > trunk * lr.shape[0] * lr.shape[1]
+
+
+def test_too_little_memory_is_said():
+    with pytest.raises(ValueError, match="too little"):
+        super_resolve(Generator(5, 3, 8, 2), np.zeros((40, 40, 3), np.uint8), memory=1000)
+
+
+def test_the_self_ensemble_is_the_mean_of_the_eight_turns():
+    torch.manual_seed(0)
+    network = Generator(5, 3, 8, 1).double()
+    lr = photo("coffee.png", 100, 200, 14, 9)
+    total = 0
+    with torch.no_grad():
+        for flip in (False, True):
+            for quarter in range(4):
+                image = np.rot90(lr[:, ::-1] if flip else lr, quarter)
+                sr = network.eval()(torch.from_numpy(image.copy()).permute(2, 0, 1)[None].double() / 255)
+                sr = np.rot90(sr[0].permute(1, 2, 0).numpy(), -quarter)
+                total = total + (sr[:, ::-1] if flip else sr)
+    expected = np.clip(np.round((total / 8 + 1) / 2 * 255), 0, 255)
+    sr = super_resolve(network.float(), lr, self_ensemble=True)
+    assert np.abs(sr - expected).max() <= 1 and (sr != expected).mean() < 1e-2
+    assert (super_resolve(network, lr) != sr).mean() > 0.05
 
 
 # ---------------------------------------------------------------- discriminator

@@ -17,11 +17,12 @@ from config import learning_rate, run_folder
 from conftest import tiny_config
 from datasets import SRDataset, make_loader
 from imresize import imresize
+from benchmarks.plain import plain_layers, pretrain_step, srgan_step
 from inference import evaluate, mean_of
 from models import Discriminator, Generator, TruncatedVGG19
 from solver import fit_pretrain, fit_srgan, pretrain, super_resolve, train
 from stage import Precision, TrainingDiverged
-from utils import load_checkpoint, load_generator, psnr, ssim
+from utils import load_checkpoint, load_generator, psnr, ssim, to_float
 
 # ---------------------------------------------------------------- stand-ins with known weights
 
@@ -199,7 +200,6 @@ def test_each_step_changes_its_own_network_only(data):
     def before_g(*_):
         steps.append("g")
         assert unchanged(d, seen["d"]) and same_gradients(gradients(d), seen["d.grad"])   # nothing flowed into D
-        assert not any(p.requires_grad for p in d.parameters())
         assert unchanged(g, seen["g"])
 
     def after_g(*_):
@@ -228,14 +228,95 @@ def test_hr_and_sr_go_into_the_discriminator_apart_and_in_the_same_range():
     loader, content = batches_of()
     g, d = StubG(), StubD()
     run_train(loader, g, d, None, rate=0.0)
-    assert [len(images) for images in d.seen] == [2, 2, 2, 2, 2, 2, 1, 1, 1]
+    assert [len(images) for images in d.seen] == [2, 2, 2, 2, 1, 1]         # SR once: D judges it for both losses
     for n, (lr, hr) in enumerate(content):
-        sr = doubled(1.5 * lr - 0.6)
-        judged, *pair = d.seen[3 * n:3 * n + 3]
-        assert judged.requires_grad and np.allclose(judged.detach(), sr, atol=1e-6)
-        assert not any(images.requires_grad for images in pair)
-        assert sorted(float(images.mean()) for images in pair) == pytest.approx(sorted([sr.mean(), (2 * hr - 1).mean()]),
-                                                                                abs=1e-6)
+        judged, real = d.seen[2 * n:2 * n + 2]
+        assert judged.requires_grad and np.allclose(judged.detach(), doubled(1.5 * lr - 0.6), atol=1e-6)
+        assert not real.requires_grad and np.allclose(real, 2 * hr - 1, atol=1e-6)
+
+
+def test_the_quick_steps_give_the_weights_of_the_plain_ones(data):
+    g, d = networks()
+    vgg = TruncatedVGG19(2, 1, weights="random")
+    plain_g, plain_d, plain_vgg = plain_layers(g), copy.deepcopy(d), copy.deepcopy(vgg).requires_grad_(True)
+    optimizers = [torch.optim.SGD(network.parameters(), 0.05, momentum=0.9) for network in (plain_g, plain_d)]
+    batches = [[to_float(x).contiguous() for x in batch] for batch in patch_loader(data, n_batches=3)]
+    batches = [(lr, 2 * hr - 1) for lr, hr in batches]
+    plain_losses = [pretrain_step(plain_g, optimizers[0], *batch) for batch in batches]
+    plain_losses += [srgan_step(plain_g, plain_d, plain_vgg, *optimizers, *batch, beta=0.1) for batch in batches]
+
+    precision = Precision("cpu", channels_last=True)
+    g, d, vgg = map(precision.place, (g, d, vgg))
+    optimizer_g, optimizer_d = (torch.optim.SGD(network.parameters(), 0.05, momentum=0.9) for network in (g, d))
+    losses = []
+
+    def keep(update, meters):
+        values = tuple(meters[name].val for name in ("content", "adversarial", "discriminator") if name in meters)
+        losses.append(values if len(values) > 1 else values[0])
+    loader = patch_loader(data, n_batches=3)
+    pretrain(loader, g, nn.MSELoss(), optimizer_g, 0, "cpu", 100, precision=precision, after_update=keep)
+    train(loader, g, d, vgg, nn.MSELoss(), nn.BCEWithLogitsLoss(), optimizer_g, optimizer_d, 0, "cpu", 0.1, 100,
+          precision=precision, after_update=keep)
+    for own, plain in zip(losses, plain_losses):
+        assert own == pytest.approx(plain, rel=1e-4)
+    for own, plain in ((g, plain_g), (d, plain_d)):
+        for weight, expected in zip(own.parameters(), plain.parameters()):
+            torch.testing.assert_close(weight, expected, rtol=1e-3, atol=1e-5)
+
+
+def test_the_discriminators_gradients_are_not_computed_for_the_generators_loss(data):
+    """Only one backward pass a batch goes to D's weights, and none goes from D's loss to G."""
+    g, d = networks()
+    counts = {"g": 0, "d": 0}
+    for name, network in (("g", g), ("d", d)):
+        def count(gradient, name=name):
+            counts[name] += 1
+        next(network.parameters()).register_post_accumulate_grad_hook(count)
+    run_train(patch_loader(data, n_batches=3), g, d, None)
+    assert counts == {"g": 3, "d": 3}
+
+
+def test_torch_compile_is_a_setting(data, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    used = []
+
+    def light(network):                     # the same machinery without a C++ compiler
+        used.append(type(network).__name__)
+        return real(network, backend="aot_eager")
+    real = torch.compile
+    monkeypatch.setattr(torch, "compile", light)
+    config = tiny_config(data, compile=True, name="compiled")
+    results = []
+    for config.compile, config.name in ((True, "compiled"), (False, "plain")):
+        g, d = networks()
+        vgg, valid = TruncatedVGG19(1, 1, weights="random"), SRDataset("valid", config)
+        loader = make_loader(SRDataset("train", config), config.batch_size, n_batches=2)
+        fit_pretrain(config, g, loader, valid)
+        fit_srgan(config, g, d, vgg, loader, valid)
+        results.append([p.detach().clone() for p in (*g.parameters(), *d.parameters())])
+    assert used == ["Generator", "Generator", "TruncatedVGG19"] and "Notice" not in capsys.readouterr().out
+    for own, plain in zip(*results):
+        torch.testing.assert_close(own, plain, rtol=1e-3, atol=1e-5)
+
+
+def test_where_torch_compile_fails_training_goes_on_with_a_notice(data, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+
+    def broken(network):
+        def fails(*arguments):
+            network(*arguments)             # BatchNorm has seen a batch that is none
+            raise RuntimeError("no C++ compiler\nand a long story")
+        return fails
+    weights = []
+    for compile, function in ((True, broken), (False, None)):
+        monkeypatch.setattr(torch, "compile", function)
+        config = tiny_config(data, compile=compile, name=f"compile {compile}")
+        g, _ = networks()
+        loader = make_loader(SRDataset("train", config), config.batch_size, n_batches=2)
+        fit_pretrain(config, g, loader, SRDataset("valid", config))
+        weights.append(g.state_dict())
+        assert ("torch.compile does not work for Generator here (no C++ compiler)" in capsys.readouterr().out) == compile
+    assert all(torch.equal(a, b) for a, b in zip(weights[0].values(), weights[1].values()))
 
 
 def test_networks_are_in_training_mode_and_vgg_is_not(data):

@@ -1,0 +1,139 @@
+"""How things are measured: mosaics of photographs, two ways in turn, each in a process of its own."""
+
+import importlib.util
+import multiprocessing
+import statistics
+import sys
+import time
+import traceback
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from imresize import imresize
+from utils import read_image, save_image
+
+PHOTOS = ("astronaut.png", "coffee.png", "chelsea.png", "rocket.jpg")      # scikit-image's, part of its package
+
+
+def mosaic(seed, height=1356, width=2040):
+    """A picture of DIV2K's size made of crops of photographs, uint8 (height, width, 3)."""
+    folder = Path(importlib.util.find_spec("skimage").origin).parent / "data"
+    photographs = [read_image(folder / name)[0] for name in PHOTOS]
+    rng, cell = np.random.default_rng(seed), (226, 340)
+    result = np.empty((height, width, 3), np.uint8)
+    for top in range(0, height, cell[0]):
+        for left in range(0, width, cell[1]):
+            image = photographs[rng.integers(len(photographs))]
+            y, x = (int(rng.integers(full - part + 1)) for full, part in zip(image.shape, cell))
+            space = result[top:top + cell[0], left:left + cell[1]]
+            space[:] = image[y:y + space.shape[0], x:x + space.shape[1]]
+    return result
+
+
+def write_pairs(folder, n=8):
+    """n mosaics and their LR images as PNG, and the list of a data folder; returns the folder."""
+    rows = []
+    for k in range(n):
+        hr = mosaic(k)
+        save_image(Path(folder, "HR", f"{k}.png"), hr)
+        save_image(Path(folder, "LR", f"{k}x4.png"), imresize(hr, 0.25))
+        rows.append(f"HR/{k}.png,LR/{k}x4.png\n")
+    Path(folder, "train_images.csv").write_text("".join(rows), encoding="utf-8")
+    return folder
+
+
+class Way:
+    """One way of doing something, in a process of its own: the ways share neither memory nor settings.
+
+    Args:
+        prepare: a function of a module (it is looked up by name in the new process); what it
+            returns is the function that is measured.
+    """
+
+    def __init__(self, prepare, *arguments):
+        context = multiprocessing.get_context("spawn")       # the same on Linux, macOS and Windows
+        self.pipe, other = context.Pipe()
+        self.process = context.Process(target=_serve, args=(other, prepare, arguments), daemon=True)
+        self.process.start()
+        self._receive()
+
+    def run(self):
+        """Do it once: (seconds, what the function returned, peak memory in bytes since it was prepared)."""
+        self.pipe.send("run")
+        return self._receive()
+
+    def close(self):
+        self.pipe.send(None)
+        self.process.join()
+
+    def _receive(self):
+        answer = self.pipe.recv()
+        if isinstance(answer, str):
+            raise RuntimeError(f"A way that is measured has failed:\n{answer}")
+        return answer
+
+
+def _serve(pipe, prepare, arguments):
+    try:
+        function = prepare(*arguments)
+        before = peak_memory()
+        pipe.send(())
+        while pipe.recv() is not None:
+            begun = time.perf_counter()
+            value = function()
+            pipe.send((time.perf_counter() - begun, value, peak_memory() - before))
+    except Exception:
+        pipe.send(traceback.format_exc())
+
+
+def peak_memory():
+    """The most memory that this process has had, in bytes (0 on Windows, where it is not measured)."""
+    if sys.platform == "win32":
+        return 0
+    import resource
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak
+
+
+def side_by_side(ours, plain, pairs=5, warm=True):
+    """Run two ways in turn.
+
+    Args:
+        ours, plain: tuples (prepare, argument, ...), see Way.
+        pairs: measured pairs.
+        warm: one run of each first, which is not measured.
+
+    Returns:
+        dict: "ratio", the median over the pairs of plain's seconds by ours; "ours" and
+        "plain", the median seconds; "values", what the first run of each returned;
+        "memory", the peak of each.
+    """
+    ways = Way(*ours), Way(*plain)
+    try:
+        first = [way.run() for way in ways] if warm else None
+        results = [[way.run() for way in ways] for _ in range(pairs)]
+    finally:
+        for way in ways:
+            way.close()
+    first = first or results[0]
+    seconds = [[run[0] for run in pair] for pair in results]
+    return {"ratio": statistics.median(b / a for a, b in seconds),
+            "ratios": [round(b / a, 3) for a, b in seconds],
+            "ours": statistics.median(a for a, _ in seconds), "plain": statistics.median(b for _, b in seconds),
+            "values": [run[1] for run in first], "memory": [run[2] for run in results[-1]]}
+
+
+def matrix_rate(device="cpu", dtype=torch.float32, repeats=3):
+    """The machine's own matrix-product rate in FLOP/s: the best of sizes 1024, 2048 and 4096."""
+    best = 0
+    for n in (1024, 2048, 4096):
+        a, b = (torch.randn(n, n, device=device).to(dtype) for _ in range(2))
+        for _ in range(repeats + 1):
+            begun = time.perf_counter()
+            a @ b
+            if torch.device(device).type == "cuda":
+                torch.cuda.synchronize()
+            best = max(best, 2 * n**3 / (time.perf_counter() - begun))
+    return best

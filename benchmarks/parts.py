@@ -1,0 +1,288 @@
+"""The parts of the speed table.  Each is a function of a work folder that returns rows (see Row)."""
+
+import copy
+import statistics
+from collections import namedtuple
+from pathlib import Path
+
+import numpy as np
+import torch
+from easydict import EasyDict
+from torch import nn
+
+import datasets
+import inference
+import solver
+from benchmarks import plain
+from benchmarks.measure import matrix_rate, mosaic, side_by_side, write_pairs
+from imresize import imresize
+from models import Discriminator, Generator, TruncatedVGG19
+from stage import Precision, keep_freed_memory
+from utils import convert_image, luma, psnr, squared_error, ssim, to_float  # noqa: F401
+
+# what is measured, its value, the unit, the lower bound (or None), how it came about
+Row = namedtuple("Row", "what value unit bound note")
+CROP = 96
+
+
+def data_config(folder):
+    return EasyDict(csv_folder=str(folder), crop_size=CROP, scaling_factor=4, patch_num=500, seed=0)
+
+
+def pairs_folder(work):
+    """Eight pairs of 2040 x 1356, made once for all parts."""
+    folder = Path(work, "pairs")
+    if not (folder / "train_images.csv").exists():
+        write_pairs(folder)
+    return folder
+
+
+def check_same(values, tolerance=1e-5):
+    """Both ways have computed the same numbers (relative to the larger of 1 and the number)."""
+    ours, theirs = (np.atleast_1d(value) for value in values)
+    error = float(np.max(np.abs(ours - theirs) / np.maximum(np.abs(theirs), 1)))
+    if error > tolerance:
+        raise AssertionError(f"The two ways differ: {ours} and {theirs}.")
+    return error
+
+
+# ---------------------------------------------------------------- training pairs
+
+def prepare_loading(folder, n_batches):
+    dataset = datasets.SRDataset("train", data_config(folder))
+    loader = datasets.make_loader(dataset, 16, n_batches=n_batches)
+    precision = Precision("cpu", channels_last=True)
+
+    def run():
+        for batch in loader:
+            precision.images(*batch)          # float32 in [0, 1], ready for the network
+    return run
+
+
+def prepare_decoding(folder, n_batches):
+    rng, paths = np.random.default_rng(0), sorted(Path(folder, "HR").glob("*.png"))
+
+    def run():
+        for _ in range(n_batches):
+            names = [paths[rng.integers(len(paths))] for _ in range(16)]
+            patches = [plain.decode_patch(path, Path(folder, "LR", f"{path.stem}x4.png"), CROP, 4, rng)
+                       for path in names]
+            tuple(torch.stack(parts) for parts in zip(*patches))
+    return run
+
+
+def loading(work):
+    folder = pairs_folder(work)
+    ours, theirs = 200, 2
+    result = side_by_side((prepare_loading, folder, ours), (prepare_decoding, folder, theirs))
+    rate, plain_rate = 16 * ours / result["ours"], 16 * theirs / result["plain"]
+    return [Row("training pairs, one process, batches of 16", result["ratio"] * ours / theirs, "x", 1000,
+                f"{plain_rate:.1f}/s by decoding the pair for each patch"),
+            Row("  the same, pairs a second", rate, "/s", 8000, "float32, crop 96 and its LR")]
+
+
+def store(work):
+    """How many images are decoded, in the first epoch, the second, and a second run."""
+    folder, decoded = pairs_folder(work), []
+    original = datasets.ImageStore._decode
+
+    def counted(path):
+        decoded.append(path)
+        return original(path)
+    datasets.ImageStore._decode = staticmethod(counted)
+    try:
+        config, counts = EasyDict(data_config(folder), store=str(Path(work, "another store"))), []
+        for _ in range(2):                        # two runs
+            dataset = datasets.SRDataset("train", config)
+            loader = datasets.make_loader(dataset, 16)
+            for epoch in range(2):
+                loader.sampler.set_epoch(epoch)
+                decoded_before = 0 if epoch == 0 else len(decoded)
+                for _ in loader:
+                    pass
+                counts.append(len(decoded) - decoded_before)
+                if epoch == 1:
+                    decoded.clear()
+    finally:
+        datasets.ImageStore._decode = original
+    return [Row("images decoded: second epoch", counts[1], "", 0, f"first epoch: {counts[0]}"),
+            Row("images decoded: second run", counts[2], "", 0, f"first run: {counts[0]}")]
+
+
+# ---------------------------------------------------------------- imresize
+
+def prepare_resize():
+    image = mosaic(0)
+    return lambda: imresize(image, 0.25)
+
+
+def prepare_gather():
+    image = mosaic(0)
+    return lambda: plain.gather_resize(image, 0.25)
+
+
+def resize(work):
+    result = side_by_side((prepare_resize,), (prepare_gather,))
+    same = np.array_equal(*result["values"])
+    assert same, "imresize and the gather differ"
+    return [Row("imresize 2040 x 1356 x 3 by 1/4", result["ratio"], "x", 4,
+                f"{1000 * result['ours']:.0f} ms against {1000 * result['plain']:.0f} ms, same bytes")]
+
+
+# ---------------------------------------------------------------- training steps
+
+def batch_of(folder, batch_size):
+    """The first batch of the loader, as float tensors: LR in [0, 1], HR in [-1, 1]."""
+    dataset = datasets.SRDataset("train", data_config(folder))
+    lr, hr = (to_float(x).contiguous() for x in next(iter(datasets.make_loader(dataset, batch_size, n_batches=1))))
+    return lr, convert_image(hr, "[0, 1]", "[-1, 1]")
+
+
+def full_networks():
+    torch.manual_seed(0)
+    generator = Generator().start_as_interpolation()
+    return generator, Discriminator(), TruncatedVGG19(5, 4, weights="random")
+
+
+def prepare_pretrain(folder, batch_size):
+    keep_freed_memory()
+    precision = Precision("cpu", channels_last=True)
+    generator = precision.place(full_networks()[0])
+    optimizer = torch.optim.Adam(generator.parameters(), lr=1e-4, fused=True)
+    loader = datasets.make_loader(datasets.SRDataset("train", data_config(folder)), batch_size, n_batches=1)
+    return lambda: solver.pretrain(loader, generator, nn.MSELoss(), optimizer, 0, "cpu", 100,
+                                   precision=precision, after_update=lambda *_: None)["content"].avg
+
+
+def prepare_plain_pretrain(folder, batch_size):
+    generator = plain.plain_layers(full_networks()[0])
+    optimizer = torch.optim.Adam(generator.parameters(), lr=1e-4)
+    batch = batch_of(folder, batch_size)
+    return lambda: plain.pretrain_step(generator, optimizer, *batch)
+
+
+def operations(step):
+    """Floating-point operations of a step."""
+    from torch.utils.flop_counter import FlopCounterMode
+    with FlopCounterMode(display=False) as counter:
+        step()
+    return counter.get_total_flops()
+
+
+def step(work):
+    folder, rates, shares, results = pairs_folder(work), [], [], []
+    rates.append(matrix_rate())
+    result = side_by_side((prepare_pretrain, folder, 16), (prepare_plain_pretrain, folder, 16), pairs=7)
+    rates.append(matrix_rate())
+    check_same(result["values"])
+    flop = operations(prepare_plain_pretrain(folder, 16))
+    return [Row("pre-training step, full generator, batch 16", result["ratio"], "x", 1.35,
+                f"{result['ours']:.2f} s against {result['plain']:.2f} s, same loss to 1e-5"),
+            Row("  share of the machine's fp32 matrix rate", 100 * flop / result["ours"] / max(rates), "%", 70,
+                f"{flop / 1e9:.0f} GFLOP a step; matrix products reach {max(rates) / 1e9:.0f} GFLOP/s")]
+
+
+def prepare_srgan(folder, batch_size):
+    keep_freed_memory()
+    precision = Precision("cpu", channels_last=True)
+    generator, discriminator, vgg19 = map(precision.place, full_networks())
+    optimizers = [torch.optim.Adam(n.parameters(), lr=1e-4, fused=True) for n in (generator, discriminator)]
+    loader = datasets.make_loader(datasets.SRDataset("train", data_config(folder)), batch_size, n_batches=1)
+
+    def run():
+        meters = solver.train(loader, generator, discriminator, vgg19, nn.MSELoss(), nn.BCEWithLogitsLoss(),
+                              *optimizers, 0, "cpu", 1e-3, 100, precision=precision, after_update=lambda *_: None)
+        return tuple(meters[name].avg for name in ("content", "adversarial", "discriminator"))
+    return run
+
+
+def prepare_plain_srgan(folder, batch_size):
+    generator, discriminator, vgg19 = full_networks()
+    generator = plain.plain_layers(generator)
+    vgg19.requires_grad_(True)
+    optimizers = [torch.optim.Adam(network.parameters(), lr=1e-4) for network in (generator, discriminator)]
+    batch = batch_of(folder, batch_size)
+    return lambda: plain.srgan_step(generator, discriminator, vgg19, *optimizers, *batch)
+
+
+def srgan(work):
+    rows = []
+    for batch_size in (4, 16):
+        result = side_by_side((prepare_srgan, pairs_folder(work), batch_size),
+                              (prepare_plain_srgan, pairs_folder(work), batch_size))
+        check_same(result["values"])
+        rows.append(Row(f"SRGAN step, full networks, VGG 5,4, batch {batch_size}", result["ratio"], "x", 1.4,
+                        f"{result['ours']:.2f} s against {result['plain']:.2f} s, same losses to 1e-5"))
+    return rows
+
+
+# ---------------------------------------------------------------- pictures
+
+def small_picture():
+    return imresize(mosaic(0), 0.25)          # 510 x 339
+
+
+def prepare_enlarge():
+    generator, lr = full_networks()[0], small_picture()
+    return lambda: inference.super_resolve(generator, lr)
+
+
+def prepare_plain_enlarge():
+    generator, lr = plain.plain_layers(full_networks()[0]).eval(), small_picture()
+    return lambda: plain.enlarge(generator, lr)
+
+
+def enlarge(work):
+    result = side_by_side((prepare_enlarge,), (prepare_plain_enlarge,), warm=False)
+    ours, theirs = result["values"]
+    difference = np.abs(ours.astype(int) - theirs)
+    assert difference.max() <= 1 and (difference > 0).mean() < 1e-3, "the two pictures differ"
+    rows = [Row("enlarging 510 x 339 to 2040 x 1356, full generator", result["ratio"], "x", 1.3,
+                f"{result['ours']:.1f} s against {result['plain']:.1f} s")]
+    if all(result["memory"]):
+        ours, theirs = result["memory"]
+        rows.append(Row("  its peak memory, whole picture / ours", theirs / ours, "x", 3,
+                        f"{ours / 2**20:.0f} MiB against {theirs / 2**20:.0f} MiB beside the loaded program"))
+    return rows
+
+
+def large(work):
+    """Not in the table of `make bench`, for it takes minutes: 2040 x 1356 to 8160 x 5424."""
+    from benchmarks.measure import Way
+    way = Way(prepare_large)
+    seconds, shape, peak = way.run()
+    way.close()
+    return [Row("peak memory of enlarging 2040 x 1356 to 8160 x 5424", peak / 1e9, "GB", -3,
+                f"{seconds:.0f} s, beside the loaded program; result {shape}")]
+
+
+def prepare_large():
+    generator, lr = full_networks()[0], mosaic(0)
+    return lambda: inference.super_resolve(generator, lr).shape
+
+
+def prepare_metrics():
+    hr, sr = mosaic(0), blurred()
+    return lambda: (psnr(sr, hr), ssim(sr, hr))
+
+
+def prepare_skimage_metrics():
+    hr, sr = mosaic(0), blurred()
+    inside = np.s_[4:-4, 4:-4]
+    return lambda: plain.skimage_psnr_ssim(luma(sr)[inside], luma(hr)[inside])
+
+
+def blurred():
+    return imresize(imresize(mosaic(0), 0.25), 4)
+
+
+def metrics(work):
+    result = side_by_side((prepare_metrics,), (prepare_skimage_metrics,))
+    check_same(result["values"], 1e-6)
+    return [Row("PSNR + SSIM of a 2040 x 1356 pair, against scikit-image", result["ratio"], "x", 1.5,
+                f"{1000 * result['ours']:.0f} ms against {1000 * result['plain']:.0f} ms, same figures to 1e-6")]
+
+
+PARTS = {"loading": loading, "store": store, "resize": resize, "metrics": metrics, "step": step, "srgan": srgan,
+         "enlarge": enlarge}
+ALONE = {"large": large}          # only when they are named
