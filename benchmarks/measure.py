@@ -97,30 +97,34 @@ def peak_memory():
     return peak if sys.platform == "darwin" else 1024 * peak
 
 
-def side_by_side(ours, plain, pairs=5, warm=True):
+def side_by_side(ours, plain, pairs=5, warm=True, beside=None):
     """Run two ways in turn.
 
     Args:
         ours, plain: tuples (prepare, argument, ...), see Way.
         pairs: measured pairs.
         warm: one run of each first, which is not measured.
+        beside: a function that is called after each pair, for what has to be measured at the same time.
 
     Returns:
         dict: "ratio", the median over the pairs of plain's seconds by ours; "ours" and
         "plain", the median seconds; "values", what the first run of each returned;
-        "memory", the peak of each.
+        "memory", the peak of each; "seconds" of each pair, and what ``beside`` returned.
     """
     ways = Way(*ours), Way(*plain)
     try:
         first = [way.run() for way in ways] if warm else None
-        results = [[way.run() for way in ways] for _ in range(pairs)]
+        results, others = [], []
+        for _ in range(pairs):
+            results.append([way.run() for way in ways])
+            others.append(beside and beside())
     finally:
         for way in ways:
             way.close()
     first = first or results[0]
     seconds = [[run[0] for run in pair] for pair in results]
     return {"ratio": statistics.median(b / a for a, b in seconds),
-            "ratios": [round(b / a, 3) for a, b in seconds],
+            "seconds": seconds, "beside": others,
             "ours": statistics.median(a for a, _ in seconds), "plain": statistics.median(b for _, b in seconds),
             "values": [run[1] for run in first], "memory": [run[2] for run in results[-1]]}
 
