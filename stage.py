@@ -156,7 +156,7 @@ class Stage:
         self.n_updates = len(train_loader) * (self.settings.epochs - self.settings.start_epoch)
 
     def compiled(self, network, side):
-        """The network compiled by torch.compile where config.compile says so; where that fails, as it is, with a notice.
+        """The network compiled by torch.compile, if config.compile says so; where that fails as it is, with a notice.
 
         Args:
             side: height and width of the images that it will see.

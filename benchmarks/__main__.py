@@ -15,14 +15,13 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.cuda import cuda
 from benchmarks.parts import ALONE, PARTS
 from figures import table
 from utils import write_atomically
 
 
 def main():
-    parts = {**PARTS, "cuda": cuda, **ALONE}
+    parts = {**PARTS, **ALONE}
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.split("\n\n")[1],
                                      epilog="quality against time: python -m benchmarks.quality --help")
     parser.add_argument("parts", nargs="*", metavar="part", help=", ".join(parts))
@@ -37,7 +36,7 @@ def main():
     print(f"{machine['processor']}, {machine['threads']} threads, torch {machine['torch']}\n", flush=True)
     results, begun = [], time.perf_counter()
     with tempfile.TemporaryDirectory() as work:
-        for name in args.parts or [*PARTS, "cuda"]:
+        for name in args.parts or PARTS:
             for row in parts[name](Path(work)):
                 results.append((name, row))
                 print(f"{row.what}: {shown(row)}", flush=True)

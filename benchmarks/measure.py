@@ -78,7 +78,7 @@ class Way:
 def _serve(pipe, prepare, arguments):
     try:
         function = prepare(*arguments)
-        before = peak_memory()
+        before = peak_memory(reset=True)
         pipe.send(())
         while pipe.recv() is not None:
             begun = time.perf_counter()
@@ -88,13 +88,21 @@ def _serve(pipe, prepare, arguments):
         pipe.send(traceback.format_exc())
 
 
-def peak_memory():
-    """The most memory that this process has had, in bytes (0 on Windows, where it is not measured)."""
+def peak_memory(reset=False):
+    """The most memory that this process has had, in bytes (0 on Windows, where it is not measured).
+
+    Args:
+        reset: begin anew, with what the process has now (Linux).
+    """
     if sys.platform == "win32":
         return 0
+    if sys.platform == "linux":      # getrusage's figure would begin with that of the parent process
+        if reset:
+            Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+        line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+        return 1024 * int(line.split()[1])
     import resource
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else 1024 * peak
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def side_by_side(ours, plain, pairs=5, warm=True, beside=None):
@@ -137,7 +145,12 @@ def matrix_rate(device="cpu", dtype=torch.float32, repeats=3):
         for _ in range(repeats + 1):
             begun = time.perf_counter()
             a @ b
-            if torch.device(device).type == "cuda":
-                torch.cuda.synchronize()
+            wait_for(device)
             best = max(best, 2 * n**3 / (time.perf_counter() - begun))
     return best
+
+
+def wait_for(device):
+    """Until a CUDA card has done all that was asked of it; a CPU has when it returns."""
+    if torch.device(device).type == "cuda":
+        torch.cuda.synchronize()

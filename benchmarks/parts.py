@@ -1,7 +1,6 @@
 """The parts of the speed table.  Each is a function of a work folder that returns rows (see Row)."""
 
 import statistics
-from collections import namedtuple
 from pathlib import Path
 
 import numpy as np
@@ -13,37 +12,12 @@ import datasets
 import inference
 import solver
 from benchmarks import plain
-from benchmarks.measure import matrix_rate, mosaic, side_by_side, write_pairs
+from benchmarks.common import CROP, Row, batch_of, check_same, data_config, full_networks, operations, pairs_folder
+from benchmarks.cuda import cuda
+from benchmarks.measure import Way, matrix_rate, mosaic, side_by_side
 from imresize import imresize
-from models import Discriminator, Generator, TruncatedVGG19
 from stage import Precision, keep_freed_memory
-from utils import convert_image, luma, psnr, squared_error, ssim, to_float  # noqa: F401
-
-# what is measured, its value, the unit, the lower bound (or None), how it came about
-Row = namedtuple("Row", "what value unit bound note")
-CROP = 96
-
-
-def data_config(folder):
-    return EasyDict(csv_folder=str(folder), crop_size=CROP, scaling_factor=4, patch_num=500, seed=0)
-
-
-def pairs_folder(work):
-    """Eight pairs of 2040 x 1356, made once for all parts."""
-    folder = Path(work, "pairs")
-    if not (folder / "train_images.csv").exists():
-        write_pairs(folder)
-    return folder
-
-
-def check_same(values, tolerance=1e-5):
-    """Both ways have computed the same numbers (relative to the larger of 1 and the number)."""
-    ours, theirs = (np.atleast_1d(value) for value in values)
-    error = float(np.max(np.abs(ours - theirs) / np.maximum(np.abs(theirs), 1)))
-    if error > tolerance:
-        raise AssertionError(f"The two ways differ: {ours} and {theirs}.")
-    return error
-
+from utils import luma, psnr, ssim
 
 # ---------------------------------------------------------------- training pairs
 
@@ -130,19 +104,6 @@ def resize(work):
 
 # ---------------------------------------------------------------- training steps
 
-def batch_of(folder, batch_size):
-    """The first batch of the loader, as float tensors: LR in [0, 1], HR in [-1, 1]."""
-    dataset = datasets.SRDataset("train", data_config(folder))
-    lr, hr = (to_float(x).contiguous() for x in next(iter(datasets.make_loader(dataset, batch_size, n_batches=1))))
-    return lr, convert_image(hr, "[0, 1]", "[-1, 1]")
-
-
-def full_networks():
-    torch.manual_seed(0)
-    generator = Generator().start_as_interpolation()
-    return generator, Discriminator(), TruncatedVGG19(5, 4, weights="random")
-
-
 def prepare_pretrain(folder, batch_size):
     keep_freed_memory()
     precision = Precision("cpu", channels_last=True)
@@ -158,14 +119,6 @@ def prepare_plain_pretrain(folder, batch_size):
     optimizer = torch.optim.Adam(generator.parameters(), lr=1e-4)
     batch = batch_of(folder, batch_size)
     return lambda: plain.pretrain_step(generator, optimizer, *batch)
-
-
-def operations(step):
-    """Floating-point operations of a step."""
-    from torch.utils.flop_counter import FlopCounterMode
-    with FlopCounterMode(display=False) as counter:
-        step()
-    return counter.get_total_flops()
 
 
 def step(work):
@@ -249,7 +202,6 @@ def enlarge(work):
 
 def large(work):
     """Not in the table of `make bench`, for it takes minutes: 2040 x 1356 to 8160 x 5424."""
-    from benchmarks.measure import Way
     way = Way(prepare_large)
     seconds, shape, peak = way.run()
     way.close()
@@ -285,5 +237,5 @@ def metrics(work):
 
 
 PARTS = {"loading": loading, "store": store, "resize": resize, "metrics": metrics, "step": step, "srgan": srgan,
-         "enlarge": enlarge}
+         "enlarge": enlarge, "cuda": cuda}
 ALONE = {"large": large}          # only when they are named

@@ -1,0 +1,151 @@
+"""Quality against time: python -m benchmarks.quality --data FOLDER --preset laptop
+
+Pre-trains a preset's generator from scratch and measures it after every epoch: on "valid",
+by which recipes are chosen, and on Set5, which is only reported.  Leaves in runs/benchmarks/
+quality_<name>.csv and, of all such files there, the figure quality.png.
+
+The minutes are those of training alone, on the machine that it ran on.  The "plain" minutes
+are computed: the same updates at the measured pace of the plain loop (torch's own layers,
+default format, the pair of images decoded for each patch).
+"""
+
+import argparse
+import ast
+import csv
+from pathlib import Path
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from torch import nn
+
+import solver
+from benchmarks import plain
+from benchmarks.measure import side_by_side
+from config import PRESETS, get_config, run_folder, stage_config
+from datasets import SRDataset, make_loader, read_list
+from figures import Monitor, as_png, table
+from imresize import imresize
+from inference import evaluate, mean_of, super_resolve
+from models import Generator
+from run_notebooks import read_change
+from stage import Precision, keep_freed_memory
+from utils import convert_image, load_generator, seed_everything, write_atomically, write_csv
+
+COLUMNS = ("updates", "minutes", "plain_minutes", "valid_psnr", "valid_ssim", "Set5_psnr", "Set5_ssim")
+FOLDER = Path("runs", "benchmarks")
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.quality", description=__doc__.split("\n\n")[1])
+    parser.add_argument("--data", required=True, help="folder of the lists: train, valid and Set5")
+    parser.add_argument("--preset", choices=list(PRESETS), default="laptop")
+    parser.add_argument("--name", help="of the run (default: quality-<preset>)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", dest="changes",
+                        help="other values than the preset's, such as pretrain.epochs=4")
+    args = parser.parse_args()
+    config = get_config(args.preset, args.data, args.name or f"quality-{args.preset}", args.seed)
+    for text in args.changes:
+        key, value = read_change(text, config).split(" = ", 1)
+        section, _, last = key.rpartition(".")
+        (config[section] if section else config)[last] = ast.literal_eval(value)
+    pace = side_by_side((prepare_ours, config), (prepare_plain, config))
+    print(f"An update takes {pace['ours']:.3f} s, {pace['plain']:.3f} s in the plain loop: "
+          f"{pace['ratio']:.2f} times as long.", flush=True)
+    rows = measured(config, train(config), pace["ratio"])
+    write_csv(FOLDER / f"quality_{config.name}.csv", [COLUMNS, *rows])
+    write_atomically(FOLDER / "quality.png", as_png(figure(sorted(FOLDER.glob("quality_*.csv")))))
+    print(table(COLUMNS, [[f"{value:.4g}" if k < 3 else f"{value:.{4 if k % 2 == 0 else 2}f}"
+                           for k, value in enumerate(row)] for row in rows]))
+
+
+def generator_of(config):
+    seed_everything(config.seed)
+    generator = Generator(config)
+    return generator.start_as_interpolation() if config.start == "interpolation" else generator
+
+
+def train_set(config):
+    settings = stage_config(config, "pretrain")
+    dataset = SRDataset("train", config)
+    return dataset, make_loader(dataset, settings.batch_size, settings.workers, settings.updates_per_epoch)
+
+
+def train(config):
+    """The history of the pre-training, an epoch a row; goes on where a stopped run was."""
+    config.keep_every = 1
+    valid_set = SRDataset("valid", config)
+    return solver.fit_pretrain(config, generator_of(config), train_set(config)[1], valid_set, Monitor())
+
+
+def measured(config, history, ratio):
+    """The rows of the table; the first is bicubic interpolation, before any training."""
+    sets = {name: SRDataset(name, config) for name in ("valid", "Set5")}
+    bicubic = [value for data in sets.values() for value in mean_of(evaluate(lambda lr: imresize(lr, 4), data))]
+    rows, minutes = [(0, 0.0, 0.0, *bicubic)], 0.0
+    for row in history:
+        minutes += row["seconds"] / 60
+        path = run_folder(config) / "checkpoints" / f"pretrain_epoch_{row['epoch']:03d}.safetensors"
+        generator = load_generator(path)
+        values = [value for data in sets.values()
+                  for value in mean_of(evaluate(lambda lr: super_resolve(generator, lr), data))]
+        rows.append((row["updates"], minutes, ratio * minutes, *values))
+    return rows
+
+
+# ---------------------------------------------------------------- the two loops, for their pace
+
+def prepare_ours(config, n_updates=4):
+    keep_freed_memory()
+    precision = Precision("cpu", channels_last=True)
+    generator = precision.place(generator_of(config))
+    optimizer = torch.optim.Adam(generator.parameters(), fused=True)
+    dataset, _ = train_set(config)
+    loader = make_loader(dataset, config.batch_size, n_batches=n_updates)
+    return lambda: solver.pretrain(loader, generator, nn.MSELoss(), optimizer, 0, "cpu", 100, precision=precision,
+                                   after_update=lambda *_: None)["content"].avg
+
+
+def prepare_plain(config, n_updates=4):
+    generator = plain.plain_layers(generator_of(config))
+    optimizer = torch.optim.Adam(generator.parameters())
+    pairs, rng = read_list("train", config), np.random.default_rng(0)
+
+    def run():
+        for _ in range(n_updates):
+            chosen = [pairs[rng.integers(len(pairs))] for _ in range(config.batch_size)]
+            patches = [plain.decode_patch(pair.hr, pair.lr, config.crop_size, config.scaling_factor, rng)
+                       for pair in chosen]
+            lr, hr = (torch.stack(parts) for parts in zip(*patches))
+            plain.pretrain_step(generator, optimizer, lr, convert_image(hr, "[0, 1]", "[-1, 1]"))
+    return run
+
+
+# ---------------------------------------------------------------- the figure
+
+def figure(paths):
+    """Set5's PSNR over the minutes of pre-training: the kit's loop, and the plain one at the same updates."""
+    result = Figure(figsize=(8, 4.2))
+    axes = result.subplots()
+    for k, path in enumerate(paths):
+        with open(path, encoding="utf-8", newline="") as file:
+            rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+        name = path.stem.removeprefix("quality_").removeprefix("quality-")
+        values, last = [row["Set5_psnr"] for row in rows[1:]], rows[-1]
+        for column, style, text in (("minutes", "o-", f"{name}: {last['Set5_psnr']:.2f} dB"),
+                                    ("plain_minutes", ":", f"{name}, at the pace of the plain loop (computed)")):
+            axes.plot([row[column] for row in rows[1:]], values, style, markersize=3, color=f"C{k}", label=text)
+        axes.axhline(rows[0]["Set5_psnr"], color="grey", linewidth=1, linestyle="--",
+                     label=f"bicubic: {rows[0]['Set5_psnr']:.2f} dB" if k == 0 else None)
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axes.set_xlabel("minutes of pre-training")
+    axes.set_ylabel("PSNR (Y) on Set5, dB")
+    axes.grid(alpha=0.3, which="both")
+    axes.legend(fontsize=8, loc="lower right")
+    return result
+
+
+if __name__ == "__main__":
+    main()

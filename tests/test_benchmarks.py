@@ -1,0 +1,140 @@
+"""The benchmarks measure what they say, on small things."""
+
+import csv
+import json
+import os
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks import __main__ as command
+from benchmarks import common, cuda, measure, plain, quality
+from conftest import photo, tiny_config, write_set
+from datasets import SRDataset
+from imresize import imresize
+from models import Discriminator, Generator, TruncatedVGG19
+from ways import prepare_failure, prepare_work
+
+
+def test_two_ways_take_turns_in_processes_of_their_own():
+    beside = []
+    result = measure.side_by_side((prepare_work, 0.05, 2**20), (prepare_work, 0.2, 2**28), pairs=5,
+                                  beside=lambda: beside.append(0))
+    (first, ours), (second, theirs) = result["values"]
+    assert (ours, theirs) == (2**20, 2**28) and len({first, second, os.getpid()}) == 3
+    assert len(result["seconds"]) == len(beside) == 5
+    assert 1.5 < result["ratio"] < 10 and result["ours"] >= 0.05 and result["plain"] >= 0.2
+    if sys.platform != "win32":                   # where the peak of a process is not measured
+        assert result["memory"][0] < 2**26 and 0.8 * 2**28 < result["memory"][1] < 1.2 * 2**28
+
+
+def test_a_way_that_fails_says_why():
+    with pytest.raises(RuntimeError, match="this cannot be prepared"):
+        measure.Way(prepare_failure)
+
+
+def test_the_same_numbers_are_asked_for():
+    assert common.check_same([(1.0, 2.0), (1.0, 2.00001)]) <= 1e-5
+    with pytest.raises(AssertionError, match="differ"):
+        common.check_same([1.0, 1.0001])
+
+
+def test_mosaics_are_photographs_and_always_the_same():
+    first, again, other = measure.mosaic(0, 300, 500), measure.mosaic(0, 300, 500), measure.mosaic(1, 300, 500)
+    assert first.shape == (300, 500, 3) and np.array_equal(first, again) and not np.array_equal(first, other)
+    neighbours = np.abs(np.diff(first.astype(int), axis=1)).mean()
+    assert 2 < neighbours < 15                                   # noise would have about 85
+
+
+def test_bounds_are_judged():
+    row = common.Row("a", 1.2, "x", 1.3, "")
+    assert command.reached(row) == "NOT reached" and command.reached(row._replace(value=1.3)) == "reached"
+    limit = common.Row("a", 2.5, "GB", -3, "")
+    assert command.reached(limit) == "reached" and command.reached(limit._replace(value=3.1)) == "NOT reached"
+    assert command.bound(limit) == "at most 3 GB" and command.bound(row) == "at least 1.3 x"
+    assert command.reached(row._replace(bound=0, value=0)) == "reached"
+    assert command.reached(row._replace(bound=None)) == ""
+
+
+def test_the_table_is_printed_and_kept(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(command.PARTS, "resize", lambda work: [common.Row("resizing", 5.0, "x", 4, "how it was")])
+    monkeypatch.setattr(sys, "argv", ["benchmarks", "resize", "--json", str(tmp_path / "speed.json")])
+    command.main()
+    row = json.loads((tmp_path / "speed.json").read_text(encoding="utf-8"))["rows"][0]
+    assert row == {"part": "resize", "what": "resizing", "value": 5.0, "unit": "x", "bound": 4, "note": "how it was",
+                   "reached": "reached"}
+    assert "| resizing | 5.00 x   | at least 4 x | reached | how it was |" in capsys.readouterr().out
+
+
+def test_an_unknown_part_is_named(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["benchmarks", "stepp"])
+    with pytest.raises(SystemExit):
+        command.main()
+    assert "there is no part 'stepp'" in capsys.readouterr().err
+
+
+def test_the_operations_of_a_step_are_three_times_those_of_the_network():
+    """Forward once; backward once for the weights and once for the features, the first layer's excepted."""
+    torch.manual_seed(0)
+    network = Generator(9, 3, 8, 1)
+    x, side = torch.rand(2, 3, 6, 6), 36
+
+    def convolution(kernel, c_in, c_out, pixels):
+        return 2 * 2 * pixels * kernel * kernel * c_in * c_out           # two images; a product and a sum
+    first = convolution(9, 3, 8, side)
+    others = (3 * convolution(3, 8, 8, side) + convolution(3, 8, 32, side) + convolution(3, 8, 32, 4 * side)
+              + convolution(9, 8, 3, 16 * side))
+    counted = common.operations(lambda: plain.plain_layers(network)(x).sum().backward())
+    assert counted == 2 * first + 3 * others
+
+
+def test_the_gathering_resize_is_imresize():
+    image = photo("coffee.png", 100, 200, 61, 83)
+    for scale in (0.25, 4):
+        assert np.array_equal(plain.gather_resize(image, scale), imresize(image, scale))
+
+
+def test_the_table_of_a_card_is_made_of_the_steps_that_train(data, monkeypatch):
+    """The same code on the CPU, in bfloat16: no card is needed to know that it runs."""
+    def tiny_networks():
+        torch.manual_seed(0)
+        return Generator(5, 3, 4, 1), Discriminator(3, 4, 4, 8), TruncatedVGG19(1, 1, weights="random")
+    monkeypatch.setattr(cuda, "full_networks", tiny_networks)
+    monkeypatch.setattr(cuda, "data_config", lambda folder: tiny_config(folder, patch_num=100))
+    monkeypatch.setattr(common, "data_config", cuda.data_config)
+    monkeypatch.setattr(cuda, "SECONDS", 0.05), monkeypatch.setattr(cuda, "UPDATES", 10)
+    monkeypatch.setattr(cuda, "matrix_rate", lambda *_, **__: 1e9)
+    monkeypatch.setattr(torch, "compile", lambda network: network)
+    rows = cuda.table_of(data, "cpu", "a CPU", "bf16", workers=0)
+    assert [row.what.split(" on ")[0] for row in rows[::4]] == ["pre-training"] * 2 + ["SRGAN"] * 2
+    assert all(row.value > 0 for row in rows) and all(row.value < 100 for row in rows[3::4])
+
+
+def test_quality_is_measured_after_each_epoch(data, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "data"
+    folder.mkdir()
+    write_set(folder, "Set5", {"cup": photo("coffee.png", 100, 200, 40, 48)})
+    for split in ("train", "valid"):
+        text = (data / f"{split}_images.csv").read_text(encoding="utf-8")
+        (folder / f"{split}_images.csv").write_text(text, encoding="utf-8")
+    config = tiny_config(folder, HR_data_folder=str(data), LR_data_folder=str(data))
+    real = quality.SRDataset
+
+    def dataset(split, config):       # Set5 lies elsewhere
+        return real(split, config if split != "Set5" else tiny_config(folder))
+    monkeypatch.setattr(quality, "SRDataset", dataset)
+    rows = quality.measured(config, quality.train(config), ratio=3.0)
+    assert [row[0] for row in rows] == [0, 10, 20] and rows[0][1:3] == (0, 0)
+    assert all(row[2] == pytest.approx(3 * row[1]) for row in rows) and rows[1][1] <= rows[2][1]
+    assert len({row[5] for row in rows}) == 3 and rows[0][3] == pytest.approx(
+        quality.mean_of(quality.evaluate(lambda lr: imresize(lr, 4), SRDataset("valid", config)))[0])
+    path = tmp_path / "quality_tiny.csv"
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([quality.COLUMNS, *rows])
+    labels = [line.get_label() for line in quality.figure([path]).axes[0].lines]
+    assert labels[0].startswith("tiny: ") and "plain loop" in labels[1] and labels[2].startswith("bicubic: ")
+    for prepare in (quality.prepare_ours, quality.prepare_plain):
+        prepare(config, n_updates=1)()
