@@ -1,25 +1,18 @@
-"""The images: lists of HR/LR pairs, the store of decoded images, training patches, test pairs."""
+"""The images: lists of HR/LR pairs, training patches, test pairs, the loader."""
 
 import csv
-import hashlib
-import io
-import math
 import os
 from collections import namedtuple
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from utils import Line, read_image, three_channels, write_atomically
+from image_store import DataError, ImageStore, StoreError  # noqa: F401
+from utils import three_channels, to_float
 
 Pair = namedtuple("Pair", "hr lr row")      # two paths, and the row of the list, counted from 1
-
-
-class DataError(ValueError):
-    """A list, an image or a pair that cannot be used; the message says which and what to do."""
 
 
 class MissingList(DataError):
@@ -95,97 +88,11 @@ def fit_pair(hr_shape, lr_shape, scale):
     return (scale * lr[0], scale * lr[1]), tuple(lr)
 
 
-# ---------------------------------------------------------------- the store
-
-class ImageStore:
-    """Every image decoded once, and from then on read as a memory-mapped array.
-
-    Decoding a 2040 x 1356 PNG takes a tenth of a second, cutting a patch out of the
-    decoded image some microseconds.  An image is kept as ``<key>.npy``, where the key is
-    a hash of the file's path, size and modification time: a file that changes gets a new
-    key.  All worker processes share the pages, and none holds a copy.
-
-    Args:
-        folder: where the decoded images are kept; None keeps them in this process's memory.
-    """
-
-    def __init__(self, folder):
-        self.folder = None if folder is None else Path(folder)
-        self._open = {}                  # path -> array
-
-    def __getstate__(self):
-        # A pickled memory map carries all its bytes: a worker opens its own instead.
-        return {**self.__dict__, "_open": self._open if self.folder is None else {}}
-
-    def _file(self, path):
-        facts = os.stat(path)
-        key = f"{Path(path).resolve()}|{facts.st_size}|{facts.st_mtime_ns}"
-        return self.folder / (hashlib.sha256(key.encode()).hexdigest()[:24] + ".npy")
-
-    def get(self, path):
-        """The image as uint8 array, (H, W, 3) or grey (H, W), read-only where it comes from the store."""
-        if path not in self._open:
-            if self.folder is None:
-                self._open[path] = self._decode(path)
-            else:
-                file = self._file(path)
-                if not file.exists():
-                    buffer = io.BytesIO()
-                    np.save(buffer, self._decode(path))
-                    write_atomically(file, buffer.getvalue())      # an interrupted build leaves no half a file
-                self._open[path] = _mapped(file)
-        return self._open[path]
-
-    @staticmethod
-    def _decode(path):
-        image, notice = read_image(path)
-        if notice:
-            print(f"Notice: {path}: {notice}.")
-        return image
-
-    def prepare(self, paths, label):
-        """Decode what is not in the store yet, in parallel, with progress.
-
-        Returns:
-            dict path -> what is wrong with it, for the files that cannot be read.
-        """
-        def fault(path):
-            try:
-                self.get(path)
-            except (ValueError, FileNotFoundError) as error:
-                return str(error)
-
-        new = [p for p in paths if p not in self._open and
-               (self.folder is None or not p.is_file() or not self._file(p).exists())]
-        line, faults = Line(), []
-        with ThreadPoolExecutor(os.cpu_count()) as pool:      # Pillow decodes outside Python's lock
-            for n, text in enumerate(pool.map(fault, new), start=1):
-                faults.append(text)
-                if len(new) > 50:
-                    line.show(f"Decoding {label}: {n} of {len(new)} images", last=n == len(new))
-        return {path: text for path, text in zip(new, faults) if text}
-
-
-def _mapped(file):
-    """A .npy file of bytes as a read-only memory map.
-
-    ``np.load(..., mmap_mode="r")`` would hold a file descriptor for every image: DIV2K has
-    1,800, and many systems allow a process 1,024 or 256.
-    """
-    with open(file, "rb") as opened:
-        np.lib.format.read_magic(opened)
-        shape, _, _ = np.lib.format.read_array_header_1_0(opened)
-        offset = opened.tell()
-    mapped = torch.from_file(str(file), shared=False, size=offset + math.prod(shape), dtype=torch.uint8)
-    image = mapped[offset:].numpy().reshape(shape)
-    image.flags.writeable = False
-    return image
-
-
 # ---------------------------------------------------------------- the dataset
 
 class SRDataset(Dataset):
-    """HR/LR pairs of one split.  ``dataset[i]`` is ``(lr, hr)``, float32 tensors in [0, 1].
+    """HR/LR pairs of one split.  ``dataset[i]`` is ``(lr, hr)``, float32 tensors in [0, 1];
+    ``batch`` gives many patches at once, as bytes.
 
     ``train``: patches, ``config.patch_num`` (default 100) of every image: LR (3, c/s, c/s)
     and HR (3, c, c) with c = ``config.crop_size``, aligned, in one of the eight flips and
@@ -198,10 +105,12 @@ class SRDataset(Dataset):
     Args:
         split: "train", "valid", "Set5", ...: the list ``<split>_images.csv`` is read.
         config: csv_folder, scaling_factor and, for training, crop_size; also read where
-            present: HR_data_folder, LR_data_folder, patch_num, seed, store.
+            present: HR_data_folder, LR_data_folder, patch_num, seed, and store, the folder
+            of the decoded images (default: ``.store`` in csv_folder; None: in memory).
 
     Raises:
         DataError: naming every row that cannot be used, and why.
+        StoreError: if the decoded images find no room on the disk.
     """
 
     def __init__(self, split, config):
@@ -266,9 +175,9 @@ class SRDataset(Dataset):
         i %= len(self)
         if self.patch_num:
             lr, hr = self.batch(int(self._epoch), [i])
-            return lr[0], hr[0]
-        lr, hr = self.pair(i)
-        return tuple(_as_tensor(np.array(three_channels(image))[None])[0] for image in (lr, hr))
+        else:
+            lr, hr = (_as_images(np.array(three_channels(image))[None]) for image in self.pair(i))
+        return to_float(lr[0]), to_float(hr[0])
 
     def pair(self, i):
         """The whole pair i: uint8 arrays LR (h, w, 3) and HR (s h, s w, 3), or grey HR (s h, s w)."""
@@ -277,30 +186,45 @@ class SRDataset(Dataset):
         return three_channels(lr)[:h, :w], hr[:h * self.scale, :w * self.scale]
 
     def batch(self, epoch, indices):
-        """The patches of these indices: LR (N, 3, c/s, c/s) and HR (N, 3, c, c), float32 in [0, 1]."""
+        """The patches of these indices, all at once: LR (N, 3, c/s, c/s) and HR (N, 3, c, c), uint8.
+
+        Exactly the patches that ``dataset[i]`` gives one by one, as bytes and in channels_last
+        memory order; ``utils.to_float`` makes [0, 1] of them.
+        """
         size, s = self.crop // self.scale, self.scale
         lr_batch = np.empty((len(indices), size, size, 3), np.uint8)
-        hr_batch = np.empty((len(indices), self.crop, self.crop, 3), np.uint8)
+        hr_batch = np.empty((len(indices), s * size, s * size, 3), np.uint8)
         for n, (image, top, left, turn) in enumerate(zip(*self._places(epoch, indices))):
             pair = self.pairs[image]
-            lr = self.store.get(pair.lr)[top:top + size, left:left + size]
+            _cut(self.store.get(pair.lr), top, left, turn, lr_batch[n])
             # Aligned: the HR patch covers exactly the LR patch's pixels.
-            hr = self.store.get(pair.hr)[s * top:s * (top + size), s * left:s * (left + size)]
-            lr_batch[n], hr_batch[n] = (turned(three_channels(patch), turn) for patch in (lr, hr))
-        return _as_tensor(lr_batch), _as_tensor(hr_batch)
+            _cut(self.store.get(pair.hr), s * top, s * left, turn, hr_batch[n])
+        return _as_images(lr_batch), _as_images(hr_batch)
 
     def _places(self, epoch, indices):
-        """Where the patches lie: arrays image, top and left (in LR pixels), turn (0 to 7)."""
+        """Where the patches lie: lists image, top and left (in LR pixels), turn (0 to 7)."""
         indices = np.asarray(indices)
         image = indices // self.patch_num
         room = self.lr_sizes[image] - self.crop // self.scale + 1            # (N, 2) places to begin at
-        top, left, turn = (hash_numbers(self.seed, epoch, indices, draw) for draw in range(3))
-        return image, (top % room[:, 0].astype(np.uint64)).astype(int), \
-            (left % room[:, 1].astype(np.uint64)).astype(int), (turn % np.uint64(8)).astype(int)
+        draws = hash_numbers(self.seed, epoch, indices, np.arange(3)[:, None])                   # (3, N)
+        top, left, turn = draws % np.stack([room[:, 0], room[:, 1], np.full(len(room), 8)]).astype(np.uint64)
+        return image.tolist(), top.tolist(), left.tolist(), turn.tolist()
+
+
+def _cut(image, top, left, turn, patch):
+    """Write a turned square of an image, (H, W, 3) or grey (H, W), into ``patch`` (c, c, 3)."""
+    side = len(patch)
+    # A turned square is read across its rows: it is copied first, so that they lie in the cache.
+    square = turned(image[top:top + side, left:left + side].copy(), turn)
+    if image.ndim == 3 and turn < 2:           # whole rows
+        patch[:] = square
+    else:                                      # numpy moves single bytes three times as quickly as triples
+        for channel in range(3):
+            patch[:, :, channel] = square if image.ndim == 2 else square[:, :, channel]
 
 
 def turned(image, turn):
-    """One of the eight flips and rotations (0 to 7) of an array (H, W, C); 0 changes nothing."""
+    """One of the eight flips and rotations (0 to 7) of an array (H, W, ...); 0 changes nothing."""
     if turn & 1:
         image = image[::-1]
     if turn & 2:
@@ -312,6 +236,8 @@ def turned(image, turn):
 
 def hash_numbers(seed, epoch, indices, draw):
     """A well-mixed 64-bit number for each index, from (seed, epoch, index, draw) alone: uint64 (N,).
+
+    Several draws at once, as an array (k, 1), give (k, N).
 
     The finaliser of SplitMix64 (Steele et al. 2014), applied once a number.  A generator
     with a state would make patch i depend on the patches before it, and so on how they
@@ -326,9 +252,9 @@ def hash_numbers(seed, epoch, indices, draw):
     return h
 
 
-def _as_tensor(images):
-    """uint8 array (N, H, W, 3) -> float32 tensor (N, 3, H, W) in [0, 1] (already in channels_last order)."""
-    return torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255
+def _as_images(arrays):
+    """uint8 array (N, H, W, 3) -> uint8 tensor (N, 3, H, W), of the same memory: channels_last order."""
+    return torch.from_numpy(arrays).permute(0, 3, 1, 2)
 
 
 # ---------------------------------------------------------------- the loader
@@ -373,7 +299,10 @@ class _Batches(Dataset):
 
 
 def make_loader(dataset, batch_size=16, workers=0, n_batches=None, pin_memory=False):
-    """The training loader: ``(lr, hr)`` batches, float32 in [0, 1], reproducible from the dataset's seed.
+    """The training loader: ``(lr, hr)`` batches, uint8, reproducible from the dataset's seed.
+
+    LR (N, 3, c/s, c/s) and HR (N, 3, c, c) travel as bytes, a quarter of what floats would be;
+    ``utils.to_float`` makes [0, 1] of them, which solver.pretrain and solver.train do on the device.
 
     Args:
         dataset: an SRDataset of the split "train".

@@ -68,22 +68,70 @@ def contributions(in_length, out_length, scale, method="bicubic", edges="symmetr
     return weights[:, used], indices[:, used]
 
 
-def _resize_rows(image, weights, indices):
-    """One dimension: axis 0 of ``image`` (n, m, ...) -> (out, m, ...), in the image's own dtype."""
-    result = np.empty((len(indices),) + image.shape[1:], image.dtype)
-    # Strip by strip: float64 sums of a whole photograph would take eight times the result's memory.
-    width = max(1, 2**20 // max(len(indices), len(image)))
-    for left in range(0, image.shape[1], width):
-        strip = image[:, left:left + width]
-        sums = np.zeros(result[:, left:left + width].shape)
-        # One tap at a time, in order: the sums come out the same on every machine.
-        for k in range(weights.shape[1]):
-            sums += weights[:, k].reshape((-1,) + (1,) * (image.ndim - 1)) * strip[indices[:, k]]
-        if image.dtype == np.uint8:
-            # MATLAB rounds halves up; numpy's round() takes them to the even neighbour.
-            sums = np.clip(np.floor(sums + 0.5), 0, 255)
-        result[:, left:left + width] = sums
-    return result
+def _exact_dtype(weights):
+    """The smallest float type in which sums of ``weights`` x 8-bit values are exact in any order, or None.
+
+    The weights of 2, 4, 8, 1/2, 1/4 and 1/8 are multiples of a power of two, so every product and sum is
+    one too, and none is rounded where the type has the bits.  Other weights, such as those of 1/3, are
+    rounded themselves, and then the order of the sum can decide whether an exact half goes up.
+    """
+    for dtype, bits in (np.float32, 24), (np.float64, 53):
+        unit = 2.0**(9 - bits)       # sums stay below 2^9: the |weights| of a pixel add up to less than 2
+        if np.all(weights % unit == 0):
+            return dtype
+    return None
+
+
+def _bands(weights, indices, dtype, block=16):
+    """The same weights as dense matrices, one for each ``block`` output rows.
+
+    Returns a list of ``(first, low, high, band)``: output rows ``first`` to ``first + block``
+    are ``band @ rows[low:high]``.
+    """
+    bands = []
+    for first in range(0, len(indices), block):
+        taps, values = indices[first:first + block], weights[first:first + block]
+        low, high = taps.min(), taps.max() + 1
+        # bincount adds up the taps that fall on one input pixel, as several do where an edge is mirrored or repeated.
+        places = np.arange(len(taps))[:, None] * (high - low) + taps - low
+        band = np.bincount(places.ravel(), values.ravel(), len(taps) * (high - low))
+        bands.append((first, low, high, band.reshape(len(taps), -1).astype(dtype)))
+    return bands
+
+
+def _resize_rows(image, weights, indices, result):
+    """One dimension: rows of ``image`` (sheets, n, m) -> ``result`` (sheets, out, m) of the same dtype."""
+    dtype = _exact_dtype(weights) if image.dtype == np.uint8 else None
+    bands = _bands(weights, indices, dtype) if dtype else []
+    # Strip by strip: float sums of a whole photograph would take many times the result's memory, and those of a
+    # strip stay in the processor's cache.  A product of at most 2^18 steps is too small for BLAS to start
+    # threads, which on a busy machine wait for each other a hundred times longer than the product takes.
+    width = max(1, 2**19 // max([image.shape[1], len(indices)] + [2 * band.size for *_, band in bands]))
+    for rows, target in zip(image, result):
+        for left in range(0, rows.shape[1], width):
+            strip = rows[:, left:left + width]
+            sums = _banded(strip.astype(dtype), bands, len(indices)) if bands else _tap_by_tap(strip, weights, indices)
+            if image.dtype == np.uint8:
+                # MATLAB rounds halves up; numpy's round() takes them to the even neighbour.
+                sums = np.clip(sums, 0, 255) + 0.5      # the fraction is dropped on the way to uint8
+            target[:, left:left + width] = sums
+
+
+def _banded(strip, bands, out_length):
+    """Where the order of the sums does not matter: (n, m) -> (out, m)."""
+    sums = np.empty_like(strip, shape=(out_length, strip.shape[1]))
+    for first, low, high, band in bands:
+        np.matmul(band, strip[low:high], out=sums[first:first + len(band)])
+    return sums
+
+
+def _tap_by_tap(strip, weights, indices):
+    """Where it does: one tap after the other, (n, m) -> (out, m), the same on every machine."""
+    strip = strip.astype(np.float64, order="C")
+    sums = np.zeros((len(indices), strip.shape[1]))
+    for k in range(weights.shape[1]):
+        sums += weights[:, k, None] * strip[indices[:, k]]
+    return sums
 
 
 def imresize(image, scalar_scale=None, output_shape=None, method="bicubic", edges="symmetric"):
@@ -133,8 +181,15 @@ def imresize(image, scalar_scale=None, output_shape=None, method="bicubic", edge
             raise ValueError(f"output_shape is (height, width), at least 1 x 1, not {tuple(output_shape)}.")
         scales = [out / n for out, n in zip(output_shape, image.shape[:2])]
 
-    out = image
+    out = image.reshape(*image.shape[:2], -1)         # (H, W, C)
     for axis in np.argsort(scales, kind="stable"):    # the smaller scale first; rows first on a tie
-        weights, indices = contributions(image.shape[axis], output_shape[axis], scales[axis], method, edges)
-        out = _resize_rows(np.swapaxes(out, 0, axis), weights, indices).swapaxes(0, axis)
-    return np.ascontiguousarray(out)
+        weights, indices = contributions(out.shape[axis], output_shape[axis], scales[axis], method, edges)
+        shape = list(out.shape)
+        shape[axis] = output_shape[axis]
+        result = np.empty(shape, image.dtype)
+        if axis == 0:      # whole rows, (1, H, W * C)
+            _resize_rows(out.reshape(1, len(out), -1), weights, indices, result.reshape(1, len(result), -1))
+        else:              # each channel's columns, (C, W, H): views, no pixel is moved
+            _resize_rows(out.T, weights, indices, result.T)
+        out = result
+    return out.reshape(out.shape[:2] + image.shape[2:])

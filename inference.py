@@ -11,7 +11,6 @@ from datasets import MissingList, SRDataset
 from layers import folded
 from utils import convert_image, psnr, save_image, ssim, to_float, to_uint8, write_csv
 
-
 MEMORY = 2**29      # bytes for feature maps
 
 

@@ -95,7 +95,7 @@ def to_uint8(images):
 
 def to_float(images):
     """uint8 tensor -> float32 tensor in [0, 1] of the same shape; a float tensor stays as it is."""
-    return images.float() / 255 if images.dtype == torch.uint8 else images
+    return images.float().div_(255) if images.dtype == torch.uint8 else images       # float() has made a new one
 
 
 class TooManyBits(ValueError):

@@ -1,20 +1,29 @@
 """Lists, pairs, the store, patches and the loader."""
 
+import errno
+import multiprocessing
+import os
 import pickle
+import re
 import sys
+import time
+import tracemalloc
+from collections import namedtuple
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from easydict import EasyDict
+from PIL import Image
 from torch.utils.data import DataLoader
 
 import datasets
+import image_store
 from conftest import photo, tiny_config, write_image, write_list, write_set
-from datasets import DataError, SRDataset, make_loader
+from datasets import DataError, ImageStore, SRDataset, StoreError, make_loader, turned
 from imresize import imresize
-from utils import read_image
+from utils import read_image, three_channels, to_float
 
 
 def as_bytes(tensor):
@@ -62,6 +71,43 @@ def test_patches_are_aligned_and_all_eight_turns_and_all_places_occur(tmp_path, 
         turns[turn] += 1
     assert places == {(top, left) for top in range(2) for left in range(4)}  # the last row and column too
     assert turns.min() > 400 / 8 / 2
+
+
+def test_a_batch_is_bytes_in_channels_last_order(data):
+    lr, hr = SRDataset("train", tiny_config(data)).batch(0, np.arange(7))
+    for images, side in ((lr, 4), (hr, 16)):
+        assert images.dtype == torch.uint8 and images.shape == (7, 3, side, side)
+        assert images.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("grey", [False, True])
+def test_a_batch_is_what_cutting_and_turning_one_by_one_gives(tmp_path, grey):
+    hr, lr = noise(72, 88, seed=1), noise(18, 22, seed=2)                   # noise: no two patches are alike
+    if grey:
+        hr, lr = hr[..., 0], lr[..., 0]
+    write_image(tmp_path / "a.png", hr)
+    write_image(tmp_path / "b.png", lr)
+    write_list(tmp_path, "train", [("a.png", "b.png")])
+    dataset = SRDataset("train", tiny_config(tmp_path, crop_size=32, patch_num=60))
+    indices, epoch = np.arange(60)[::-1], 2
+    places = list(zip(*dataset._places(epoch, indices)))
+    assert {turn for _, _, _, turn in places} == set(range(8))
+    lr_batch, hr_batch = (images.permute(0, 2, 3, 1).numpy() for images in dataset.batch(epoch, indices))
+    dataset.set_epoch(epoch)
+    for n, (_, top, left, turn) in enumerate(places):
+        lr_patch = turned(three_channels(lr)[top:top + 8, left:left + 8], turn)
+        hr_patch = turned(three_channels(hr)[4 * top:4 * top + 32, 4 * left:4 * left + 32], turn)
+        assert np.array_equal(lr_batch[n], lr_patch) and np.array_equal(hr_batch[n], hr_patch)
+        one_by_one = [as_bytes(patch) for patch in dataset[indices[n]]]
+        assert np.array_equal(one_by_one[0], lr_patch) and np.array_equal(one_by_one[1], hr_patch)
+
+
+def test_the_patches_of_a_seed_stay_those_of_earlier_versions():
+    # Runs that were begun go on with the same patches: these numbers were written down once.
+    assert datasets.hash_numbers(3, 5, np.array([0, 17]), 1).tolist() == [5447637422686157114, 5433879736569893939]
+    draws = datasets.hash_numbers(3, 5, np.arange(50), np.arange(3)[:, None])
+    for draw in range(3):
+        assert np.array_equal(draws[draw], datasets.hash_numbers(3, 5, np.arange(50), draw))
 
 
 def test_patches_of_photographs_are_hr_and_its_bicubic(data):
@@ -170,7 +216,8 @@ def test_the_number_of_workers_changes_nothing(data, context, workers):
         for loader in (alone, together):
             loader.sampler.set_epoch(epoch)
         expected, got = batches(alone), batches(together)
-        assert len(got) == 10 and got[0][1].shape == (4, 3, 16, 16)
+        assert len(got) == 10 and got[0][1].shape == (4, 3, 16, 16) and got[0][1].dtype == torch.uint8
+        assert got[0][1].is_contiguous(memory_format=torch.channels_last)
         assert equal(got, expected)
 
 
@@ -205,8 +252,8 @@ def test_batches_are_the_items_of_the_dataset(data):
     loader.sampler.set_epoch(2)
     dataset.set_epoch(2)
     for (_, indices), (lr, hr) in zip(loader.sampler, loader):
-        assert torch.equal(lr, torch.stack([dataset[i][0] for i in indices]))
-        assert torch.equal(hr, torch.stack([dataset[i][1] for i in indices]))
+        assert torch.equal(to_float(lr), torch.stack([dataset[i][0] for i in indices]))
+        assert torch.equal(to_float(hr), torch.stack([dataset[i][1] for i in indices]))
 
 
 def test_incomplete_batches_are_left_out_and_n_batches_is_a_limit(data):
@@ -235,8 +282,8 @@ def test_a_plain_data_loader_with_workers_works_and_follows_set_epoch(data):
 @pytest.fixture
 def decoded(monkeypatch):
     """The names of the files that were decoded."""
-    names, real = [], datasets.read_image
-    monkeypatch.setattr(datasets, "read_image", lambda path: (names.append(Path(path).name), real(path))[1])
+    names, real = [], image_store.read_image
+    monkeypatch.setattr(image_store, "read_image", lambda path: (names.append(Path(path).name), real(path))[1])
     return names
 
 
@@ -262,35 +309,338 @@ def test_the_folder_of_the_store_and_memory_give_the_same_patches(own_data):
     assert batches(make_loader(SRDataset("train", in_memory), 4, workers=2))
 
 
-def test_an_image_that_changed_is_read_again(own_data, decoded):
+def write_images(folder, n, height=40, width=52):
+    """n images of noise; their paths, sorted."""
+    return [write_image(Path(folder, f"{k:03}.png"), noise(height, width, seed=k)) for k in range(n)]
+
+
+def stored_files(folder):
+    return sorted(file.name for file in Path(folder).iterdir())
+
+
+def assert_holds(store, paths):
+    """The store holds exactly what the files do."""
+    for path in paths:
+        assert np.array_equal(store.get(path), read_image(path)[0])
+
+
+def test_an_image_that_changed_is_read_again_and_its_old_bytes_are_deleted(own_data, decoded):
     config = tiny_config(own_data)
     before = SRDataset("train", config).pair(0)[1].copy()
+    files = stored_files(own_data / ".store")
     write_image(own_data / "HR" / "cat.png", 255 - before)
     del decoded[:]
     assert np.array_equal(SRDataset("train", config).pair(0)[1], 255 - before)
     assert decoded == ["cat.png"]
+    assert len(stored_files(own_data / ".store")) == len(files) and stored_files(own_data / ".store") != files
 
 
-def test_a_pickled_dataset_does_not_carry_its_images(tmp_path):
-    write_set(tmp_path, "train", {"large": noise(600, 800)})            # 1.4 MB of pixels
-    dataset = SRDataset("train", tiny_config(tmp_path))
-    reference = epoch_of(dataset, 0)
-    data = pickle.dumps(dataset)
-    assert len(data) < 1_000_000
-    assert equal(epoch_of(pickle.loads(data), 0), reference)
+def test_added_images_are_decoded_and_the_bytes_of_removed_ones_deleted(tmp_path, decoded):
+    paths, folder = write_images(tmp_path / "images", 5), tmp_path / "store"
+    ImageStore(folder).prepare(paths[:4], "")
+    paths[0].unlink()
+    ImageStore(folder).prepare(paths[1:4], "")                # nothing new: nothing is looked through
+    assert len(stored_files(folder)) == 4
+    del decoded[:]
+    store = ImageStore(folder)
+    assert not store.prepare(paths[1:], "") and decoded == ["004.png"]
+    assert len(stored_files(folder)) == 4                     # one gone, one new
+    assert_holds(store, paths[1:])
 
 
-def test_an_interrupted_build_leaves_no_half_an_image(own_data, monkeypatch):
-    config = tiny_config(own_data)
+def test_only_the_stores_own_files_are_ever_deleted(tmp_path):
+    folder, paths = tmp_path / "store", write_images(tmp_path / "images", 3)
+    folder.mkdir()
+    key = "0123456789abcdef01234567.npy"
+    mine = ["mine.npy", "abcdef.npy", "notes.txt", "mine.npy.tmp", f"{key}.bak"]
+    for name in [*mine, key, f"{key}.aa.tmp", f"{key}.bb.tmp"]:
+        (folder / name).write_bytes(b"not of the store")
+        os.utime(folder / name, (time.time() - 90_000,) * 2)  # older than a day
+    os.utime(folder / f"{key}.bb.tmp")                        # another process may be writing it now
+    ImageStore(folder).prepare(paths[:1], "")
+    assert set(stored_files(folder)) > {*mine, f"{key}.bb.tmp"}
+    assert len(stored_files(folder)) == len(mine) + 2
 
-    def disk_full(*_):
-        raise OSError("No space left on device")
+
+def test_a_file_that_cannot_be_deleted_is_left_for_the_next_time(tmp_path, monkeypatch):
+    folder, paths = tmp_path / "store", write_images(tmp_path / "images", 3)
+    ImageStore(folder).prepare(paths[:2], "")
+    paths[0].unlink()
+
+    def in_use(self, **_):
+        raise PermissionError(errno.EACCES, "in use")
     with monkeypatch.context() as patch:
-        patch.setattr("os.replace", disk_full)
-        with pytest.raises(OSError):
+        patch.setattr(Path, "unlink", in_use)
+        assert not ImageStore(folder).prepare(paths[1:], "")
+    assert len(stored_files(folder)) == 3
+    write_image(paths[0], noise(9, 9))
+    ImageStore(folder).prepare(paths, "")
+    assert len(stored_files(folder)) == 3                     # again as many as there are images
+
+
+@pytest.mark.parametrize("damage", ["in the header", "in the pixels", "in the last bytes", "no label", "bytes too many",
+                                    "empty", "of another image"])
+def test_a_damaged_file_of_the_store_is_built_again(tmp_path, decoded, damage):
+    folder, paths = tmp_path / "store", write_images(tmp_path / "images", 2)
+    ImageStore(folder).prepare(paths, "")
+    files = [folder / image_store._file_name(image_store._label(path)) for path in paths]
+    whole, label = files[0].read_bytes(), image_store._label(paths[0])
+    files[0].write_bytes({"in the header": whole[:20], "in the pixels": whole[:2000], "in the last bytes": whole[:-1],
+                          "no label": whole[:-len(label)], "bytes too many": whole + b"x", "empty": b"",
+                          "of another image": files[1].read_bytes()}[damage])
+    del decoded[:]
+    store = ImageStore(folder)
+    assert not store.prepare(paths, "") and decoded == ["000.png"]
+    assert_holds(store, paths)
+    assert files[0].read_bytes() == whole
+
+
+def test_a_file_of_the_store_is_an_ordinary_npy_file_and_cannot_be_written_to(tmp_path):
+    grey, colour = photo("camera.png", 0, 0, 30, 41), photo("coffee.png", 0, 0, 30, 41)
+    name = "ü.png" if os.name == "nt" else "ü|.png"           # | separates the parts of the label
+    paths = [write_image(tmp_path / name, grey), write_image(tmp_path / "colour.png", colour)]
+    store = ImageStore(tmp_path / "store")
+    for path, image in zip(paths, (grey, colour)):
+        assert np.array_equal(store.get(path), image) and type(store.get(path)) is np.ndarray
+        file = store.folder / image_store._file_name(image_store._label(path))
+        assert np.array_equal(np.load(file), image) and np.array_equal(np.load(file, mmap_mode="r"), image)
+        with pytest.raises(ValueError, match="read-only"):
+            store.get(path)[0, 0] = 0
+
+
+@pytest.mark.parametrize("system", ["nt", "posix"])
+def test_both_ways_of_mapping_a_file_give_its_bytes(tmp_path, monkeypatch, system):
+    content = np.random.default_rng(0).bytes(10_000)
+    (tmp_path / "ü.bin").write_bytes(content)
+    file = str(tmp_path / "ü.bin")
+    monkeypatch.setattr("os.name", system)
+    mapped = image_store._map_bytes(file, 9_000)
+    monkeypatch.undo()
+    assert mapped.tobytes() == content[:9_000]
+
+
+def test_a_pickled_dataset_carries_no_pixels_and_reopens_the_store(tmp_path, decoded):
+    write_set(tmp_path, "train", {f"large {k}": noise(600, 800, seed=k) for k in range(3)})       # 4.6 MB of pixels
+    dataset = SRDataset("train", tiny_config(tmp_path))
+    reference = epoch_of(dataset, 0)                          # in use: every image is open
+    data = pickle.dumps(dataset)
+    assert len(data) < 20_000
+    del decoded[:]
+    assert equal(epoch_of(pickle.loads(data), 0), reference) and not decoded
+
+
+def test_the_pickle_of_div2ks_number_of_images_stays_under_a_megabyte(data):
+    dataset = SRDataset("train", tiny_config(data))
+    folder = Path("/home/somebody/with a long name/lectures/super-resolution/data")
+    dataset.pairs = [datasets.Pair(folder / f"DIV2K_train_HR/{k:04}.png",
+                                   folder / f"DIV2K_train_LR_bicubic/X4/{k:04}x4.png", k) for k in range(1, 801)]
+    assert len(pickle.dumps(dataset)) < 1_000_000
+
+
+def test_building_holds_only_a_few_images_in_memory(tmp_path, monkeypatch):
+    paths = [tmp_path / f"{k}.png" for k in range(60)]
+    for path in paths:                                        # 60 MB of pixels
+        Image.new("RGB", (700, 500)).save(path, compress_level=1)
+    monkeypatch.setattr("os.cpu_count", lambda: 64)           # a large machine
+    tracemalloc.start()
+    try:
+        ImageStore(tmp_path / "store").prepare(paths, "")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 60 * 3 * 700 * 500 / 2                      # at most eight, each as pixels and as the file's bytes
+
+
+# ---------------------------------------------------------------- the store: builds that go wrong
+
+def test_the_bytes_needed_are_told_without_decoding(tmp_path, decoded):
+    rgb, grey = noise(30, 41), noise(30, 41)[..., 0]
+    turned_upright = Image.Exif()
+    turned_upright[0x0112] = 6
+    alpha = np.dstack([grey, grey])
+    images = {"rgb.png": (rgb, {}), "grey.png": (grey, {}), "alpha.png": (np.dstack([rgb, grey]), {}),
+              "turned.jpg": (rgb, {"exif": turned_upright}), "cmyk.jpg": (Image.fromarray(rgb).convert("CMYK"), {}),
+              "palette.png": (Image.fromarray(rgb).convert("P"), {}),
+              "bits.png": (Image.fromarray(grey).convert("1"), {}),
+              "grey alpha.png": (Image.merge("LA", [Image.fromarray(alpha[..., k]) for k in range(2)]), {})}
+    for name, (image, options) in images.items():
+        image = image if isinstance(image, Image.Image) else Image.fromarray(image)
+        image.save(tmp_path / name, **options)
+        told = image_store.decoded_bytes(tmp_path / name)
+        assert not decoded
+        assert told == ImageStore(None).get(tmp_path / name).nbytes, name
+        del decoded[:]
+    (tmp_path / "no image.png").write_bytes(b"<html>404</html>")
+    assert image_store.decoded_bytes(tmp_path / "no image.png") == image_store.decoded_bytes(tmp_path / "no.png") == 0
+
+
+Usage = namedtuple("Usage", "total used free")
+
+
+def test_too_little_space_is_told_before_anything_is_decoded(tmp_path, decoded, monkeypatch):
+    paths, folder = write_images(tmp_path, 30, 250, 300), tmp_path / "store"           # 6.75 MB and 30 blocks
+    monkeypatch.setattr("shutil.disk_usage", lambda _: Usage(10**12, 0, 6_000_000))
+    with pytest.raises(StoreError) as error:
+        ImageStore(folder).prepare(paths, "")
+    for text in ("30 images need 6.9 MB", "6.0 MB are free", str(folder), "config.store", "None"):
+        assert text in str(error.value)
+    assert not decoded and not stored_files(folder)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: Usage(10**12, 0, 7_000_000))
+    ImageStore(folder).prepare(paths, "")
+    monkeypatch.setattr("shutil.disk_usage", lambda _: Usage(10**12, 0, 0))
+    assert not ImageStore(folder).prepare(paths, "")           # all is there: no space is needed
+    monkeypatch.setattr("shutil.disk_usage", lambda _: Usage(0, 0, 0))
+    ImageStore(tmp_path / "a folder that does not tell").prepare(paths, "")
+    assert image_store._amount(6_712_345_678) == "6.71 GB"
+
+
+def test_only_the_missing_images_count_and_what_is_stale_goes_first(tmp_path, monkeypatch):
+    paths, folder = write_images(tmp_path / "images", 10, 250, 300), tmp_path / "store"
+    ImageStore(folder).prepare(paths[:9], "")
+    for path in paths[:5]:
+        path.unlink()
+    seen = []
+
+    def usage(path):
+        seen.append(len(stored_files(path)))
+        return Usage(10**12, 0, 230_000)                       # one image has 225,000 bytes
+    monkeypatch.setattr("shutil.disk_usage", usage)
+    assert not ImageStore(folder).prepare(paths[5:], "")
+    assert seen == [4]
+
+
+def test_the_dataset_tells_about_a_full_disk_and_not_about_its_rows(own_data, monkeypatch):
+    config = tiny_config(own_data)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: Usage(10**12, 0, 10))
+    with pytest.raises(StoreError, match="8 images need") as error:
+        SRDataset("train", config)
+    assert "row" not in str(error.value)
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EACCES, None])
+def test_a_disk_that_fills_during_the_build_ends_it_with_the_ways_out(tmp_path, decoded, monkeypatch, number):
+    paths, folder = write_images(tmp_path / "images", 40), tmp_path / "store"
+    real, written = image_store.write_atomically, []
+
+    def fills_up(path, content):
+        if len(written) == 3:
+            raise OSError(number, os.strerror(number)) if number else OSError("the disk was taken away")
+        written.append(path)
+        real(path, content)
+    monkeypatch.setattr("os.cpu_count", lambda: 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(image_store, "write_atomically", fills_up)
+        with pytest.raises(StoreError) as error:
+            ImageStore(folder).prepare(paths, "")
+    reason = os.strerror(number) if number else "the disk was taken away"
+    for text in (reason, str(folder), "free there", "config.store", "None"):
+        assert text in str(error.value)
+    assert len(decoded) < 10 and len(stored_files(folder)) == 3         # the rest was not begun
+    del decoded[:]
+    store = ImageStore(folder)
+    store.prepare(paths, "")
+    assert len(decoded) == 37                                           # what had been built is used
+    assert_holds(store, paths)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limit")
+def test_a_write_that_the_system_cuts_short_leaves_no_half_file(tmp_path):
+    import resource
+    small, large = write_images(tmp_path / "s", 3), write_images(tmp_path / "l", 3, 300, 400)      # 6 kB, 360 kB
+    folder, limits = tmp_path / "store", resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+    try:
+        with pytest.raises(StoreError, match="(?s)File too large.*config.store"):
+            ImageStore(folder).prepare([*small, *large], "")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert all(re.fullmatch("[0-9a-f]{24}[.]npy", name) for name in stored_files(folder))
+    assert len(stored_files(folder)) <= 3
+    store = ImageStore(folder)
+    store.prepare([*small, *large], "")
+    assert_holds(store, [*small, *large])
+
+
+def test_a_folder_that_cannot_be_made_is_named(own_data, tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    for folder in (tmp_path / "file", tmp_path / "file" / "store"):
+        config = tiny_config(own_data)
+        config.store = str(folder)
+        with pytest.raises(StoreError, match=r"config\.store") as error:
             SRDataset("train", config)
-    assert not list(Path(own_data, ".store").glob("*"))
-    assert len(epoch_of(SRDataset("train", config), 0)) == 40
+        assert str(folder) in str(error.value)
+
+
+def test_a_store_that_is_whole_is_never_written_to(own_data, decoded, monkeypatch):
+    config = tiny_config(own_data)
+    reference = epoch_of(SRDataset("train", config), 0)
+
+    def read_only(*_, **__):
+        raise PermissionError(errno.EACCES, "read-only")
+    monkeypatch.setattr(image_store, "write_atomically", read_only)
+    monkeypatch.setattr(Path, "mkdir", read_only)
+    del decoded[:]
+    assert equal(epoch_of(SRDataset("train", config), 0), reference) and not decoded
+
+
+def test_a_file_that_another_process_wrote_meanwhile_will_do(tmp_path, monkeypatch):
+    (path,), real = write_images(tmp_path, 1), image_store.write_atomically
+
+    def in_use(file, content):                # Windows: the other process has it mapped already
+        real(file, content)
+        raise PermissionError(errno.EACCES, "in use")
+    monkeypatch.setattr(image_store, "write_atomically", in_use)
+    assert_holds(ImageStore(tmp_path / "store"), [path])
+
+
+def build(folder, paths, start=None):
+    """What a process of its own does."""
+    if start is not None:
+        start.wait()
+    store = ImageStore(folder)
+    faults = store.prepare(paths, "")
+    assert not faults
+    assert_holds(store, paths)
+
+
+def test_two_processes_may_build_at_once(tmp_path):
+    paths, folder = write_images(tmp_path / "images", 24), tmp_path / "store"
+    context = multiprocessing.get_context("spawn")
+    start = context.Barrier(2)
+    builders = [context.Process(target=build, args=(folder, paths, start)) for _ in range(2)]
+    for process in builders:
+        process.start()
+    for process in builders:
+        process.join(timeout=120)
+    assert [process.exitcode for process in builders] == [0, 0]
+    assert len(stored_files(folder)) == 24
+    assert_holds(ImageStore(folder), paths)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
+def test_a_build_that_is_killed_leaves_nothing_that_looks_whole(tmp_path, decoded):
+    paths, folder = write_images(tmp_path / "images", 40, 150, 200), tmp_path / "store"
+    folder.mkdir()
+    context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
+    n_alive = 0
+    for n_files in (1, 6, 14, 25):
+        process = context.Process(target=build, args=(folder, paths))
+        process.start()
+        while len(os.listdir(folder)) < n_files and process.is_alive():
+            pass
+        n_alive += process.is_alive()
+        process.kill()
+        process.join()
+    assert n_alive >= 2                                       # it was really killed at work
+    there = {name for name in stored_files(folder) if name.endswith(".npy")}
+    store = ImageStore(folder)
+    assert not store.prepare(paths, "")
+    assert len(decoded) == 40 - len(there)
+    assert_holds(store, paths)
+    for file in folder.glob("*.tmp"):
+        os.utime(file, (time.time() - 2 * image_store.DAY,) * 2)
+    ImageStore(folder).prepare(write_images(tmp_path / "more", 1), "")
+    assert len(stored_files(folder)) == 41 and not list(folder.glob("*.tmp"))
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limit")

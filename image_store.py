@@ -1,0 +1,286 @@
+"""The store: every image decoded once, kept as raw bytes on disk, and from then on memory-mapped."""
+
+import hashlib
+import io
+import math
+import mmap
+import os
+import re
+import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from utils import Line, read_image, write_atomically
+
+STORED = re.compile("[0-9a-f]{24}[.]npy")           # only such files are ever deleted: the folder may hold others
+UNFINISHED = re.compile("[0-9a-f]{24}[.]npy[.].*[.]tmp")
+DAY = 24 * 3600
+WAYS_OUT = ("Free space or allow writing there, or set config.store to another folder, or to None: "
+            "then the images are held in memory.")
+THREADS = 8                                         # each holds an image or two; a disk is kept busy by fewer
+
+
+class DataError(ValueError):
+    """A list, an image or a pair that cannot be used; the message says which and what to do."""
+
+
+class StoreError(DataError):
+    """The store cannot be written: no space, no permission; the message says where and what to do."""
+
+
+class ImageStore:
+    """Every image decoded once, and from then on read as a memory-mapped array.
+
+    Decoding a 2040 x 1356 PNG takes a tenth of a second, cutting a patch out of the
+    decoded image some microseconds.  An image is kept as ``<key>.npy``, where the key is a
+    hash of the file's path, size and modification time: a file that changes gets a new
+    key.  What was hashed stands behind the array's bytes, where ``np.load`` does not look.
+    It tells that the file is whole, and which image it belongs to: those of images that
+    are gone or have changed are deleted when others are added.
+
+    All processes share the pages, and the system drops them where it needs the memory.
+    Several may build the same store at once: a file is there whole or not at all.
+
+    Args:
+        folder: where the decoded images are kept; None keeps them in this process's memory.
+    """
+
+    def __init__(self, folder):
+        self.folder = None if folder is None else Path(folder)
+        self._open = {}                  # path -> array
+
+    def __getstate__(self):
+        # A pickled memory map carries all its bytes: a worker opens its own instead.
+        return {**self.__dict__, "_open": self._open if self.folder is None else {}}
+
+    def get(self, path):
+        """The image as uint8 array, (H, W, 3) or grey (H, W), read-only where it comes from the store.
+
+        Raises:
+            StoreError: if it is not in the store yet and cannot be written there.
+            ValueError, OSError: if it cannot be read.
+        """
+        if path not in self._open:
+            self._open[path] = self._decode(path) if self.folder is None else self._stored(path)
+        return self._open[path]
+
+    def prepare(self, paths, label):
+        """Decode what is not in the store yet, in parallel, with progress.
+
+        Args:
+            paths: Path objects, each once.
+            label: what these images are, for the progress line.
+
+        Returns:
+            dict path -> what is wrong with it, for the files that cannot be read.
+
+        Raises:
+            StoreError: if there is not enough space, before anything is decoded; or if a
+                file cannot be written.  What was built until then is whole and stays.
+        """
+        pool = ThreadPoolExecutor(min(os.cpu_count() or 1, THREADS))      # Pillow decodes outside Python's lock
+        try:
+            new = [path for path, found in zip(paths, pool.map(self._is_here, paths)) if not found]
+            if self.folder is not None and (needed := sum(pool.map(decoded_bytes, new))):
+                self._make_room(needed, len(new))
+            line, faults = Line(), {}
+            for n, (path, fault) in enumerate(zip(new, pool.map(self._fault, new)), start=1):
+                if fault:
+                    faults[path] = fault
+                if len(new) > 50:
+                    line.show(f"Decoding {label}: {n} of {len(new)} images", last=n == len(new))
+        finally:
+            pool.shutdown(cancel_futures=True)       # a full disk or Ctrl-C ends it: no image is begun any more
+        return faults
+
+    # ------------------------------------------------------------ adding
+
+    @staticmethod
+    def _decode(path):
+        image, notice = read_image(path)
+        if notice:
+            print(f"Notice: {path}: {notice}.")
+        return image
+
+    def _stored(self, path):
+        """The image out of its file in the store, which is written first where it is not there."""
+        label = _label(path)             # before decoding: should the file change meanwhile, its new label is another
+        file = self.folder / _file_name(label)
+        image = _mapped(file, label)
+        if image is None:
+            self._write(file, self._decode(path), label)
+            image = _mapped(file, label)
+        if image is None:
+            raise StoreError(f"{file} was written, but does not hold what was written. {WAYS_OUT}")
+        return image
+
+    def _write(self, file, image, label):
+        header = io.BytesIO()
+        np.lib.format.write_array_header_1_0(header, np.lib.format.header_data_from_array_1_0(image))
+        try:
+            write_atomically(file, b"".join([header.getvalue(), np.ascontiguousarray(image).data, label]))
+        except OSError as error:
+            # Windows replaces no file that is mapped: another process was quicker, with the same image.
+            if _mapped(file, label) is None:
+                raise StoreError(f"The decoded images cannot be kept in {self.folder}: {error.strerror or error}, at "
+                                 f"an image of {_amount(image.nbytes)}{self._free_space()}. {WAYS_OUT}") from error
+
+    def _is_here(self, path):
+        """Whether the image needs no decoding; then it is opened as well."""
+        if path not in self._open and self.folder is not None:
+            try:
+                label = _label(path)
+            except OSError:
+                return False             # _fault tells about it
+            image = _mapped(self.folder / _file_name(label), label)
+            if image is not None:
+                self._open[path] = image
+        return path in self._open
+
+    def _fault(self, path):
+        """Get the image; what is wrong with it, or None."""
+        try:
+            self.get(path)
+        except StoreError:
+            raise                        # not the image's fault
+        except FileNotFoundError:
+            return f"{path} does not exist."
+        except OSError as error:
+            return f"{path} cannot be read ({error.strerror or error})."
+        except ValueError as error:
+            return str(error)
+
+    # ------------------------------------------------------------ the folder
+
+    def _make_room(self, needed, n_images):
+        """Make the folder, delete what is of no use any more, and see whether so many bytes go in.
+
+        Raises:
+            StoreError: if not.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._sweep()
+            usage = shutil.disk_usage(self.folder)
+        except OSError as error:
+            raise StoreError(f"The decoded images cannot be kept in {self.folder}: {error.strerror or error}. "
+                             f"{WAYS_OUT}") from error
+        needed += 4096 * n_images                    # of each: a header, a label, and a last block that is not full
+        if usage.total and needed > usage.free:      # some network folders do not tell, and say 0 of 0
+            raise StoreError(f"The decoded images do not fit into {self.folder}: {n_images} images need "
+                             f"{_amount(needed)}, and {_amount(usage.free)} are free there. {WAYS_OUT}")
+
+    def _sweep(self):
+        """Delete the files of images that are gone or have changed, and what a killed build left."""
+        for file in self.folder.iterdir():
+            try:
+                if STORED.fullmatch(file.name):
+                    if not _is_current(file):
+                        file.unlink()
+                elif UNFINISHED.fullmatch(file.name) and time.time() - file.stat().st_mtime > DAY:
+                    file.unlink()                    # a younger one may be another process's, at work now
+            except OSError:
+                pass         # in use elsewhere (Windows), or deleted by another process: left for the next time
+
+    def _free_space(self):
+        try:
+            return f" ({_amount(shutil.disk_usage(self.folder).free)} are free there)"
+        except OSError:
+            return ""
+
+
+# ---------------------------------------------------------------- a file of the store
+
+def _label(path):
+    """What tells the state of an image file: path|size|time, as bytes.
+
+    Raises:
+        OSError: if there is no such file.
+    """
+    facts = os.stat(path)
+    return os.fsencode(f"{Path(path).resolve()}|{facts.st_size}|{facts.st_mtime_ns}")
+
+
+def _file_name(label):
+    return hashlib.sha256(label).hexdigest()[:24] + ".npy"
+
+
+def _array_place(opened):
+    """(shape, first byte) of the array in an opened .npy file of bytes.
+
+    Raises:
+        ValueError: if it is no such file.
+    """
+    if np.lib.format.read_magic(opened) != (1, 0):
+        raise ValueError("not of format version 1.0")
+    shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(opened)
+    if dtype != np.uint8 or fortran_order:
+        raise ValueError("not an array of bytes")
+    return shape, opened.tell()
+
+
+def _mapped(file, label):
+    """The image in a file of the store, read-only; None where the file is missing, cut short or another's."""
+    try:
+        with open(file, "rb") as opened:
+            shape, begin = _array_place(opened)
+            end = begin + math.prod(shape)
+            opened.seek(end)
+            if opened.read(len(label) + 1) != label:
+                return None
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return None
+    image = _map_bytes(file, end)[begin:].reshape(shape)
+    image.flags.writeable = False
+    return image
+
+
+def _map_bytes(file, size):
+    """The first bytes of a file as a memory-mapped uint8 array.
+
+    Python's own ``mmap``, and so ``np.load(..., mmap_mode="r")``, holds a file descriptor for
+    each map: DIV2K has 1,600 images and more, and a process may often open 1,024 files or 256.
+    ``torch.from_file`` closes it.  Its private map may be written to, each page written
+    becoming a copy: nobody does, and so it takes no memory, but Windows sets memory aside for
+    the whole of it.  Windows has handles to spare instead: there Python's map, which is
+    read-only, will do.  (``shared=True`` is no way out: it opens the file for writing.)
+    """
+    if os.name == "nt":
+        with open(file, "rb") as opened:
+            return np.frombuffer(mmap.mmap(opened.fileno(), size, access=mmap.ACCESS_READ), np.uint8)
+    return torch.from_file(str(file), shared=False, size=size, dtype=torch.uint8).numpy()
+
+
+def _is_current(file):
+    """Whether a file of the store is whole and its image is still as it was."""
+    try:
+        with open(file, "rb") as opened:
+            shape, begin = _array_place(opened)
+            opened.seek(begin + math.prod(shape))
+            label = opened.read()
+        return _file_name(label) == file.name and _label(os.fsdecode(label.rsplit(b"|", 2)[0])) == label
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return False
+
+
+# ---------------------------------------------------------------- sizes
+
+def decoded_bytes(path):
+    """The bytes of the image when it is decoded, told from the file's header; 0 if that cannot be read.
+
+    Turning it upright, as EXIF says, changes its sides but not their product.
+    """
+    try:
+        with Image.open(path) as image:
+            return math.prod(image.size) * (1 if image.mode in ("1", "L", "LA") else 3)
+    except Exception:              # Pillow raises many kinds for damaged files; decoding will tell
+        return 0
+
+
+def _amount(n_bytes):
+    return f"{n_bytes / 1e9:.2f} GB" if n_bytes >= 1e9 else f"{n_bytes / 1e6:.1f} MB"
