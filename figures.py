@@ -16,7 +16,7 @@ from PIL import Image
 
 from utils import Line, fullest_boxes, gradients, in_notebook, read_image, three_channels, write_atomically, write_csv
 
-METHOD_TITLES = {"bicubic": "bicubic", "pretrain": "pre-trained", "srgan": "SRGAN"}
+METHOD_TITLES = {"bicubic": "bicubic", "pretrain": "pre-trained", "srgan": "SRGAN", "self-ensemble": "self-ensemble"}
 TITLES = {"pretrain": "Pre-training", "srgan": "SRGAN"}      # of the stages
 COLOURS = {"pretrain": "tab:blue", "srgan": "tab:orange"}
 

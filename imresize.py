@@ -82,7 +82,7 @@ def _exact_dtype(weights):
     return None
 
 
-def _bands(weights, indices, dtype, block=16):
+def _bands(weights, indices, dtype, block=12):
     """The same weights as dense matrices, one for each ``block`` output rows.
 
     Returns a list of ``(first, low, high, band)``: output rows ``first`` to ``first + block``
@@ -113,7 +113,8 @@ def _resize_rows(image, weights, indices, result):
             sums = _banded(strip.astype(dtype), bands, len(indices)) if bands else _tap_by_tap(strip, weights, indices)
             if image.dtype == np.uint8:
                 # MATLAB rounds halves up; numpy's round() takes them to the even neighbour.
-                sums = np.clip(sums, 0, 255) + 0.5      # the fraction is dropped on the way to uint8
+                np.clip(sums, 0, 255, out=sums)
+                sums += 0.5                       # on the way to uint8 the fraction is dropped
             target[:, left:left + width] = sums
 
 

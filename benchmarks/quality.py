@@ -34,6 +34,7 @@ from utils import convert_image, load_generator, seed_everything, write_atomical
 
 COLUMNS = ("updates", "minutes", "plain_minutes", "valid_psnr", "valid_ssim", "Set5_psnr", "Set5_ssim")
 FOLDER = Path("runs", "benchmarks")
+N_UPDATES = 4         # of one run of a loop whose pace is measured
 
 
 def main():
@@ -51,7 +52,7 @@ def main():
         section, _, last = key.rpartition(".")
         (config[section] if section else config)[last] = ast.literal_eval(value)
     pace = side_by_side((prepare_ours, config), (prepare_plain, config))
-    print(f"An update takes {pace['ours']:.3f} s, {pace['plain']:.3f} s in the plain loop: "
+    print(f"An update takes {pace['ours'] / N_UPDATES:.3f} s, {pace['plain'] / N_UPDATES:.3f} s in the plain loop: "
           f"{pace['ratio']:.2f} times as long.", flush=True)
     rows = measured(config, train(config), pace["ratio"])
     write_csv(FOLDER / f"quality_{config.name}.csv", [COLUMNS, *rows])
@@ -96,7 +97,7 @@ def measured(config, history, ratio):
 
 # ---------------------------------------------------------------- the two loops, for their pace
 
-def prepare_ours(config, n_updates=4):
+def prepare_ours(config, n_updates=N_UPDATES):
     keep_freed_memory()
     precision = Precision("cpu", channels_last=True)
     generator = precision.place(generator_of(config))
@@ -107,7 +108,7 @@ def prepare_ours(config, n_updates=4):
                                    after_update=lambda *_: None)["content"].avg
 
 
-def prepare_plain(config, n_updates=4):
+def prepare_plain(config, n_updates=N_UPDATES):
     generator = plain.plain_layers(generator_of(config))
     optimizer = torch.optim.Adam(generator.parameters())
     pairs, rng = read_list("train", config), np.random.default_rng(0)

@@ -1,13 +1,14 @@
 """imresize against MATLAB's own images and against plain loops written from MATLAB's rules."""
 
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from conftest import photo
-from imresize import imresize
+from imresize import _exact_dtype, contributions, imresize
 
 
 def pixels(path):
@@ -37,6 +38,14 @@ def inside(k, n, edges):
     return k
 
 
+def in_order(numbers):
+    """Their plain sum; Python's own sum() is compensated for rounding from 3.12 on, MATLAB's is not."""
+    total = 0.0
+    for number in numbers:
+        total += number
+    return total
+
+
 def loop_row(row, out_length, scale, kernel, support, edges):
     """One row of numbers, pixel by pixel."""
     shrink = min(scale, 1)
@@ -47,7 +56,8 @@ def loop_row(row, out_length, scale, kernel, support, edges):
         taps = range(math.floor(u - reach) - 1, math.ceil(u + reach) + 2)
         weights = [kernel(shrink * (u - k)) for k in taps]
         values = [row[inside(k, len(row), edges) - 1] for k in taps]
-        result.append(sum(w * v for w, v in zip(weights, values)) / sum(weights))
+        total = in_order(weights)
+        result.append(in_order(w / total * v for w, v in zip(weights, values)))
     return result
 
 
@@ -129,7 +139,7 @@ def test_mirrored_edges_change_an_outer_ring_of_two_lr_pixels_only(benchmark):
 
 
 @pytest.mark.parametrize("edges", ["symmetric", "replicate"])
-@pytest.mark.parametrize("scale", [1 / 4, 1 / 2, 1 / 3, 0.7, 1.5, 2, 4])
+@pytest.mark.parametrize("scale", [1 / 8, 1 / 4, 1 / 2, 1 / 3, 0.7, 1.5, 2, 2.5, 3, 4, 8])
 def test_scales_equal_plain_loops(scale, edges):
     image = noise(13, 22, seed=1)
     shape = (math.ceil(13 * scale), math.ceil(22 * scale))
@@ -139,6 +149,19 @@ def test_scales_equal_plain_loops(scale, edges):
     as_float = imresize(image.astype(np.float64), scale, edges=edges)
     expected = loop_resize(image.astype(np.float64), shape, (scale, scale), edges=edges)
     assert np.abs(as_float - expected).max() < 1e-9
+
+
+@pytest.mark.parametrize("scale", [1 / 8, 1 / 4, 1 / 3, 0.7, 2.5, 3, 4])
+@pytest.mark.parametrize("size", [(1, 1), (2, 3), (1, 9), (7, 1), (3, 2), (60, 41)])
+def test_tiny_images_and_colours_equal_plain_loops(size, scale):
+    image = np.random.default_rng(8).integers(0, 256, (*size, 3), dtype=np.uint8)
+    shape = [math.ceil(n * scale) for n in size]
+    expected = np.stack([loop_resize(image[..., c], shape, (scale, scale)) for c in range(3)], axis=2)
+    assert np.array_equal(imresize(image, scale), expected)
+    assert np.array_equal(imresize(image[..., 0], scale), expected[..., 0])
+    assert np.array_equal(imresize(image[..., :1], scale), expected[..., :1])
+    as_float = imresize(image[..., 0].astype(np.float64), scale)
+    assert np.abs(as_float - loop_resize(image[..., 0].astype(np.float64), shape, (scale, scale))).max() < 1e-9
 
 
 @pytest.mark.parametrize("shape", [(5, 40), (26, 7), (3, 33), (13, 8), (30, 44)])
@@ -162,6 +185,44 @@ def test_halves_are_rounded_up():
     # Bilinear halving of two equal pairs 0, 1: the weights are 1/8, 3/8, 3/8, 1/8.
     image = np.array([[0, 1, 0, 1, 0, 1, 0, 1]], np.uint8)
     assert imresize(image, output_shape=(1, 4), method="bilinear")[0, 1] == 1
+
+
+@pytest.mark.parametrize("scale", [1 / 8, 1 / 4, 1 / 2, 2, 4, 8])
+@pytest.mark.parametrize("method", ["bicubic", "bilinear"])
+@pytest.mark.parametrize("edges", ["symmetric", "replicate"])
+def test_powers_of_two_equal_whole_number_arithmetic_halves_included(scale, method, edges):
+    image = noise(128, 700, seed=9)
+    weights, indices = contributions(128, int(128 * scale), scale, method, edges)
+    whole = np.array(weights * 2**20, np.int64)
+    assert np.array_equal(whole / 2**20, weights)                   # so nothing below is ever rounded
+    sums = sum(whole[:, k, None] * image[indices[:, k]] for k in range(whole.shape[1]))
+    assert method == "bicubic" or (sums % 2**20 == 2**19).any()     # there are exact halves
+    expected = np.clip((sums + 2**19) >> 20, 0, 255)
+    assert np.array_equal(imresize(image, None, (len(weights), 700), method, edges), expected)
+
+
+@pytest.mark.parametrize("out", [24, 42, 150])
+def test_at_other_scales_a_half_goes_by_the_order_of_the_taps(out):
+    image = noise(60, 3000, seed=10)
+    weights, indices = contributions(60, out, out / 60)
+    sums = np.zeros((out, 3000))
+    for o in range(out):
+        for k in range(weights.shape[1]):
+            sums[o] += weights[o, k] * image[indices[o, k]]
+    assert (np.abs(sums % 1 - 0.5) < 1e-9).any()                    # halves, but for what rounding has done to them
+    assert np.array_equal(imresize(image, output_shape=(out, 3000)), np.clip(np.floor(sums + 0.5), 0, 255))
+
+
+@pytest.mark.parametrize("method", ["bicubic", "bilinear"])
+@pytest.mark.parametrize("scale", [1 / 16, 1 / 8, 1 / 4, 1 / 2, 1, 2, 4, 8, 16])
+def test_sums_in_any_order_are_taken_only_where_they_are_exact(scale, method):
+    weights, _ = contributions(96, int(96 * scale), scale, method)
+    dtype = _exact_dtype(weights)
+    unit = 2.0**(9 - np.finfo(dtype).nmant - 1)
+    assert np.array_equal(weights, np.rint(weights / unit) * unit)
+    assert 255 * np.abs(weights).sum(axis=1).max() < 2**9           # 2^9 / unit is what the type's bits can count
+    for other in (1 / 3, 0.7, 3, scale + 0.01):
+        assert _exact_dtype(contributions(96, math.ceil(96 * other), other, method)[0]) is None
 
 
 @pytest.mark.parametrize("scale", [0.5, 3])
@@ -194,6 +255,16 @@ def test_channels_do_not_mix():
 def test_scale_one_changes_nothing():
     image = noise(7, 9)
     assert np.array_equal(imresize(image, 1), image)
+
+
+def test_a_large_image_takes_little_more_memory_than_its_result():
+    image = noise(300, 400).repeat(3, axis=1).reshape(300, 400, 3)
+    imresize(image, 4)
+    tracemalloc.start()
+    result = imresize(image, 4)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1.25 * result.nbytes + 2**24         # one dimension is a quarter; the strips take a few megabytes
 
 
 def test_the_argument_is_not_changed_and_the_result_is_contiguous():

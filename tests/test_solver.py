@@ -472,6 +472,22 @@ def test_a_checkpoint_never_holds_nan_weights_even_where_the_loss_was_finite(con
 
 # ---------------------------------------------------------------- precision, learning rate
 
+def test_fp16_scales_the_loss_and_keeps_float32_weights(data):
+    """The arithmetic of older cards, on the CPU: gradients reach the weights unscaled."""
+    steps = {}
+    for amp in (None, "fp16"):
+        g, d = networks()
+        precision = Precision("cpu", amp)
+        # It begins with 2^16, overflows, and leaves updates out until it has found its scale.
+        precision.scaler.load_state_dict({**precision.scaler.state_dict(), "scale": 256.0} if amp else {})
+        run_train(patch_loader(data, n_batches=3), g, d, None, rate=1e-2, precision=precision)
+        steps[amp] = torch.cat([p.detach().flatten() for p in g.parameters()])
+        assert precision.scaler.is_enabled() == (amp == "fp16") and steps[amp].dtype == torch.float32
+    start = torch.cat([p.detach().flatten() for p in networks()[0].parameters()])
+    moved, exact = steps["fp16"] - start, steps[None] - start
+    assert 0 < (moved - exact).norm() < 0.2 * exact.norm()
+
+
 def test_bf16_on_the_cpu_computes_in_bf16_and_keeps_float32_weights(data):
     g, d = networks()
     vgg = TruncatedVGG19(1, 1, weights="random")
