@@ -163,7 +163,8 @@ class Stage:
         """
         if not self.settings.compile:
             return network
-        torch._functorch.config.donated_buffer = False      # graphs are kept for a second backward, see solver.train
+        with contextlib.suppress(AttributeError):           # older versions of torch need no such setting
+            torch._functorch.config.donated_buffer = False  # a graph is kept for a second backward, see solver.train
         before = copy.deepcopy(network.state_dict())
         images = torch.zeros(self.settings.batch_size, 3, side, side, device=self.precision.device, requires_grad=True)
         try:

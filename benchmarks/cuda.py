@@ -1,5 +1,6 @@
 """Both training stages on a CUDA card: python -m benchmarks cuda"""
 
+import contextlib
 import time
 
 import torch
@@ -33,7 +34,8 @@ def table_of(folder, device, name, amp, workers=2):
             precision = Precision(device, amp, channels_last=True)
             networks = [precision.place(network) for network in full_networks()]
             if compiled:       # as Stage.compiled does: G and VGG, not D
-                torch._functorch.config.donated_buffer = False
+                with contextlib.suppress(AttributeError):
+                    torch._functorch.config.donated_buffer = False
                 networks[0], networks[2] = torch.compile(networks[0]), torch.compile(networks[2])
             waiting, fast = timed_epoch(folder, workers, device, epoch(networks, precision))
             rows += [Row(f"{stage} on {name}, batch 16" + ", torch.compile" * compiled, fast, "updates/s", None,

@@ -4,9 +4,10 @@ Pre-trains a preset's generator from scratch and measures it after every epoch: 
 by which recipes are chosen, and on Set5, which is only reported.  Leaves in runs/benchmarks/
 quality_<name>.csv and, of all such files there, the figure quality.png.
 
-The minutes are those of training alone, on the machine that it ran on.  The "plain" minutes
-are computed: the same updates at the measured pace of the plain loop (torch's own layers,
-default format, the pair of images decoded for each patch).
+"minutes" are of training alone: the updates times the seconds of one, the median of runs that
+take turns with the plain loop (torch's own layers, default format, the pair of images decoded
+for each patch), whose pace gives "plain_minutes".  "wall_minutes" are what the training took
+by the clock, with whatever else the machine had to do.
 """
 
 import argparse
@@ -32,7 +33,7 @@ from run_notebooks import read_change
 from stage import Precision, keep_freed_memory
 from utils import convert_image, load_generator, seed_everything, write_atomically, write_csv
 
-COLUMNS = ("updates", "minutes", "plain_minutes", "valid_psnr", "valid_ssim", "Set5_psnr", "Set5_ssim")
+COLUMNS = ("updates", "minutes", "plain_minutes", "wall_minutes", "valid_psnr", "valid_ssim", "Set5_psnr", "Set5_ssim")
 FOLDER = Path("runs", "benchmarks")
 N_UPDATES = 4         # of one run of a loop whose pace is measured
 
@@ -54,11 +55,11 @@ def main():
     pace = side_by_side((prepare_ours, config), (prepare_plain, config))
     print(f"An update takes {pace['ours'] / N_UPDATES:.3f} s, {pace['plain'] / N_UPDATES:.3f} s in the plain loop: "
           f"{pace['ratio']:.2f} times as long.", flush=True)
-    rows = measured(config, train(config), pace["ratio"])
+    rows = measured(config, train(config), pace["ours"] / N_UPDATES, pace["ratio"])
     write_csv(FOLDER / f"quality_{config.name}.csv", [COLUMNS, *rows])
     write_atomically(FOLDER / "quality.png", as_png(figure(sorted(FOLDER.glob("quality_*.csv")))))
-    print(table(COLUMNS, [[f"{value:.4g}" if k < 3 else f"{value:.{4 if k % 2 == 0 else 2}f}"
-                           for k, value in enumerate(row)] for row in rows]))
+    print(table(COLUMNS, [[f"{value:.{4 if name.endswith('ssim') else 2 if name.endswith('psnr') else 1}f}"
+                           for name, value in zip(COLUMNS, row)] for row in rows]))
 
 
 def generator_of(config):
@@ -80,18 +81,24 @@ def train(config):
     return solver.fit_pretrain(config, generator_of(config), train_set(config)[1], valid_set, Monitor())
 
 
-def measured(config, history, ratio):
-    """The rows of the table; the first is bicubic interpolation, before any training."""
+def measured(config, history, seconds, ratio):
+    """The rows of the table; the first is bicubic interpolation, before any training.
+
+    Args:
+        seconds: of an update.
+        ratio: how many times as long the plain loop takes.
+    """
     sets = {name: SRDataset(name, config) for name in ("valid", "Set5")}
     bicubic = [value for data in sets.values() for value in mean_of(evaluate(lambda lr: imresize(lr, 4), data))]
-    rows, minutes = [(0, 0.0, 0.0, *bicubic)], 0.0
+    rows, wall = [(0, 0.0, 0.0, 0.0, *bicubic)], 0.0
     for row in history:
-        minutes += row["seconds"] / 60
+        minutes = row["updates"] * seconds / 60
+        wall += row["seconds"] / 60
         path = run_folder(config) / "checkpoints" / f"pretrain_epoch_{row['epoch']:03d}.safetensors"
         generator = load_generator(path)
         values = [value for data in sets.values()
                   for value in mean_of(evaluate(lambda lr: super_resolve(generator, lr), data))]
-        rows.append((row["updates"], minutes, ratio * minutes, *values))
+        rows.append((row["updates"], minutes, ratio * minutes, wall, *values))
     return rows
 
 
