@@ -55,6 +55,9 @@ COMMON = dict(
     amp="auto",                 # mixed precision on CUDA, see stage.Precision
     channels_last=True,
     compile=False,              # torch.compile: a minute at the start, quicker updates on CUDA
+    on_trouble="continue",      # exploding gradients, a discriminator that has won: "continue" with a notice, or "stop"
+    exploding_gradient=100,     # so many times the usual length of the gradient
+    d_has_won_loss=0.01, d_has_won_updates=200,     # the discriminator's loss under this for so many updates
     print_freq=50,              # updates between two looks at the losses
     checkpoint_every=500,       # updates between two checkpoints inside an epoch
     keep_every=1,               # keep the generator's weights of every n-th epoch (0: of none)

@@ -27,7 +27,7 @@ from data_layout import (
     match,
     print_table,
 )
-from datasets import DataError, list_path
+from datasets import DataError, leads_outside, list_path
 from download import MIRROR, TEST_SETS, download
 from imresize import imresize
 from utils import read_image, write_atomically
@@ -170,6 +170,15 @@ def list_images(root, csv_folder=None, train_hr=None, valid_count=0, make=False,
     problems += [problem for found in sets.values() for problem in left_out(found, make)]
 
     pairs = {split: found.pairs for split, found in sets.items()}
+    for split in pairs:
+        away = [hr for hr, lr in pairs[split] if any(leads_outside(file.relative_to(root).as_posix(), root)
+                                                     for file in (hr, lr))]
+        if away:
+            pairs[split] = [pair for pair in pairs[split] if pair[0] not in away]
+            real = os.path.dirname(os.path.realpath(away[0]))
+            problems.append(f"{count(away)} of {sets[split].hr_folder.as_posix()} left out: links out of {root.as_posix()} "
+                            f"({few(away)}). Copy them, or list the real folder: --root {real} --csv-folder "
+                            f"{csv_folder.as_posix()}.")
     where = {split: found.hr_folder.as_posix() for split, found in sets.items()}
     if valid_count and pairs.get("valid"):
         print(f"Notice: --valid-count is not used, because the images of {where['valid']} are the split valid.")

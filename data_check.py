@@ -1,22 +1,28 @@
 """Read every pair of every list, and say all that is wrong with them: ``create_data_lists.py --check``."""
 
-import csv
 import os
 from collections import Counter, namedtuple
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 from tqdm import tqdm
 
 from data_layout import SPLITS, TRAINING, count, expected_number, match, print_table, size
-from datasets import DataError, fit_pair, leads_outside, list_path
-from utils import TooManyBits, read_image
+from datasets import DataError, fit_pair, list_path, read_rows
+from imresize import imresize
+from utils import TooManyBits, luma, read_image, three_channels
 
 # row: number in the list, 0 for the whole list; fails: False for a mere notice
 Finding = namedtuple("Finding", "split row file kind problem remedy fails")
 Row = namedtuple("Row", "split number names paths")          # names and paths: (HR, LR)
 Facts = namedtuple("Facts", "shape notice kind problem jpeg")
 
+Agreement = namedtuple("Agreement", "psnr correlation shift")
+
+SAME_PICTURE = 0.7           # correlation; LR made by the crudest method has above 0.9, another picture's about 0
+LIKE_BICUBIC = 30            # dB; other tools' bicubic reaches above 40, taking every fourth pixel below 30
+JPEG_ENDINGS = (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo")
 AGAIN = "Fetch or copy it again."
 
 
@@ -39,60 +45,42 @@ def check(csv_folder, hr_folder=None, lr_folder=None, scale=4):
     folders = [Path(folder or csv_folder) for folder in (hr_folder, lr_folder)]
     findings, rows = [], {}
     for split in splits:
-        rows[split], faults = read_rows(list_path(csv_folder, split), split, folders)
-        findings += faults
+        path = list_path(csv_folder, split)
+        pairs, faults = read_rows(path, folders)
+        rows[split] = [Row(split, pair.row, tuple(names_in(pair, folders)), (pair.hr, pair.lr)) for pair in pairs]
+        findings += [Finding(split, row, path.name, "row", problem, remedy, True) for row, problem, remedy in faults]
     repeated = list(find_repeated(rows))
     findings += repeated
     findings += [finding for split in splits for finding in find_missing_images(split, rows[split], scale)]
 
     again = {(finding.split, finding.row) for finding in repeated}     # the row named first speaks for its files
     unread = [row for split in splits for row in rows[split] if (split, row.number) not in again]
-    facts = inspect_all(sorted({path for row in unread for path in row.paths}))
-    findings += [finding for row in unread for finding in check_row(row, *(facts[p] for p in row.paths), scale)]
+    for row, facts in zip(unread, inspect_all(unread, scale)):
+        findings += check_row(row, *facts, scale)
     findings.sort(key=lambda finding: (SPLITS.index(finding.split), finding.row))
     return findings, {split: len(rows[split]) for split in splits}
 
 
-def read_rows(path, split, folders):
-    """(rows, findings) of a list, by the rules of ``datasets.read_list``, but one bad row hides no other."""
-    rows, findings = [], []
-
-    def fault(number, problem, remedy="Make the list again, or mend this row."):
-        findings.append(Finding(split, number, path.name, "row", problem, remedy, True))
-
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            lines = list(csv.reader(file))
-    except (UnicodeDecodeError, csv.Error) as error:
-        fault(0, f"The list is not a CSV file in UTF-8 ({error}).", "Make it again, or save it as 'CSV UTF-8'.")
-        return rows, findings
-    for number, row in enumerate(lines, start=1):
-        outside = [name for name in row if leads_outside(name)]
-        if number == 1 and [name.strip().lower() for name in row] == ["hr", "lr"]:
-            fault(number, "A header, where the first pair should be.", "Delete this row: the lists have no header.")
-        elif row and len(row) != 2:
-            fault(number, f"{len(row)} column{'s' * (len(row) > 1)} instead of two (HR,LR).")
-        elif outside:
-            fault(number, f"{outside[0]!r} leads out of the data folder.")
-        elif row:
-            rows.append(Row(split, number, tuple(row), tuple(folder / name for folder, name in zip(folders, row))))
-    if not rows and not findings:
-        fault(0, "The list names no image.", "Make it again.")
-    return rows, findings
+def names_in(pair, folders):
+    return [path.relative_to(folder).as_posix() for path, folder in zip((pair.hr, pair.lr), folders)]
 
 
 def find_repeated(rows):
     """Rows whose HR or LR an earlier row has; test and validation images that are trained on."""
     trained = {}
     for split, its_rows in rows.items():
-        seen = {}
+        seen, case = {}, {}
         for row in its_rows:
             keys = [os.path.normcase(os.path.abspath(path)) for path in row.paths]
-            for kind, name, key in zip(("HR", "LR"), row.names, keys):
+            folded = [key.casefold() for key in keys]
+            for kind, name, key, alike in zip(("HR", "LR"), row.names, keys, (key.casefold() for key in keys)):
                 if key in seen and seen[key] != row.number:
                     yield Finding(split, row.number, name, "duplicate", f"The same {kind} file as row {seen[key]}.",
                                   "Delete one of the two rows, or make the list again.", True)
                     break
+                if case.get(alike, key) != key:
+                    yield Finding(split, row.number, name, "case", "Another row has this name but for capital letters: "
+                                  "one and the same file on Windows and macOS.", "Rename one of the two.", False)
             else:
                 if keys[0] in trained:
                     yield Finding(split, row.number, row.names[0], "duplicate",
@@ -100,6 +88,7 @@ def find_repeated(rows):
                                   "Take it out of one of the two lists.", True)
             for key in keys:
                 seen.setdefault(key, row.number)
+                case.setdefault(key.casefold(), key)
             if split == "train":
                 trained.setdefault(keys[0], row.number)
 
@@ -126,35 +115,80 @@ def find_missing_images(split, rows, scale):
                                   f"It has no {kind} partner.", remedy, True)
 
 
-def inspect_all(paths):
+def inspect_all(rows, scale):
+    """(Facts of HR, Facts of LR, how they agree) for each row."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:         # Pillow decodes outside Python's lock
-        facts = list(tqdm(pool.map(inspect, paths), total=len(paths), desc="Reading", unit=" images",
-                          disable=len(paths) < 20, mininterval=1))
-    return dict(zip(paths, facts))
+        return list(tqdm(pool.map(lambda row: inspect_pair(row, scale), rows), total=len(rows), desc="Reading",
+                         unit=" pairs", disable=len(rows) < 20, mininterval=1))
+
+
+def inspect_pair(row, scale):
+    """Read both files of a row whole.
+
+    Returns:
+        (Facts, Facts, Agreement), or None for the last where the two cannot be compared.
+    """
+    (hr, hr_facts), (lr, lr_facts) = (inspect(path) for path in row.paths)
+    try:
+        (height, width), (h, w) = fit_pair(hr.shape, lr.shape, scale)
+    except (AttributeError, DataError):       # one cannot be read; the sizes do not fit
+        return hr_facts, lr_facts, None
+    return hr_facts, lr_facts, agreement(imresize(hr[:height, :width], 1 / scale), lr[:h, :w])
+
+
+def agreement(made, lr):
+    """How an LR file agrees with the LR that our imresize makes of HR: Agreement.
+
+    psnr: in dB, on luma, unshifted.  correlation: of the two pictures' luma, -1 to 1, at the
+    best shift.  shift: (down, right) in LR pixels, by which the file has to be moved back.
+    """
+    a, b = luma(three_channels(made)), luma(three_channels(lr))
+    if min(a.shape) < 8:
+        return Agreement(float("inf"), 1.0, (0, 0))
+    inside, best = a[1:-1, 1:-1], None
+    for down in (0, -1, 1):                   # unshifted comes first, and wins a tie
+        for right in (0, -1, 1):
+            moved = b[1 + down:b.shape[0] - 1 + down, 1 + right:b.shape[1] - 1 + right]
+            error = float(np.mean((inside - moved) ** 2))
+            if best is None:
+                unshifted = error
+            if best is None or error < 0.5 * unshifted and error < best[0]:
+                best = error, (down, right), moved
+    spread = inside.std() * best[2].std()
+    covariance = np.mean((inside - inside.mean()) * (best[2] - best[2].mean()))
+    correlation = float(covariance / spread) if spread > 0 else float(inside.std() == best[2].std())
+    return Agreement(float(10 * np.log10(255**2 / max(unshifted, 1e-9))), correlation, best[1])
 
 
 def inspect(path):
-    """Read an image file whole: its Facts; ``problem`` is "" where it can be used."""
-    if not path.is_file():
-        return Facts(None, "", "missing partner", "The {} file does not exist.", False)
+    """Read an image file whole: (array or None, Facts); ``problem`` is "" where it can be used."""
+    def wrong(kind, problem):
+        return None, Facts(None, "", kind, problem, jpeg)
+
     jpeg = False
     try:
+        if not os.path.lexists(path):
+            return wrong("missing partner", "The {} file does not exist.")
+        if path.is_dir():
+            return wrong("unreadable", "It is a folder and no image.")
         with open(path, "rb") as file:
             start = file.read(3)
         if not start:
-            return Facts(None, "", "unreadable", "The file is empty.", jpeg)
+            return wrong("unreadable", "The file is empty.")
         jpeg = start == b"\xff\xd8\xff"
         array, notice = read_image(path)
-        return Facts(array.shape, notice, "", "", jpeg)
+        return array, Facts(array.shape, notice, "", "", jpeg)
     except TooManyBits:
-        return Facts(None, "", "wrong mode", "It has 16 or more bits a channel.", jpeg)
+        return wrong("wrong mode", "It has 16 or more bits a channel.")
+    except PermissionError:
+        return wrong("unreadable", "This account may not read it.")
     except (ValueError, OSError) as error:
         reason = str(error.__cause__ or error).replace(repr(str(path)), "it").replace(str(path), "it")
-        return Facts(None, "", "unreadable", f"It cannot be read, damaged or cut short: {reason}.", jpeg)
+        return wrong("unreadable", f"It cannot be read, damaged or cut short: {reason}.")
 
 
-def check_row(row, hr, lr, scale):
-    """All findings about one pair, from the Facts of its two files."""
+def check_row(row, hr, lr, agreement, scale):
+    """All findings about one pair, from the Facts of its two files and their Agreement."""
     def fault(which, kind, problem, remedy, fails=True):
         return Finding(row.split, row.number, row.names[which], kind, problem, remedy, fails)
 
@@ -174,15 +208,40 @@ def check_row(row, hr, lr, scale):
         if facts.jpeg and is_test:
             yield fault(which, "JPEG", "A JPEG in a test set: what it lost cannot be measured.",
                         "Fetch the lossless original.")
-    if hr.shape and lr.shape:
-        try:
-            fit_pair(hr.shape, lr.shape, scale)
-        except DataError as error:
-            if hr.shape[0] < lr.shape[0] and hr.shape[1] < lr.shape[1]:
-                yield fault(0, "swapped", f"HR ({size(hr)}) is smaller than LR ({size(lr)}): the columns are swapped.",
-                            "A row is HR,LR: exchange the two, or make the list again.")
-            else:
-                yield fault(1, "wrong size", f"{error}.", "Make or fetch the LR again, or give another --scale.")
+        ending = Path(row.names[which]).suffix.lower()
+        if facts.jpeg and ending not in JPEG_ENDINGS:
+            yield fault(which, "JPEG", f"A JPEG that is called {ending or 'without ending'}.",
+                        "Fetch the lossless original, or rename it.", is_test)
+    if hr.shape and lr.shape and agreement is None:
+        yield from check_sizes(fault, hr.shape, lr.shape, scale)
+    elif agreement:
+        yield from check_agreement(fault, agreement)
+
+
+def check_sizes(fault, hr_shape, lr_shape, scale):
+    if hr_shape[0] < lr_shape[0] and hr_shape[1] < lr_shape[1]:
+        yield fault(0, "swapped", f"HR ({size(hr_shape)}) is smaller than LR ({size(lr_shape)}): the columns are swapped.",
+                    "A row is HR,LR: exchange the two, or make the list again.")
+        return
+    try:
+        fit_pair(hr_shape, lr_shape, scale)
+    except DataError as error:
+        yield fault(1, "wrong size", f"{error}.", "Make or fetch the LR again, or give another --scale.")
+
+
+def check_agreement(fault, agreement):
+    if agreement.correlation < SAME_PICTURE:
+        yield fault(1, "other picture", f"The LR of another picture: it hardly agrees with HR made smaller (correlation "
+                    f"{agreement.correlation:.2f}).", "Is the row right? Else make the LR with --make-lr.")
+    elif agreement.shift != (0, 0):
+        down, right = agreement.shift
+        moved = " and ".join([f"{abs(down)} pixel {'down' if down > 0 else 'up'}"] * (down != 0) +
+                             [f"{abs(right)} pixel to the {'right' if right > 0 else 'left'}"] * (right != 0))
+        yield fault(1, "shifted", f"LR is moved {moved} against HR: SR would be, too.",
+                    "Make the LR with --make-lr, or fetch it again.")
+    elif agreement.psnr < LIKE_BICUBIC:
+        yield fault(1, "other downscaling", f"LR was not made by bicubic downscaling of this HR: it agrees to "
+                    f"{agreement.psnr:.1f} dB only.", "If that is not wanted, make the LR with --make-lr.", False)
 
 
 def report(findings, n_rows):

@@ -125,8 +125,9 @@ def count(files):
     return f"{len(files)} image{'s' * (len(files) != 1)}"
 
 
-def size(facts):
-    return f"{facts.shape[1]} x {facts.shape[0]}"
+def size(shape):
+    """(height, width, ...) as people write it: width x height."""
+    return f"{shape[1]} x {shape[0]}"
 
 
 def print_table(header, rows, fold=0):

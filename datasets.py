@@ -2,6 +2,8 @@
 
 import csv
 import os
+import pickle
+import signal
 from collections import namedtuple
 from pathlib import Path
 
@@ -29,14 +31,14 @@ def read_list(split, config):
     """The pairs of ``<csv_folder>/<split>_images.csv``: one row an image, HR,LR, no header.
 
     Paths are taken relative to ``config.HR_data_folder`` and ``config.LR_data_folder``
-    where these are given, else to the folder of the list.
+    where these are given, else to the folder of the list.  Rows that cannot be used are
+    left out, with a notice that names each.
 
     Returns:
         list of Pair.
 
     Raises:
-        DataError: if the list is missing or empty, or a row has not two columns or leads
-            out of its folder.  All bad rows are named at once.
+        DataError: if the list is missing, or no row of it can be used.
     """
     path = list_path(config.csv_folder, split)
     if not path.is_file():
@@ -45,29 +47,71 @@ def read_list(split, config):
                           f"python create_data_lists.py --root {config.csv_folder}; "
                           f"to fetch them first, add --download {source}")
     folders = [Path(config.get(key) or path.parent) for key in ("HR_data_folder", "LR_data_folder")]
-    pairs, faults = [], []
-    with open(path, encoding="utf-8-sig", newline="") as file:
-        for number, row in enumerate(csv.reader(file), start=1):
-            if not row:
-                continue
-            if len(row) != 2:
-                faults.append(f"row {number}: {len(row)} columns instead of two (HR,LR)")
-            elif outside := [name for name in row if leads_outside(name)]:
-                faults.append(f"row {number}: {outside[0]!r} leads out of the data folder")
-            else:
-                pairs.append(Pair(folders[0] / row[0], folders[1] / row[1], number))
-    if faults:
-        raise DataError(f"{path} cannot be used:\n  " + "\n  ".join(faults) +
-                        "\nMake it again with create_data_lists.py, or mend these rows.")
-    if not pairs:
-        raise DataError(f"{path} lists no image. Make it again with create_data_lists.py.")
+    pairs, faults = read_rows(path, folders)
+    leave_out(path, [f"row {row}: {problem} {remedy}" for row, problem, remedy in faults], len(pairs))
     return pairs
 
 
-def leads_outside(name):
-    """Whether a path written in a list leaves the folder it is relative to."""
+def read_rows(path, folders):
+    """The rows of a list, good and bad.
+
+    Args:
+        folders: what HR and LR are relative to.
+
+    Returns:
+        (pairs, faults): a list of Pair, and a list of (row, problem, remedy), where row 0 is the whole list.
+    """
+    pairs, faults, again = [], [], "Make the list again, or mend this row."
+    try:
+        # surrogateescape: bytes that are not UTF-8 are found in the row where they stand.
+        with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+            rows = list(csv.reader(file))
+    except (csv.Error, OSError) as error:
+        return [], [(0, f"The list is not a CSV file in UTF-8 ({error}).", "Make it again, or save it as 'CSV UTF-8'.")]
+    for number, row in enumerate(rows, start=1):
+        outside = next((name for name, folder in zip(row, folders) if leads_outside(name, folder)), None)
+        if not row:
+            continue
+        if any("\udc80" <= letter <= "\udcff" or letter == "\0" for name in row for letter in name):
+            faults.append((number, "It is not written in UTF-8.", "Make the list again, or save it as 'CSV UTF-8'."))
+        elif number == 1 and [name.strip().lower() for name in row] == ["hr", "lr"]:
+            faults.append((1, "A header, where the first pair should be.", "Delete this row: the lists have no header."))
+        elif len(row) != 2:
+            faults.append((number, f"{len(row)} column{'s' * (len(row) > 1)} instead of two (HR,LR).", again))
+        elif outside is not None:
+            faults.append((number, f"{outside!r} leads out of the data folder.",
+                           "Copy the image into it, or give its real folder (config.HR_data_folder, LR_data_folder)."))
+        else:
+            pairs.append(Pair(folders[0] / row[0], folders[1] / row[1], number))
+    if not pairs and not faults:
+        faults.append((0, "The list names no image.", "Make it again with create_data_lists.py."))
+    return pairs, faults
+
+
+def leave_out(path, faults, n_left):
+    """Say what of a list is left out, and why.
+
+    Raises:
+        DataError: if nothing is left.
+    """
+    if not faults:
+        return
+    text = "\n  ".join(faults) + "\ncreate_data_lists.py --check tells more."
+    if not n_left:
+        raise DataError(f"{path} cannot be used:\n  {text}")
+    means = "" if path.stem.startswith("train") else " Means over the rest do not compare with published ones."
+    print(f"Notice: {len(faults)} rows of {path} are left out, {n_left} are used.{means}\n  {text}")
+
+
+def leads_outside(name, folder=None):
+    """Whether a path written in a list leaves the folder it is relative to, also by way of a link."""
     first = os.path.normpath(name.strip().replace("\\", "/")).replace("\\", "/").split("/")[0]
-    return not name.strip() or first in ("", "..") or ":" in first       # rooted, upwards, or C:
+    if not name.strip() or first in ("", "..") or ":" in first:       # rooted, upwards, or C:
+        return True
+    if folder is None or "\0" in name:
+        return False
+    # The data folder may itself be a link; nothing in it leads anywhere else.
+    return not os.path.realpath(Path(folder, name)).startswith(os.path.join(os.path.realpath(folder), ""))
 
 
 def fit_pair(hr_shape, lr_shape, scale):
@@ -108,8 +152,10 @@ class SRDataset(Dataset):
             present: HR_data_folder, LR_data_folder, patch_num, seed, and store, the folder
             of the decoded images (default: ``.store`` in csv_folder; None: in memory).
 
+    Rows that cannot be used are left out, with a notice that names each and says why.
+
     Raises:
-        DataError: naming every row that cannot be used, and why.
+        DataError: if there is no list, or no row of it can be used.
         StoreError: if the decoded images find no room on the disk.
     """
 
@@ -121,9 +167,9 @@ class SRDataset(Dataset):
         # Shared memory: worker processes that outlive an epoch see the next one too.
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
 
+        self.pairs, sizes, faults = [], [], []
         pairs = read_list(split, config)
         unreadable = self.store.prepare(sorted({p for pair in pairs for p in (pair.hr, pair.lr)}), split)
-        self.pairs, sizes, faults = [], [], []
         for pair in pairs:
             wrong = [unreadable[path] for path in (pair.hr, pair.lr) if path in unreadable]
             try:
@@ -131,12 +177,9 @@ class SRDataset(Dataset):
                     sizes.append(fit_pair(self.store.get(pair.hr).shape, self.store.get(pair.lr).shape, self.scale)[1])
                     self.pairs.append(pair)
             except DataError as error:
-                wrong = [f"{pair.lr.name}: {error}."]
+                wrong = [f"{pair.lr.name}: {error}. Make or fetch it again."]
             faults += [f"row {pair.row}: {text}" for text in wrong]
-        if faults:
-            raise DataError(f"{list_path(config.csv_folder, split)} names images that cannot be used:\n  " +
-                            "\n  ".join(faults) +
-                            "\nFetch them again or take their rows out; create_data_lists.py --check tells more.")
+        leave_out(list_path(config.csv_folder, split), faults, len(self.pairs))
 
         self.patch_num = self.crop = None
         if split == "train":
@@ -148,9 +191,10 @@ class SRDataset(Dataset):
 
     def _leave_out_small(self, sizes):
         large = [min(size) * self.scale >= self.crop for size in sizes]
-        small = [pair.hr.name for pair, is_large in zip(self.pairs, large) if not is_large]
+        small = [f"{pair.hr.name} (row {pair.row})" for pair, is_large in zip(self.pairs, large) if not is_large]
         if small:
-            print(f"Notice: left out of training, smaller than a crop of {self.crop}: {', '.join(small)}.")
+            print(f"Notice: left out of training, smaller than a crop of {self.crop}: {', '.join(small)}. "
+                  "config.crop_size = 48 or less would take small images in.")
         if not any(large):
             raise DataError(f"Every training image is smaller than crop_size = {self.crop}. Lower it.")
         self.pairs = [pair for pair, is_large in zip(self.pairs, large) if is_large]
@@ -160,6 +204,12 @@ class SRDataset(Dataset):
     def names(self):
         """The images' names, without folder and ending."""
         return [pair.hr.stem for pair in self.pairs]
+
+    @property
+    def digests(self):
+        """What the images are: dict "<row>: <HR file>" -> hash of its pixels and of its LR's."""
+        return {f"{pair.hr.name} (row {pair.row})": self.store.digest(pair.hr) + self.store.digest(pair.lr)
+                for pair in self.pairs}
 
     def __len__(self):
         return len(self.pairs) * (self.patch_num or 1)
@@ -298,6 +348,43 @@ class _Batches(Dataset):
         return self.dataset.batch(*key)
 
 
+WORKER_TIMEOUT = 300        # seconds without a batch, after which the workers are given up
+
+
+class BatchLoader(DataLoader):
+    """A DataLoader that goes on in this process, with the same batches, where its workers cannot."""
+
+    def __iter__(self):
+        epoch, first, done = self.sampler.epoch, self.sampler.first, 0
+        try:
+            for batch in super().__iter__():
+                done += 1
+                yield batch
+            return
+        except (RuntimeError, OSError, EOFError, pickle.PicklingError) as error:
+            if self.num_workers == 0:
+                raise
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        print(f"Notice: the {self.num_workers} worker processes of the loader do not work here ({reason}). Batches are "
+              "cut in this process from now on, with the same patches. config.workers = 0 makes this notice go away.")
+        self.end_workers()
+        self.num_workers = self.timeout = 0
+        self.sampler.set_epoch(epoch, first + done)
+        yield from super().__iter__()
+        self.sampler.set_epoch(epoch, first)
+
+    def end_workers(self):
+        """End the worker processes; the next epoch starts new ones."""
+        if self._iterator is not None and self.num_workers:
+            self._iterator._shutdown_workers()
+        self._iterator = None
+
+
+def _ignore_interrupts(_):
+    # Ctrl-C and a notebook's stop button reach the workers too; what to do then is for the training to decide.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 def make_loader(dataset, batch_size=16, workers=0, n_batches=None, pin_memory=False):
     """The training loader: ``(lr, hr)`` batches, uint8, reproducible from the dataset's seed.
 
@@ -308,12 +395,14 @@ def make_loader(dataset, batch_size=16, workers=0, n_batches=None, pin_memory=Fa
         dataset: an SRDataset of the split "train".
         batch_size: patches a batch.
         workers: processes that cut patches; 0 does it in this one, which is enough for a CPU.
+            Where they cannot start, or die, this process goes on alone, with a notice.
         n_batches: at most so many batches an epoch (None: as many as the patches fill).
         pin_memory: for copies to a GPU that do not wait.
 
     ``loader.sampler.set_epoch(epoch, first)`` chooses epoch and first batch.
     """
-    return DataLoader(_Batches(dataset), batch_size=None, num_workers=workers,
-                      sampler=EpochBatches(len(dataset), batch_size, dataset.seed, n_batches),
-                      persistent_workers=workers > 0, pin_memory=pin_memory,
-                      generator=torch.Generator().manual_seed(dataset.seed))
+    return BatchLoader(_Batches(dataset), batch_size=None, num_workers=workers,
+                       sampler=EpochBatches(len(dataset), batch_size, dataset.seed, n_batches),
+                       persistent_workers=workers > 0, pin_memory=pin_memory, worker_init_fn=_ignore_interrupts,
+                       timeout=WORKER_TIMEOUT if workers else 0,
+                       generator=torch.Generator().manual_seed(dataset.seed))

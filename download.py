@@ -50,6 +50,8 @@ TIMEOUT = 30             # seconds without a byte
 ATTEMPTS, PAUSE = 5, 3   # a broken connection is taken up again so often, after so many seconds
 SPACE_MARGIN = 1.05
 CHUNK = 1 << 18
+# PNG files do not shrink in an archive: one that grows like this, or holds so many files, holds something else.
+GROWTH, MOST_FILES = 3, 100_000
 
 
 class DownloadError(RuntimeError):
@@ -233,6 +235,7 @@ def unpack(archive, path, root):
     temporary = root / f".unpacking-{path.name}"
     shutil.rmtree(temporary, ignore_errors=True)            # left by an unpacking that was interrupted
     temporary.mkdir()
+    unpacked = 0
     try:
         # closing: Windows cannot delete an archive that is still open.
         with tqdm(desc=f"Unpacking {path.name}", unit=" files", mininterval=1) as bar, closing(members(path)) as files:
@@ -240,7 +243,10 @@ def unpack(archive, path, root):
                 file = temporary / name
                 file.parent.mkdir(parents=True, exist_ok=True)
                 with source, open(file, "wb") as out:
-                    shutil.copyfileobj(source, out, CHUNK)
+                    while chunk := source.read(CHUNK):
+                        unpacked += len(chunk)
+                        refuse_bomb(unpacked, bar.n, path)
+                        out.write(chunk)
                 bar.update()
         # A tar that ends early may read without an error: its images are counted.
         if not is_complete(archive, temporary):
@@ -274,6 +280,14 @@ def refuse_unsafe(name, is_link, path):
     if is_link or name.startswith(("/", "\\")) or ".." in re.split(r"[/\\]", name) or leads_outside(name):
         what = "is a link" if is_link else "leads out of the folder"
         raise DownloadError(f"{path.name} holds an entry {name!r} that {what}: nothing was unpacked. "
+                            f"Delete {path} and fetch it from a source that you trust.")
+
+
+def refuse_bomb(n_bytes, n_files, path):
+    # Counted while it is unpacked: what the archive says of its sizes may be a lie.
+    if n_bytes > GROWTH * path.stat().st_size + CHUNK or n_files > MOST_FILES:
+        raise DownloadError(f"{path.name} ({megabytes(path.stat().st_size)}) unpacks to more than "
+                            f"{megabytes(n_bytes)} and {n_files} files: no images do that, so it was not unpacked. "
                             f"Delete {path} and fetch it from a source that you trust.")
 
 

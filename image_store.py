@@ -22,6 +22,7 @@ UNFINISHED = re.compile("[0-9a-f]{24}[.]npy[.].*[.]tmp")
 DAY = 24 * 3600
 WAYS_OUT = ("Free space or allow writing there, or set config.store to another folder, or to None: "
             "then the images are held in memory.")
+DIGEST = 16                                         # hexadecimal digits of the hash of an image's pixels
 THREADS = 8                                         # each holds an image or two; a disk is kept busy by fewer
 
 
@@ -39,9 +40,12 @@ class ImageStore:
     Decoding a 2040 x 1356 PNG takes a tenth of a second, cutting a patch out of the
     decoded image some microseconds.  An image is kept as ``<key>.npy``, where the key is a
     hash of the file's path, size and modification time: a file that changes gets a new
-    key.  What was hashed stands behind the array's bytes, where ``np.load`` does not look.
-    It tells that the file is whole, and which image it belongs to: those of images that
-    are gone or have changed are deleted when others are added.
+    key.  What was hashed stands behind the array's bytes, where ``np.load`` does not look,
+    and after it a digest of the pixels.  It tells that the file is whole, and which image it
+    belongs to: those of images that are gone or have changed are deleted when others are added.
+
+    An image that is replaced while a training runs is not noticed by that training, nor by
+    its workers: all go on with the pixels that were there when it began.
 
     All processes share the pages, and the system drops them where it needs the memory.
     Several may build the same store at once: a file is there whole or not at all.
@@ -53,6 +57,8 @@ class ImageStore:
     def __init__(self, folder):
         self.folder = None if folder is None else Path(folder)
         self._open = {}                  # path -> array
+        self._labels = {}                # path -> the state of its file when it was first looked at
+        self._digests = {}               # path -> hash of its pixels
 
     def __getstate__(self):
         # A pickled memory map carries all its bytes: a worker opens its own instead.
@@ -68,6 +74,11 @@ class ImageStore:
         if path not in self._open:
             self._open[path] = self._decode(path) if self.folder is None else self._stored(path)
         return self._open[path]
+
+    def digest(self, path):
+        """16 hexadecimal digits that tell the image's pixels; arguments and errors as ``get``."""
+        self.get(path)
+        return self._digests[path]
 
     def prepare(self, paths, label):
         """Decode what is not in the store yet, in parallel, with progress.
@@ -100,34 +111,47 @@ class ImageStore:
 
     # ------------------------------------------------------------ adding
 
-    @staticmethod
-    def _decode(path):
+    def _decode(self, path):
         image, notice = read_image(path)
         if notice:
             print(f"Notice: {path}: {notice}.")
+        self._digests[path] = _digest(image)
         return image
 
     def _stored(self, path):
         """The image out of its file in the store, which is written first where it is not there."""
-        label = _label(path)             # before decoding: should the file change meanwhile, its new label is another
+        # Before decoding: should the file change meanwhile, its new label is another.
+        if path not in self._labels:
+            self._labels[path] = _label(path)
+        label = self._labels[path]
         file = self.folder / _file_name(label)
-        image = _mapped(file, label)
-        if image is None:
-            self._write(file, self._decode(path), label)
-            image = _mapped(file, label)
-        if image is None:
-            raise StoreError(f"{file} was written, but does not hold what was written. {WAYS_OUT}")
-        return image
+        if not self._map(path, file, label):
+            if _label(path) != label:
+                raise StoreError(f"{path} has been replaced while it was in use, and its old pixels are no longer in "
+                                 f"{self.folder}. Start again: restart the notebook's kernel, or the command.")
+            image = self._decode(path)
+            self._write(file, image, label, self._digests[path])
+            if not self._map(path, file, label):
+                raise StoreError(f"{file} was written, but does not hold what was written. {WAYS_OUT}")
+        return self._open[path]
 
-    def _write(self, file, image, label):
+    def _map(self, path, file, label):
+        """Open the image in a file of the store; whether it is there, whole, and this image's."""
+        found = _mapped(file, label)
+        if found:
+            self._open[path], self._digests[path] = found
+        return bool(found)
+
+    def _write(self, file, image, label, digest):
         header = io.BytesIO()
         np.lib.format.write_array_header_1_0(header, np.lib.format.header_data_from_array_1_0(image))
         try:
-            write_atomically(file, b"".join([header.getvalue(), np.ascontiguousarray(image).data, label]))
+            write_atomically(file, b"".join([header.getvalue(), np.ascontiguousarray(image).data, label,
+                                            b"|" + digest.encode()]))
         except OSError as error:
             # Windows replaces no file that is mapped: another process was quicker, with the same image.
             if _mapped(file, label) is None:
-                raise StoreError(f"The decoded images cannot be kept in {self.folder}: {error.strerror or error}, at "
+                raise StoreError(f"The decoded images cannot be kept in {self.folder}: {os.strerror(error.errno) if error.errno else error}, at "
                                  f"an image of {_amount(image.nbytes)}{self._free_space()}. {WAYS_OUT}") from error
 
     def _is_here(self, path):
@@ -137,9 +161,8 @@ class ImageStore:
                 label = _label(path)
             except OSError:
                 return False             # _fault tells about it
-            image = _mapped(self.folder / _file_name(label), label)
-            if image is not None:
-                self._open[path] = image
+            self._labels[path] = label
+            self._map(path, self.folder / _file_name(label), label)
         return path in self._open
 
     def _fault(self, path):
@@ -206,6 +229,12 @@ def _label(path):
     return os.fsencode(f"{Path(path).resolve()}|{facts.st_size}|{facts.st_mtime_ns}")
 
 
+def _digest(image):
+    digest = hashlib.sha256(str(image.shape).encode())
+    digest.update(np.ascontiguousarray(image).data)
+    return digest.hexdigest()[:DIGEST]
+
+
 def _file_name(label):
     return hashlib.sha256(label).hexdigest()[:24] + ".npy"
 
@@ -225,19 +254,20 @@ def _array_place(opened):
 
 
 def _mapped(file, label):
-    """The image in a file of the store, read-only; None where the file is missing, cut short or another's."""
+    """(image, digest) in a file of the store, read-only; None where the file is missing, cut short or another's."""
     try:
         with open(file, "rb") as opened:
             shape, begin = _array_place(opened)
             end = begin + math.prod(shape)
             opened.seek(end)
-            if opened.read(len(label) + 1) != label:
+            tail = opened.read(len(label) + DIGEST + 2)
+            if tail[:-DIGEST] != label + b"|" or len(tail) != len(label) + DIGEST + 1:
                 return None
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return None
     image = _map_bytes(file, end)[begin:].reshape(shape)
     image.flags.writeable = False
-    return image
+    return image, tail[-DIGEST:].decode()
 
 
 def _map_bytes(file, size):
@@ -262,7 +292,7 @@ def _is_current(file):
         with open(file, "rb") as opened:
             shape, begin = _array_place(opened)
             opened.seek(begin + math.prod(shape))
-            label = opened.read()
+            label = opened.read()[:-DIGEST - 1]
         return _file_name(label) == file.name and _label(os.fsdecode(label.rsplit(b"|", 2)[0])) == label
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return False

@@ -11,7 +11,9 @@ The executed notebooks are kept in runs/<name>/, beside everything else that the
 import argparse
 import ast
 import csv
+import os
 import re
+import shlex
 import shutil
 import sys
 import time
@@ -22,6 +24,7 @@ import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
+import provenance
 from config import PRESETS, get_config
 from figures import METHOD_TITLES, clock, table
 from utils import Line
@@ -167,6 +170,7 @@ def main(arguments=None):
     if not args.changes and parameters == dict(preset="demo", data_folder="data/demo", run_name="demo", seed=0):
         parameters = {}
 
+    os.environ[provenance.COMMAND] = shlex.join(["run_notebooks.py", *(arguments or sys.argv[1:])])
     begun = time.perf_counter()
     notebooks = args.notebooks or NOTEBOOKS
     try:

@@ -7,7 +7,8 @@ Equations are those of Ledig et al. 2017 (arXiv 1609.04802).  All images of a ba
 import torch
 
 from inference import benchmark, evaluate, mean_of, super_resolve  # noqa: F401  for the notebooks: solver.super_resolve
-from stage import Precision, Stage, check_finite
+from stage import Precision, Stage
+from troubles import Watch, check_finite
 from utils import AverageMeter, convert_image
 
 # ---------------------------------------------------------------- one epoch
@@ -20,10 +21,11 @@ def begin_epoch(train_loader, epoch, first=0):
         train_loader.dataset.set_epoch(epoch)
 
 
-def look(name, epoch, update, n_updates, meters, print_freq, after_update):
+def look(name, epoch, update, n_updates, meters, watch, print_freq, after_update):
     """After an update: now and then look at the losses, which makes a GPU wait; say them where nobody follows."""
     if update % print_freq == 0 or update == n_updates:
         check_finite(meters, epoch, update)
+        watch.look(epoch, update)
         if after_update is None:
             values = "  ".join(f"{key} {meter.val:.4g} (mean {meter.avg:.4g})" for key, meter in meters.items())
             print(f"{name} epoch {epoch + 1}  {update}/{n_updates}  {values}")
@@ -32,7 +34,7 @@ def look(name, epoch, update, n_updates, meters, print_freq, after_update):
 
 
 def pretrain(train_loader, generator, content_loss_criterion, optimizer_g, epoch, device, print_freq, *,
-             precision=None, meters=None, first=0, after_update=None):
+             precision=None, meters=None, first=0, after_update=None, watch=None):
     """One epoch of pre-training: the generator alone, by the pixel loss (section 3.2, equation 4).
 
     Args:
@@ -47,6 +49,7 @@ def pretrain(train_loader, generator, content_loss_criterion, optimizer_g, epoch
         first: updates of this epoch that are done already, ``meters``: what they measured
             (a run that goes on inside an epoch).
         after_update: function that is called as ``after_update(update, meters)``.
+        watch: troubles.Watch; one that goes on with a notice if None.
 
     Returns:
         dict of AverageMeter: "content".
@@ -54,7 +57,7 @@ def pretrain(train_loader, generator, content_loss_criterion, optimizer_g, epoch
     Raises:
         TrainingDiverged: if the loss is no longer finite.
     """
-    precision = precision or Precision(device)
+    precision, watch = precision or Precision(device), watch or Watch()
     meters = meters or {"content": AverageMeter()}
     generator.train()
     begin_epoch(train_loader, epoch, first)
@@ -66,16 +69,16 @@ def pretrain(train_loader, generator, content_loss_criterion, optimizer_g, epoch
         with precision.autocast():
             sr = generator(lr)
         loss = content_loss_criterion(sr.float(), hr)
-        precision.step(loss, optimizer_g)
+        watch.gradient("generator", precision.step(loss, optimizer_g))
 
         meters["content"].update(loss, len(lr))
-        look("pretrain", epoch, update, len(train_loader), meters, print_freq, after_update)
+        look("pretrain", epoch, update, len(train_loader), meters, watch, print_freq, after_update)
     return meters
 
 
 def train(train_loader, generator, discriminator, truncated_vgg19, content_loss_criterion,
           adversarial_loss_criterion, optimizer_g, optimizer_d, epoch, device, beta, print_freq, *,
-          precision=None, meters=None, first=0, after_update=None):
+          precision=None, meters=None, first=0, after_update=None, watch=None):
     """One epoch of SRGAN: a generator update and a discriminator update for each batch (section 2.2).
 
     Generator:      L_G = L_X + beta * (-log D(G(lr)))                               (equations 3, 6)
@@ -97,7 +100,7 @@ def train(train_loader, generator, discriminator, truncated_vgg19, content_loss_
     Raises:
         TrainingDiverged: if a loss is no longer finite.
     """
-    precision = precision or Precision(device)
+    precision, watch = precision or Precision(device), watch or Watch()
     names = ("content", "adversarial", "discriminator", "d_real", "d_sr")
     meters = meters or {name: AverageMeter() for name in names}
     generator.train()
@@ -123,19 +126,20 @@ def train(train_loader, generator, discriminator, truncated_vgg19, content_loss_
         fake = fake.float()
         adversarial = beta * adversarial_loss_criterion(fake, torch.ones_like(fake))
         # D has not changed when its turn comes, so what it said of SR serves both: the graph is kept.
-        precision.step(content + adversarial, optimizer_g, keep_graph=True)
+        watch.gradient("generator", precision.step(content + adversarial, optimizer_g, keep_graph=True))
 
         # ---- Discriminator.  HR goes in apart from SR: BatchNorm over a mixed batch would tell D which is which.
         with precision.autocast():
             real = discriminator(hr).float()
         loss_d = (adversarial_loss_criterion(real, torch.ones_like(real))
                   + adversarial_loss_criterion(fake, torch.zeros_like(fake)))
-        precision.step(loss_d, optimizer_d)
+        watch.gradient("discriminator", precision.step(loss_d, optimizer_d))
+        watch.discriminator(loss_d)
 
         values = (content, adversarial, loss_d, real.detach().sigmoid().mean(), fake.detach().sigmoid().mean())
         for name, value in zip(names, values):
             meters[name].update(value, len(lr))
-        look("srgan", epoch, update, len(train_loader), meters, print_freq, after_update)
+        look("srgan", epoch, update, len(train_loader), meters, watch, print_freq, after_update)
     return meters
 
 
@@ -159,8 +163,8 @@ def fit_pretrain(config, generator, train_loader, valid_set, monitor=None):
     criterion = torch.nn.MSELoss()
     network = stage.compiled(generator, config.crop_size // config.scaling_factor)
 
-    def one_epoch(epoch, **inside):
-        return pretrain(train_loader, network, criterion, stage.optimizer_g, epoch, config.device,
+    def one_epoch(loader, epoch, **inside):
+        return pretrain(loader, network, criterion, stage.optimizer_g, epoch, config.device,
                         stage.settings.print_freq, **inside)
     return stage.run(one_epoch)
 
@@ -181,8 +185,8 @@ def fit_srgan(config, generator, discriminator, truncated_vgg19, train_loader, v
     if features is not None:
         features = stage.compiled(stage.precision.place(features), config.crop_size)
 
-    def one_epoch(epoch, **inside):
-        return train(train_loader, network, discriminator, features, content, adversarial,
+    def one_epoch(loader, epoch, **inside):
+        return train(loader, network, discriminator, features, content, adversarial,
                      stage.optimizer_g, stage.optimizer_d, epoch, config.device, config.beta,
                      stage.settings.print_freq, **inside)
     return stage.run(one_epoch)

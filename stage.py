@@ -5,21 +5,35 @@ import copy
 import csv
 import ctypes
 import math
+import os
 import sys
 import time
 
 import torch
 
+import provenance
 from config import learning_rate, plain, run_folder, save_config, stage_config
+from datasets import make_loader
 from inference import evaluate, mean_of, super_resolve
+from troubles import (
+    OutOfMemory,
+    StopRequest,
+    TrainingDiverged,
+    Watch,
+    check_finite,
+    is_out_of_memory,
+    largest_that_fits,
+)
 from utils import (
     AverageMeter,
     CheckpointError,
+    DamagedCheckpoint,
+    check_fit,
     fullest_boxes,
     gradients,
     load_checkpoint,
-    load_weights,
     random_states,
+    remove_unfinished,
     restore_random_states,
     save_checkpoint,
     save_generator,
@@ -33,12 +47,8 @@ LOG_COLUMNS = ("stage", "epoch", "updates", "lr", "content", "adversarial", "dis
 
 # Settings that change nothing in the weights, or nothing in those of the pre-training.
 WITHOUT_EFFECT = {"preset", "name", "pretrain", "workers", "print_freq", "checkpoint_every", "keep_every", "test_sets",
-                  "store"}
+                  "store", "on_trouble", "exploding_gradient", "d_has_won_loss", "d_has_won_updates"}
 SRGAN_ONLY = {"D", "lr_d", "content_loss", "vgg19_i", "vgg19_j", "vgg19_weights", "feature_scale", "beta"}
-
-
-class TrainingDiverged(RuntimeError):
-    """A loss became NaN or infinite."""
 
 
 class Precision:
@@ -86,12 +96,17 @@ class Precision:
 
         Only the gradients of this optimizer's parameters are computed: not those of a
         network that the loss merely looks through.
+
+        Returns:
+            the length of the gradient, a tensor on the device; with float16, of the scaled loss.
         """
         parameters = [p for group in optimizer.param_groups for p in group["params"] if p.requires_grad]
         optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward(inputs=parameters, retain_graph=keep_graph)
+        length = torch.linalg.vector_norm(torch.stack(torch._foreach_norm([p.grad for p in parameters])))
         self.scaler.step(optimizer)
         self.scaler.update()
+        return length
 
 
 def keep_freed_memory():
@@ -106,21 +121,6 @@ def keep_freed_memory():
             libc = ctypes.CDLL("libc.so.6")
             libc.mallopt(-4, 0)       # M_MMAP_MAX: no block straight from the system
             libc.mallopt(-1, -1)      # M_TRIM_THRESHOLD: nothing given back
-
-
-def check_finite(meters, epoch, update):
-    """Raise if any loss was NaN or infinite since the epoch began.
-
-    One such value makes the running sum non-finite for good, so the sum is the flag: it
-    stays on the device, and nothing waits for it until it is read here.
-    """
-    bad = [name for name, meter in meters.items() if meter.count and not math.isfinite(meter.sum)]
-    if bad:
-        raise TrainingDiverged(
-            f"The loss is no longer a finite number ({', '.join(bad)}), noticed in epoch {epoch + 1} "
-            f"after update {update}. The usual causes, most frequent first: a learning rate that is too high "
-            "(divide config.pretrain.lr or config.lr by 3), float16 arithmetic (set config.amp = None), "
-            "a change in models.py or in a loss that divides by zero or takes the logarithm of zero.")
 
 
 class Stage:
@@ -152,6 +152,9 @@ class Stage:
         # A running average of the weights: less noise than any single update's (Polyak and Juditsky 1992).
         self.averaged = copy.deepcopy(generator).requires_grad_(False)
         self.train_loader, self.valid_set, self.monitor = train_loader, valid_set, monitor
+        self.digests = {"train": train_loader.dataset.dataset.digests, "valid": valid_set.digests}
+        self.watch = Watch(self.settings.on_trouble, self.settings.exploding_gradient, self.settings.d_has_won_loss,
+                           self.settings.d_has_won_updates)
         self.epoch, self.update, self.meters, self.history = self.settings.start_epoch, 0, None, []
         self.n_updates = len(train_loader) * (self.settings.epochs - self.settings.start_epoch)
 
@@ -189,41 +192,72 @@ class Stage:
     def run(self, one_epoch):
         """All epochs that are left; ``one_epoch(epoch, ...)`` is pretrain or train."""
         save_config(self.config)
-        if self.path("last").exists():
+        remove_unfinished(self.folder / "checkpoints")
+        if self.has_begun():
             self.resume()
         else:
             self.save_sample()
             self.save("last")          # there is always something to go back to
+        provenance.record(self.folder / "provenance.json", self.config.seed, self.name, self.digests)
         if self.monitor:
             self.monitor.begin(self)
         try:
-            while self.epoch < self.settings.epochs:
-                self.set_learning_rate()
-                begun = time.perf_counter()
-                meters = one_epoch(self.epoch, precision=self.precision, meters=self.meters, first=self.update,
-                                   after_update=self.after_update)
-                self.end_epoch(meters, time.perf_counter() - begun)
+            with StopRequest() as self.stop_request:
+                while self.epoch < self.settings.epochs:
+                    self.set_learning_rate()
+                    begun = time.perf_counter()
+                    meters = one_epoch(self.train_loader, self.epoch, precision=self.precision, meters=self.meters,
+                                       first=self.update, after_update=self.after_update, watch=self.watch)
+                    self.end_epoch(meters, time.perf_counter() - begun)
+                    if self.stop_request.made:
+                        raise KeyboardInterrupt
         except KeyboardInterrupt:
-            # A notebook interrupts the loader's worker processes as well: the next run needs new ones.
-            self.train_loader._iterator = None
+            self.train_loader.end_workers()          # they are in the middle of an epoch
             print(f"Stopped. Run this cell again to go on from {self.path('last')}.")
             raise
         except TrainingDiverged as error:
-            self.restore(load_checkpoint(self.path("last")))
+            self.restore(load_checkpoint(self.path("last")), self.path("last"))
             raise TrainingDiverged(f"{error} The weights are back at the last good checkpoint, {self.path('last')} "
                                    f"(epoch {self.epoch + 1}, update {self.update}).") from None
-        return self.history
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+        else:
+            return self.history
+        # Outside of "except": the error holds on to the tensors of the update that failed.
+        raise OutOfMemory(self.advice_on_memory(one_epoch))
+
+    def advice_on_memory(self, one_epoch):
+        """What to do when the device's memory is full, found by trying; the weights are the last checkpoint's after it."""
+        dataset, size = self.train_loader.dataset.dataset, self.settings.batch_size
+        try:
+            fits = largest_that_fits(size, lambda n: one_epoch(make_loader(dataset, n, n_batches=2), 0,
+                                                               precision=self.precision))
+        finally:
+            self.restore(load_checkpoint(self.path("last")), self.path("last"))
+        stage = "config.pretrain" if "batch_size" in self.config.pretrain and self.name == "pretrain" else "config"
+        if fits:
+            advice = f"A batch of {fits} fits (tried just now): set {stage}.batch_size = {fits}."
+        else:
+            advice = (f"Not even one patch fits: set config.crop_size = {self.config.crop_size // 2}, or give the "
+                      "generator fewer channels (config.G.n_channels).")
+        return (f"The memory of {self.precision.device} is full: batches of {size} patches of {self.config.crop_size} "
+                f"pixels do not fit. {advice} Other programs that use the card take from it too. The weights are those "
+                f"of {self.path('last')}; batches of another size go on from there with other patches.")
 
     def after_update(self, update, meters):
         """What follows each update inside an epoch."""
         self.update, self.meters = update, meters
         self.average_weights()
         self.set_learning_rate()
-        if update % self.settings.checkpoint_every == 0 and update < len(self.train_loader):
-            check_finite(meters, self.epoch, update)
-            self.save("last")
         if self.monitor and update % self.settings.print_freq == 0:
             self.monitor.progress(self)
+        is_due = update % self.settings.checkpoint_every == 0 and update < len(self.train_loader)
+        if is_due or self.stop_request.made:
+            check_finite(meters, self.epoch, update)
+            self.save("last")
+        if self.stop_request.made:
+            raise KeyboardInterrupt
 
     @torch.no_grad()
     def average_weights(self):
@@ -305,7 +339,7 @@ class Stage:
         """Write everything that the rest of the run depends on; a checkpoint is always a good one."""
         self.check_weights()
         save_checkpoint(self.path(which), {
-            "format": 1, "method": self.generator.method, "settings": self.generator.settings,
+            "method": self.generator.method, "settings": self.generator.settings,
             "config": plain(self.config), "stage": self.name, "epoch": self.epoch, "update": self.update,
             "generator": self.generator.state_dict(), "averaged": self.averaged.state_dict(),
             "discriminator": self.discriminator and self.discriminator.state_dict(),
@@ -313,17 +347,52 @@ class Stage:
             "optimizer_d": self.optimizer_d and self.optimizer_d.state_dict(),
             "scaler": self.precision.scaler.state_dict(), "random": random_states(),
             "meters": self.meters and {name: meter.state() for name, meter in self.meters.items()},
-            "history": self.history, "threads": torch.get_num_threads(), "torch": str(torch.__version__)})
+            "history": self.history, "threads": torch.get_num_threads(), "torch": str(torch.__version__),
+            "images": self.digests}, keep_old=self.path("previous") if which == "last" else None)
+
+    def has_begun(self):
+        """Whether there is a checkpoint of this stage to go on from.
+
+        Raises:
+            CheckpointError: if there is none, and yet the stage has been trained: to begin
+                anew in silence would overwrite what is left of it.
+        """
+        if self.path("last").exists() or self.path("previous").exists():
+            return True
+        left = sorted(path.name for path in (self.folder / "checkpoints").glob(f"{self.name}_*"))
+        if left:
+            raise CheckpointError(f"{self.folder / 'checkpoints'} holds {', '.join(left[:3])}, but neither "
+                                  f"{self.path('last').name} nor {self.path('previous').name} to go on from. Copy one "
+                                  "of them back, or choose another run name to train anew.")
+        return False
+
+    def newest_checkpoint(self):
+        """(checkpoint, path): the last one, or that before it where the last one is damaged or missing.
+
+        Raises:
+            CheckpointError: if both are.
+        """
+        last, previous = self.path("last"), self.path("previous")
+        try:
+            return load_checkpoint(last), last
+        except CheckpointError as error:
+            if last.exists() and not isinstance(error, DamagedCheckpoint) or not previous.exists():
+                raise
+            checkpoint = load_checkpoint(previous)
+            print(f"Notice: {error} The one before it is whole: {previous} is taken.")
+            if last.exists():      # the next checkpoint would push the good one out
+                os.replace(last, self.path("damaged"))
+            return checkpoint, previous
 
     def resume(self):
         """Go on where the run folder's last checkpoint is, and say so."""
-        checkpoint = load_checkpoint(self.path("last"))
-        self.restore(checkpoint)
+        checkpoint, path = self.newest_checkpoint()
+        self.restore(checkpoint, path)
         if self.epoch >= self.settings.epochs:
-            print(f"This stage is complete ({self.path('last')}). "
+            print(f"This stage is complete ({path}). "
                   f"To train anew, choose another run name or delete {self.folder}.")
         else:
-            print(f"Going on from {self.path('last')}: epoch {self.epoch} of {self.settings.epochs} complete, "
+            print(f"Going on from {path}: epoch {self.epoch} of {self.settings.epochs} complete, "
                   f"{self.update} updates of the next.")
         old, new = (stage_config(config, self.name) for config in (checkpoint["config"], plain(self.config)))
         without_effect = WITHOUT_EFFECT | (SRGAN_ONLY if self.name == "pretrain" else set())
@@ -331,19 +400,27 @@ class Stage:
                    if key not in without_effect and old.get(key) != value]
         if checkpoint["threads"] != torch.get_num_threads():
             changed.append(f"torch used {checkpoint['threads']} threads and uses {torch.get_num_threads()}")
+        changed += provenance.changes(checkpoint.get("images", {}), self.digests)
         if changed:
             print("Notice: the result will differ from that of an uninterrupted run: " + "; ".join(changed) + ".")
 
-    def restore(self, checkpoint):
-        path = self.path("last")
+    def restore(self, checkpoint, path):
+        """Take over everything that a checkpoint holds, or nothing.
+
+        Raises:
+            CheckpointError: if it is of another method, stage or size of the networks.
+        """
         if checkpoint["stage"] != self.name or checkpoint["method"] != self.generator.method:
             raise CheckpointError(f"{path} is of {checkpoint['method']}, stage {checkpoint['stage']}, "
                                   f"not of {self.generator.method}, stage {self.name}.")
-        load_weights(self.generator, checkpoint["generator"], path)
-        load_weights(self.averaged, checkpoint["averaged"], path)
+        networks = {"generator": self.generator, "averaged": self.averaged, "discriminator": self.discriminator}
+        networks = {name: network for name, network in networks.items() if network is not None}
+        for name, network in networks.items():          # all of them before any is changed
+            check_fit(network, checkpoint[name], f"{path} ({name})")
+        for name, network in networks.items():
+            network.load_state_dict(checkpoint[name])
         self.optimizer_g.load_state_dict(checkpoint["optimizer_g"])
         if self.discriminator is not None:
-            load_weights(self.discriminator, checkpoint["discriminator"], path)
             self.optimizer_d.load_state_dict(checkpoint["optimizer_d"])
         if self.precision.scaler.is_enabled() and checkpoint["scaler"]:
             self.precision.scaler.load_state_dict(checkpoint["scaler"])

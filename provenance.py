@@ -1,0 +1,78 @@
+"""Where a result comes from: seed, versions, command, and hashes of the code and of the data."""
+
+import hashlib
+import json
+import os
+import platform
+import shlex
+import sys
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+
+from utils import in_notebook, write_atomically
+
+PACKAGES = ("torch", "torchvision", "numpy", "pillow")
+COMMAND = "SRGAN_KIT_COMMAND"         # set by run_notebooks.py for the notebooks that it runs
+HERE = Path(__file__).resolve().parent
+
+
+def record(path, seed, stage, digests):
+    """Add this start of a stage to ``provenance.json``, unless the last one there was the same.
+
+    Args:
+        path: of the JSON file, a list of starts.
+        digests: dict split -> dict image -> digest, see ``SRDataset.digests``.
+    """
+    try:
+        starts = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        starts = []
+    start = {"stage": stage, "seed": seed, "command": command(), "code_sha256": code_hash(),
+             "data_sha256": hash_of(digests), "python": platform.python_version(),
+             "platform": platform.platform(), "device": device_name(), "threads": torch.get_num_threads(),
+             **{name: version(name) for name in PACKAGES}}
+    if not starts or {**starts[-1], "time": None} != {**start, "time": None}:
+        starts.append({**start, "time": time.strftime("%Y-%m-%d %H:%M:%S")})
+        write_atomically(path, json.dumps(starts, indent=2, ensure_ascii=False).encode("utf-8"))
+
+
+def command():
+    """What was started, without the folders of this machine."""
+    if COMMAND in os.environ:
+        return os.environ[COMMAND]
+    if in_notebook():
+        return Path(os.environ.get("JPY_SESSION_NAME", "a notebook")).name
+    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+
+
+def code_hash(folder=HERE):
+    """SHA-256 of all Python files of the kit; the same whichever way the lines end."""
+    digest = hashlib.sha256()
+    for file in sorted([*folder.glob("*.py"), *folder.glob("extensions/*.py")]):
+        digest.update(file.relative_to(folder).as_posix().encode() + b"\0" +
+                      file.read_bytes().replace(b"\r\n", b"\n") + b"\0")
+    return digest.hexdigest()
+
+
+def hash_of(content):
+    """SHA-256 of plain values."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def device_name():
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else platform.processor() or platform.machine()
+
+
+def changes(old, new):
+    """Which images differ between two ``digests``, as a list of sentences."""
+    for split in new:
+        before, now = old.get(split, {}), new[split]
+        for what, names in (("changed", [n for n in now if n in before and now[n] != before[n]]),
+                            ("new", [n for n in now if n not in before]),
+                            ("gone", [n for n in before if n not in now])):
+            if names:
+                shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+                yield f"of the list {split!r}, {what} since: {shown}"

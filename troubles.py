@@ -1,0 +1,152 @@
+"""What goes wrong in training: noticed, explained, and stopped or continued as the configuration says."""
+
+import math
+import signal
+import threading
+
+import torch
+
+CAUSES = ("The usual causes, most frequent first: a learning rate that is too high (divide config.pretrain.lr or "
+          "config.lr by 3), float16 arithmetic (set config.amp = None), a change in models.py or in a loss that "
+          "divides by zero or takes the logarithm of zero.")
+
+
+class TrainingDiverged(RuntimeError):
+    """Training came to a point from which it cannot, or shall not, go on; the message says what to try."""
+
+
+def check_finite(meters, epoch, update):
+    """Raise if any loss was NaN or infinite since the epoch began.
+
+    One such value makes the running sum non-finite for good, so the sum is the flag: it
+    stays on the device, and nothing waits for it until it is read here.
+    """
+    bad = [name for name, meter in meters.items() if meter.count and not math.isfinite(meter.sum)]
+    if bad:
+        raise TrainingDiverged(f"The loss is no longer a finite number ({', '.join(bad)}), noticed in epoch "
+                               f"{epoch + 1} after update {update}. {CAUSES}")
+
+
+class Watch:
+    """Looks for gradients that explode and for a discriminator that has won.
+
+    After each update it takes in numbers that stay on their device; they are read, which
+    makes a GPU wait, only at ``look``.
+
+    Args:
+        on_trouble: "continue" (a notice, once an epoch) or "stop" (TrainingDiverged).
+        exploding_gradient: a gradient is said to explode when it is so many times as long
+            as the running mean of those before it.
+        d_has_won_loss, d_has_won_updates: the discriminator has won when its loss stays
+            below this for so many updates in a row.
+
+    Raises:
+        ValueError: for another ``on_trouble``.
+    """
+
+    WARM_UP = 20           # gradients before the running mean says what is usual
+
+    def __init__(self, on_trouble="continue", exploding_gradient=100, d_has_won_loss=0.01, d_has_won_updates=200):
+        if on_trouble not in ("continue", "stop"):
+            raise ValueError(f"config.on_trouble must be 'continue' or 'stop', not {on_trouble!r}.")
+        self.stop = on_trouble == "stop"
+        self.limit, self.won_loss, self.won_updates = exploding_gradient, d_has_won_loss, d_has_won_updates
+        self.n, self.usual, self.worst = {}, {}, {}          # by network: gradients seen, their mean, the worst ratio
+        self.below = self.longest = 0                        # updates in a row with D's loss below the bound
+        self.told = set()
+
+    def gradient(self, network, norm):
+        """Take in the length of a gradient, a tensor."""
+        n = self.n[network] = self.n.get(network, 0) + 1
+        # float16 overflows now and then, which its loss scaling corrects: no sign of anything.
+        norm = torch.where(torch.isfinite(norm), norm, self.usual.get(network, torch.zeros_like(norm)))
+        if n > self.WARM_UP:
+            ratio = norm / (self.usual[network] + 1e-30)
+            self.worst[network] = torch.maximum(self.worst.get(network, ratio), ratio)
+            norm = torch.minimum(norm, self.limit * self.usual[network])      # an outlier must not become usual
+        self.usual[network] = torch.lerp(self.usual.get(network, norm), norm, 1 / min(n, 100))
+
+    def discriminator(self, loss):
+        """Take in the discriminator's loss, a tensor."""
+        self.below = (self.below + 1) * (loss.detach() < self.won_loss)
+        self.longest = torch.maximum(torch.as_tensor(self.longest, device=self.below.device), self.below)
+
+    def look(self, epoch, update):
+        """Tell what there is to tell.
+
+        Raises:
+            TrainingDiverged: if there is trouble and ``on_trouble`` is "stop".
+        """
+        for network, worst in self.worst.items():
+            if worst > self.limit:
+                self._tell(epoch, update, f"The gradient of the {network} has exploded: it was {float(worst):.3g} "
+                           f"times as long as usual (config.exploding_gradient = {self.limit}). Now and then that is a "
+                           f"strange batch, and Adam forgets it; when it comes again, training is close to breaking "
+                           f"down. {CAUSES}")
+        if self.longest >= self.won_updates:
+            self._tell(epoch, update, "The discriminator has won: it tells SR from HR without fail, its loss has been "
+                       f"under {self.won_loss} (config.d_has_won_loss) for {int(self.longest)} updates in a row, and "
+                       "what it says no longer tells the generator which way to go: the pictures will gain nothing "
+                       "more. Try, one at a time: a lower learning rate for it (config.lr_d = config.lr / 4), a "
+                       "smaller discriminator (half of config.D.n_channels), a longer pre-training, fewer epochs.")
+        self.worst.clear()
+
+    def _tell(self, epoch, update, text):
+        if self.stop:
+            raise TrainingDiverged(f"{text} Noticed in epoch {epoch + 1} after update {update}; "
+                                   "config.on_trouble = 'continue' would have gone on.")
+        if (epoch, text[:30]) not in self.told:
+            self.told.add((epoch, text[:30]))
+            print(f"Notice: {text} Noticed in epoch {epoch + 1} after update {update}; training goes on "
+                  "(config.on_trouble = 'stop' would have stopped it).")
+
+
+class StopRequest:
+    """Ctrl-C, or a notebook's stop button, held back until an update is complete.
+
+    Inside ``with StopRequest() as request``, ``request.made`` tells whether there was one.
+    A second one stops at once.  (Between the generator's and the discriminator's half of
+    an update there is nothing that could be saved.)
+    """
+
+    def __enter__(self):
+        self.made, self.former = False, None
+        if threading.current_thread() is threading.main_thread():      # no other one may set a handler, or gets a signal
+            self.former = signal.signal(signal.SIGINT, self._handle)
+        return self
+
+    def _handle(self, number, frame):
+        if self.made:
+            raise KeyboardInterrupt
+        self.made = True
+        print("Stopping: this update is completed and everything is saved first. Once more stops at once.", flush=True)
+
+    def __exit__(self, *_):
+        if self.former is not None:
+            signal.signal(signal.SIGINT, self.former)
+
+
+class OutOfMemory(RuntimeError):
+    """The device's memory is full; the message gives a setting that fits."""
+
+
+def is_out_of_memory(error):
+    """Whether an exception says that the device's memory is full, in any version of torch."""
+    return type(error).__name__ == "OutOfMemoryError" or "out of memory" in str(error).lower()
+
+
+def largest_that_fits(n, attempt):
+    """The largest of n/2, n/4, ... 1 for which ``attempt(size)`` does not run out of memory; 0 if none does.
+
+    Found by trying: what a network needs is known to nobody before.
+    """
+    while n > 1:
+        n //= 2
+        torch.cuda.empty_cache()             # does nothing where there is no card
+        try:
+            attempt(n)
+            return n
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+    return 0
