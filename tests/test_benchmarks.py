@@ -25,7 +25,7 @@ def test_two_ways_take_turns_in_processes_of_their_own():
     (first, ours), (second, theirs) = result["values"]
     assert (ours, theirs) == (2**20, 2**28) and len({first, second, os.getpid()}) == 3
     assert len(result["seconds"]) == len(beside) == 5
-    assert 1.5 < result["ratio"] < 10 and result["ours"] >= 0.05 and result["plain"] >= 0.2
+    assert result["ratio"] > 1.5 and result["ours"] >= 0.05 and result["plain"] >= 0.2
     if sys.platform != "win32":                   # where the peak of a process is not measured
         assert result["memory"][0] < 2**26 and 0.8 * 2**28 < result["memory"][1] < 1.2 * 2**28
 

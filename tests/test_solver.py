@@ -336,7 +336,7 @@ def test_the_epoch_chooses_the_patches(data, epoch):
     dataset = SRDataset("train", tiny_config(data))
     loader = make_loader(dataset, 4)
     loader.sampler.set_epoch(epoch)
-    expected = [lr for lr, _ in loader]
+    expected = [to_float(lr) for lr, _ in loader]
     for own, plain in ((make_loader(dataset, 4), False), (DataLoader(dataset, batch_size=4), True)):
         seen = []
         g = StubG4()
