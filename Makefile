@@ -1,4 +1,4 @@
-# make demo    the whole kit on a small scale, in about five minutes
+# make demo    the whole kit on a small scale, in about three minutes
 # make test    the tests
 # make bench   how quick it is, beside the plain way of doing it, in under ten minutes
 # make lab     JupyterLab with the notebooks

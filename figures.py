@@ -155,6 +155,10 @@ def draw_curves(figure, rows):
     losses.set_yscale("log")
     losses.set_title(f"{TITLES[stage]}: generator's losses", fontsize=9)
     curve(quality, "valid_psnr", "PSNR", color=COLOURS[stage])
+    quality.ticklabel_format(axis="y", useOffset=False)
+    low, high = quality.get_ylim()
+    if high - low < 0.5:                  # noise in the third digit is not to fill the picture
+        quality.set_ylim((low + high) / 2 - 0.25, (low + high) / 2 + 0.25)
     quality.set_title("validation PSNR (Y), dB", fontsize=9)
     for axes in third:
         curve(axes, "d_real", "of HR")
