@@ -1,7 +1,8 @@
-# make demo    the whole kit on a small scale, in about three minutes
-# make test    the tests
-# make bench   how quick it is, beside the plain way of doing it, in under ten minutes
-# make lab     JupyterLab with the notebooks
+# make demo       the whole kit on a small scale, in about three minutes
+# make test       the tests
+# make test-long  50 kills of a training, many thousands of random inputs: a quarter of an hour
+# make bench      how quick it is, beside the plain way of doing it, in under ten minutes
+# make lab        JupyterLab with the notebooks
 #
 # Each makes .venv and installs requirements.txt the first time.
 # Without make (Windows): see README.md, the same three steps in plain Python.
@@ -10,13 +11,16 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: demo test bench lab notebooks
+.PHONY: demo test test-long bench lab notebooks
 
 demo: $(INSTALLED)
 	$(BIN)/python run_notebooks.py
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest
+
+test-long: $(INSTALLED)
+	$(BIN)/python -m pytest -m "long or fuzz" --hypothesis-profile=long
 
 bench: $(INSTALLED)
 	$(BIN)/python -m benchmarks

@@ -171,14 +171,12 @@ def list_images(root, csv_folder=None, train_hr=None, valid_count=0, make=False,
 
     pairs = {split: found.pairs for split, found in sets.items()}
     for split in pairs:
-        away = [hr for hr, lr in pairs[split] if any(leads_outside(file.relative_to(root).as_posix(), root)
-                                                     for file in (hr, lr))]
+        pairs[split], away = without_links(pairs[split], root)
         if away:
-            pairs[split] = [pair for pair in pairs[split] if pair[0] not in away]
-            real = os.path.dirname(os.path.realpath(away[0]))
-            problems.append(f"{count(away)} of {sets[split].hr_folder.as_posix()} left out: links out of {root.as_posix()} "
-                            f"({few(away)}). Copy them, or list the real folder: --root {real} --csv-folder "
-                            f"{csv_folder.as_posix()}.")
+            problems.append(f"{count(away)} of {sets[split].hr_folder.as_posix()} left out: a link leads out of "
+                            f"{root.as_posix()} ({few(away)}). Copy the set into it, or give the folder that really holds "
+                            f"the set as --root, with --csv-folder {csv_folder.as_posix()}. The images are in "
+                            f"{os.path.dirname(os.path.realpath(away[0]))}.")
     where = {split: found.hr_folder.as_posix() for split, found in sets.items()}
     if valid_count and pairs.get("valid"):
         print(f"Notice: --valid-count is not used, because the images of {where['valid']} are the split valid.")
@@ -209,6 +207,12 @@ def left_out(found, made):
     if found.twins:
         yield (f"{count(found.twins)} of {found.hr_folder.as_posix()} left out, with the name of another one "
                f"but for the ending ({few(found.twins)}). Rename or remove one of the two.")
+
+
+def without_links(pairs, root):
+    """(pairs, HR files): those that lie in ``root``, and the HR of those which a link takes out of it."""
+    away = [pair for pair in pairs if any(leads_outside(file.relative_to(root).as_posix(), root) for file in pair)]
+    return [pair for pair in pairs if pair not in away], [hr for hr, _ in away]
 
 
 def hold_out(pairs, n):

@@ -72,7 +72,6 @@ def find_repeated(rows):
         seen, case = {}, {}
         for row in its_rows:
             keys = [os.path.normcase(os.path.abspath(path)) for path in row.paths]
-            folded = [key.casefold() for key in keys]
             for kind, name, key, alike in zip(("HR", "LR"), row.names, keys, (key.casefold() for key in keys)):
                 if key in seen and seen[key] != row.number:
                     yield Finding(split, row.number, name, "duplicate", f"The same {kind} file as row {seen[key]}.",
@@ -81,6 +80,7 @@ def find_repeated(rows):
                 if case.get(alike, key) != key:
                     yield Finding(split, row.number, name, "case", "Another row has this name but for capital letters: "
                                   "one and the same file on Windows and macOS.", "Rename one of the two.", False)
+                    break
             else:
                 if keys[0] in trained:
                     yield Finding(split, row.number, row.names[0], "duplicate",
@@ -219,10 +219,13 @@ def check_row(row, hr, lr, agreement, scale):
 
 
 def check_sizes(fault, hr_shape, lr_shape, scale):
-    if hr_shape[0] < lr_shape[0] and hr_shape[1] < lr_shape[1]:
-        yield fault(0, "swapped", f"HR ({size(hr_shape)}) is smaller than LR ({size(lr_shape)}): the columns are swapped.",
-                    "A row is HR,LR: exchange the two, or make the list again.")
+    try:
+        fit_pair(lr_shape, hr_shape, scale)
+        yield fault(0, "swapped", f"HR ({size(hr_shape)}) is smaller than LR ({size(lr_shape)}): "
+                    "the columns are swapped.", "A row is HR,LR: exchange the two, or make the list again.")
         return
+    except DataError:
+        pass
     try:
         fit_pair(hr_shape, lr_shape, scale)
     except DataError as error:
@@ -231,8 +234,8 @@ def check_sizes(fault, hr_shape, lr_shape, scale):
 
 def check_agreement(fault, agreement):
     if agreement.correlation < SAME_PICTURE:
-        yield fault(1, "other picture", f"The LR of another picture: it hardly agrees with HR made smaller (correlation "
-                    f"{agreement.correlation:.2f}).", "Is the row right? Else make the LR with --make-lr.")
+        yield fault(1, "other picture", "The LR of another picture: it hardly agrees with HR made smaller "
+                    f"(correlation {agreement.correlation:.2f}).", "Is the row right? Else make the LR with --make-lr.")
     elif agreement.shift != (0, 0):
         down, right = agreement.shift
         moved = " and ".join([f"{abs(down)} pixel {'down' if down > 0 else 'up'}"] * (down != 0) +

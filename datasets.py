@@ -75,7 +75,8 @@ def read_rows(path, folders):
         if any("\udc80" <= letter <= "\udcff" or letter == "\0" for name in row for letter in name):
             faults.append((number, "It is not written in UTF-8.", "Make the list again, or save it as 'CSV UTF-8'."))
         elif number == 1 and [name.strip().lower() for name in row] == ["hr", "lr"]:
-            faults.append((1, "A header, where the first pair should be.", "Delete this row: the lists have no header."))
+            faults.append((1, "A header, where the first pair should be.",
+                           "Delete this row: the lists have no header."))
         elif len(row) != 2:
             faults.append((number, f"{len(row)} column{'s' * (len(row) > 1)} instead of two (HR,LR).", again))
         elif outside is not None:
@@ -100,7 +101,7 @@ def leave_out(path, faults, n_left):
     if not n_left:
         raise DataError(f"{path} cannot be used:\n  {text}")
     means = "" if path.stem.startswith("train") else " Means over the rest do not compare with published ones."
-    print(f"Notice: {len(faults)} rows of {path} are left out, {n_left} are used.{means}\n  {text}")
+    print(f"Notice: left out of {path}: {len(faults)} of {len(faults) + n_left} pairs.{means}\n  {text}")
 
 
 def leads_outside(name, folder=None):

@@ -239,13 +239,14 @@ def unpack(archive, path, root):
     try:
         # closing: Windows cannot delete an archive that is still open.
         with tqdm(desc=f"Unpacking {path.name}", unit=" files", mininterval=1) as bar, closing(members(path)) as files:
-            for name, source in files:
+            for n_files, (name, source) in enumerate(files, start=1):
+                refuse_bomb(unpacked, n_files, path)
                 file = temporary / name
                 file.parent.mkdir(parents=True, exist_ok=True)
                 with source, open(file, "wb") as out:
                     while chunk := source.read(CHUNK):
                         unpacked += len(chunk)
-                        refuse_bomb(unpacked, bar.n, path)
+                        refuse_bomb(unpacked, n_files, path)
                         out.write(chunk)
                 bar.update()
         # A tar that ends early may read without an error: its images are counted.

@@ -151,7 +151,8 @@ class ImageStore:
         except OSError as error:
             # Windows replaces no file that is mapped: another process was quicker, with the same image.
             if _mapped(file, label) is None:
-                raise StoreError(f"The decoded images cannot be kept in {self.folder}: {os.strerror(error.errno) if error.errno else error}, at "
+                reason = os.strerror(error.errno) if error.errno else error
+                raise StoreError(f"The decoded images cannot be kept in {self.folder}: {reason}, at "
                                  f"an image of {_amount(image.nbytes)}{self._free_space()}. {WAYS_OUT}") from error
 
     def _is_here(self, path):

@@ -14,7 +14,7 @@ import torch
 
 from utils import in_notebook, write_atomically
 
-PACKAGES = ("torch", "torchvision", "numpy", "pillow")
+PACKAGES = ("torchvision", "numpy", "pillow")
 COMMAND = "SRGAN_KIT_COMMAND"         # set by run_notebooks.py for the notebooks that it runs
 HERE = Path(__file__).resolve().parent
 
@@ -33,7 +33,7 @@ def record(path, seed, stage, digests):
     start = {"stage": stage, "seed": seed, "command": command(), "code_sha256": code_hash(),
              "data_sha256": hash_of(digests), "python": platform.python_version(),
              "platform": platform.platform(), "device": device_name(), "threads": torch.get_num_threads(),
-             **{name: version(name) for name in PACKAGES}}
+             "torch": str(torch.__version__), **{name: version(name) for name in PACKAGES}}
     if not starts or {**starts[-1], "time": None} != {**start, "time": None}:
         starts.append({**start, "time": time.strftime("%Y-%m-%d %H:%M:%S")})
         write_atomically(path, json.dumps(starts, indent=2, ensure_ascii=False).encode("utf-8"))
@@ -45,7 +45,9 @@ def command():
         return os.environ[COMMAND]
     if in_notebook():
         return Path(os.environ.get("JPY_SESSION_NAME", "a notebook")).name
-    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    program = Path(sys.argv[0])
+    started = ["-m", program.parent.name] if program.name == "__main__.py" else [program.name]
+    return shlex.join([*started, *sys.argv[1:]])
 
 
 def code_hash(folder=HERE):

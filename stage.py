@@ -192,9 +192,11 @@ class Stage:
     def run(self, one_epoch):
         """All epochs that are left; ``one_epoch(epoch, ...)`` is pretrain or train."""
         save_config(self.config)
-        remove_unfinished(self.folder / "checkpoints")
+        remove_unfinished(self.folder)
         if self.has_begun():
             self.resume()
+            if not any((self.folder / "samples").glob(f"{self.name}_*.png")):       # deleted meanwhile
+                self.save_sample()
         else:
             self.save_sample()
             self.save("last")          # there is always something to go back to
@@ -250,14 +252,19 @@ class Stage:
         self.update, self.meters = update, meters
         self.average_weights()
         self.set_learning_rate()
+        is_due = update % self.settings.checkpoint_every == 0 and update < len(self.train_loader)
+        if is_due:
+            self.save_inside_epoch()
         if self.monitor and update % self.settings.print_freq == 0:
             self.monitor.progress(self)
-        is_due = update % self.settings.checkpoint_every == 0 and update < len(self.train_loader)
-        if is_due or self.stop_request.made:
-            check_finite(meters, self.epoch, update)
-            self.save("last")
         if self.stop_request.made:
+            if not is_due:
+                self.save_inside_epoch()
             raise KeyboardInterrupt
+
+    def save_inside_epoch(self):
+        check_finite(self.meters, self.epoch, self.update)
+        self.save("last")
 
     @torch.no_grad()
     def average_weights(self):
@@ -316,9 +323,9 @@ class Stage:
         """log.csv: a row for each epoch of both stages; this stage's rows come from its history."""
         path = self.folder / "log.csv"
         rows = []
-        if path.exists():
-            with open(path, encoding="utf-8", newline="") as file:
-                rows = [row for row in csv.DictReader(file) if row["stage"] != self.name]
+        if path.exists():         # people open it in spreadsheets: what is in it now must not end a training
+            with open(path, encoding="utf-8", errors="replace", newline="") as file:
+                rows = [row for row in csv.DictReader(file) if row.get("stage") in {"pretrain", "srgan"} - {self.name}]
         rows = sorted(rows + self.history, key=lambda row: row["stage"])
         write_csv(path, [LOG_COLUMNS, *([row.get(name, "") for name in LOG_COLUMNS] for row in rows)])
 

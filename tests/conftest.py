@@ -7,12 +7,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 from PIL import Image
 
 from config import get_config
 from imresize import imresize
 
 torch.set_num_threads(1)      # tiny networks: a second thread only makes them slower
+
+# derandomize: the same cases each time; a slow machine is no failure.
+QUIET = dict(deadline=None, suppress_health_check=list(HealthCheck), derandomize=True, database=None)
+settings.register_profile("quick", max_examples=100, **QUIET)
+settings.register_profile("long", max_examples=2500, **QUIET)       # make test-long
+settings.load_profile("quick")
 
 PHOTOS = Path(importlib.util.find_spec("skimage").origin).parent / "data"     # part of the installed package
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"

@@ -12,6 +12,11 @@ from conftest import tiny_config
 from create_data_lists import main
 from datasets import DataError, SRDataset
 
+@pytest.fixture(autouse=True)
+def wide(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "1000")       # else long sentences are folded
+
+
 NEEDS_LINKS = {"a_link_to_nothing", "a_link_out_of_the_folder", "a_folder_that_is_a_link_out"}
 
 

@@ -1,5 +1,6 @@
 """create_data_lists.py and download.py: layouts, lists, LR, the demo set, --check and --download."""
 
+import errno
 import hashlib
 import io
 import os
@@ -7,6 +8,7 @@ import re
 import shutil
 import tarfile
 import threading
+import time
 import zipfile
 from collections import namedtuple
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -43,7 +45,7 @@ def make_set(folder, names, hr="HR", lr="LR_bicubic/X4", side=16):
     """HR and LR of the usual layout, ``names`` without ending."""
     for seed, name in enumerate(names):
         save(folder / hr / f"{name}.png", picture(side, side, seed))
-        save(folder / lr / f"{name}x4.png", picture(side // 4, side // 4, seed))
+        save(folder / lr / f"{name}x4.png", imresize(picture(side, side, seed), 1 / 4))
 
 
 def numbered(n):
@@ -237,11 +239,11 @@ def broken_corpus(root):
     whole = (test / "HR/cut.png").read_bytes()
     (test / "HR/cut.png").write_bytes(whole[:-10])        # all pixels are there: load() alone sees nothing
     row("unreadable", "cut")
-    save(test / "HR/palette.png", Image.fromarray(picture(32, 32)).quantize(16))
+    save(test / "HR/palette.png", Image.fromarray(picture(32, 32, seed=4)).quantize(256))
     row("wrong mode", "palette")
     row(None, "twice")
     row("duplicate", "twice")
-    save(test / "HR/lossy.png", Image.fromarray(picture(32, 32)), format="JPEG")     # whatever its name says
+    save(test / "HR/lossy.png", Image.fromarray(picture(32, 32, seed=6)), format="JPEG")     # whatever its name says
     row("JPEG", "lossy")
     row("swapped", text="Set5/LR_bicubic/X4/swappedx4.png,Set5/HR/swapped.png")
     row("same file", text="Set5/HR/unlisted.png,Set5/HR/unlisted.png")
@@ -255,12 +257,12 @@ def broken_corpus(root):
     (root / "Set5_images.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
 
     make_set(root / "own", ["a", "b", "empty"], side=32)
-    save(root / "own/HR/a.png", Image.fromarray(picture(32, 32, channels=4)))     # alpha: a notice in training
+    save(root / "own/HR/a.png", Image.fromarray(picture(32, 32)).convert("RGBA"))     # alpha: a notice in training
     (root / "own/LR_bicubic/X4/emptyx4.png").write_bytes(b"")
     lists.write_list(root, "train", lists.match(root / "own/HR", root / "own/LR_bicubic/X4", 4).pairs, root)
     expected[("train", 3)] = "unreadable"
     (root / "valid_images.csv").write_bytes("é".encode("latin-1"))
-    expected[("valid", 0)] = "row"
+    expected[("valid", 1)] = "row"
     return expected
 
 
@@ -382,6 +384,7 @@ class Server:
     def __init__(self):
         self.files, self.ranges = {}, []          # name -> bytes; the Range headers that came
         self.break_after = None                   # bytes, for the next answer only
+        self.pause, self.seconds = threading.Event(), 0      # in the middle of an answer
         self.has_ranges, self.status, self.kind = True, 200, "application/zip"
         server = self
 
@@ -414,7 +417,10 @@ class Server:
         request.send_header("Content-Type", self.kind)
         request.end_headers()
         part, self.break_after = data[first:][:self.break_after], None
-        request.wfile.write(part)
+        request.wfile.write(part[:len(part) // 2])
+        request.wfile.flush()
+        self.pause.wait(self.seconds)
+        request.wfile.write(part[len(part) // 2:])
 
 
 @pytest.fixture
@@ -425,6 +431,7 @@ def server(monkeypatch):
     monkeypatch.setattr(download, "TIMEOUT", 5)
     server = Server()
     yield server
+    server.pause.set()
     server.http.shutdown()
     server.http.server_close()
 
@@ -563,6 +570,74 @@ def test_download_of_an_archive_that_leads_outside(div2k, tmp_path, monkeypatch,
     assert [p.name for p in tmp_path.rglob("*")] == ["data", "HR.zip"]
 
 
+def test_download_from_a_server_that_says_nothing_more(div2k, tmp_path, monkeypatch):
+    monkeypatch.setattr(download, "TIMEOUT", 0.2)
+    div2k.seconds = 30
+    begun = time.monotonic()
+    problem = download.download(["div2k"], tmp_path)[0]
+    assert "broke off" in problem and "it goes on from there" in problem and time.monotonic() - begun < 10
+    div2k.seconds = 0
+    assert download.download(["div2k"], tmp_path) == [] and left_behind(tmp_path) == []
+
+
+def bomb(kind):
+    """An archive of some kilobytes that unpacks to 50 MB, or to very many files."""
+    buffer, zeros = io.BytesIO(), bytes(50_000_000)
+    if kind == "tar":
+        with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+            info = tarfile.TarInfo("DIV2K_train_HR/0001.png")
+            info.size = len(zeros)
+            archive.addfile(info, io.BytesIO(zeros))
+        return buffer.getvalue()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        if kind == "files":
+            for n in range(300):
+                archive.writestr(f"DIV2K_train_HR/{n}.png", b"")
+        else:
+            archive.writestr("DIV2K_train_HR/0001.png", zeros)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar", "files"])
+def test_download_of_a_bomb(server, tmp_path, monkeypatch, kind):
+    monkeypatch.setattr(download, "MOST_FILES", 200)
+    name = "HR.tar" if kind == "tar" else "HR.zip"
+    server.files = {name: bomb(kind)}
+    assert len(server.files[name]) < 100_000
+    monkeypatch.setitem(download.ARCHIVES, "div2k", [download.Archive(server.url + name, None, {"DIV2K_train_HR": 1})])
+    problem, = download.download(["div2k"], tmp_path)
+    assert "unpacks to more than" in problem and "was not unpacked" in problem and "source that you trust" in problem
+    assert [path.name for path in tmp_path.rglob("*")] == [name]
+
+
+@pytest.mark.parametrize("kind", ["link", "hard link", "absolute", "upwards", "device"])
+def test_download_of_a_tar_that_leads_outside(server, tmp_path, monkeypatch, kind):
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        info = tarfile.TarInfo({"absolute": "/evil.png", "upwards": "Set5/../../evil.png"}.get(kind, "Set5/HR/baby.png"))
+        info.type = {"link": tarfile.SYMTYPE, "hard link": tarfile.LNKTYPE, "device": tarfile.CHRTYPE}.get(
+            kind, tarfile.REGTYPE)
+        info.linkname = "../../../etc/passwd"
+        archive.addfile(info)
+    server.files = {"benchmark.tar": buffer.getvalue()}
+    monkeypatch.setitem(download.ARCHIVES, "benchmark", [
+        download.Archive(server.url + "benchmark.tar", None, {"Set5/HR": 1})])
+    problem, = download.download(["benchmark"], tmp_path / "data")
+    assert "nothing was unpacked" in problem
+    assert [path.name for path in tmp_path.rglob("*")] == ["data", "benchmark.tar"]
+
+
+def test_a_disk_that_fills_while_unpacking_leaves_no_set(div2k, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    with monkeypatch.context() as patch:
+        patch.setattr(download, "refuse_bomb", full)         # called for each part that is written
+        problems = download.download(["div2k"], tmp_path)
+    assert len(problems) == 2 and all("No space left" in problem for problem in problems)
+    assert lists.find_sets(tmp_path, 4) == {} and left_behind(tmp_path) == ["HR.zip", "LR.zip"]
+    assert download.download(["div2k"], tmp_path) == []
+
+
 def benchmark_tar(leave_out=()):
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
@@ -610,3 +685,16 @@ def test_the_published_archives_are_those_of_the_design():
     assert div2k["DIV2K_valid_HR.zip"] == "9fcdda83005c5e5997799b69f955ff88"
     assert div2k["DIV2K_valid_LR_bicubic_X4.zip"] == "21962de700c8d368c6ff83314480eff0"
     assert all(a.url.startswith("http") and a.holds for archives in download.ARCHIVES.values() for a in archives)
+
+
+def test_sets_behind_a_link_are_left_out_with_the_way_to_list_them(tmp_path, capsys):
+    make_set(tmp_path / "elsewhere" / "Set5", ["a", "b"])
+    make_set(tmp_path / "data" / "Set14", ["c"])
+    try:
+        (tmp_path / "data" / "Set5").symlink_to(tmp_path / "elsewhere" / "Set5", target_is_directory=True)
+    except OSError:
+        pytest.skip("Windows makes links for administrators only")
+    problem, = lists.list_images(tmp_path / "data")
+    assert "2 images" in problem and "a link leads out" in problem and str(tmp_path / "elsewhere" / "Set5") in problem
+    assert rows_of(tmp_path / "data", "Set14")[0].startswith("Set14/HR/c.png")
+    assert not (tmp_path / "data" / "Set5_images.csv").exists()

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -21,12 +21,6 @@ from test_imresize import loop_resize, noise
 from utils import convert_image, to_float, to_uint8
 
 pytestmark = pytest.mark.fuzz
-
-QUIET = dict(deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
-settings.register_profile("quick", max_examples=100, **QUIET)
-settings.register_profile("long", max_examples=2500, **QUIET)
-if settings.get_current_profile_name() != "long":
-    settings.load_profile("quick")
 
 
 @given(st.integers(1, 12), st.integers(1, 12), st.sampled_from([1 / 8, 1 / 4, 1 / 3, 1 / 2, 0.7, 1, 1.5, 2, 3, 4]),
@@ -74,7 +68,7 @@ def folder(tmp_path_factory):
 @given(st.lists(st.lists(WORDS, max_size=4), max_size=6), st.booleans(), st.sampled_from(["\n", "\r\n"]))
 def test_a_list_gives_each_row_back_or_says_what_is_wrong_with_it(folder, rows, mark, ending):
     text = io.StringIO()
-    csv.writer(text, lineterminator=ending).writerows(rows)
+    csv.writer(text, lineterminator=ending, quoting=csv.QUOTE_ALL).writerows(rows)
     path = folder / "train_images.csv"
     path.write_bytes(text.getvalue().encode("utf-8-sig" if mark else "utf-8", errors="surrogatepass"))
     pairs, faults = read_rows(path, [folder, folder])

@@ -4,6 +4,7 @@ import json
 import os
 import random
 import re
+import shutil
 import signal
 import sys
 import threading
@@ -13,13 +14,12 @@ import pytest
 import torch
 
 import provenance
-import stage as stage_module
 from conftest import tiny_config, write_image
 from config import run_folder
 from datasets import SRDataset, make_loader
+from figures import Monitor
 from models import Discriminator, Generator
 from solver import fit_pretrain, fit_srgan
-from stage import Stage
 from test_resume import Stop, differences, fit, interrupt, last, run_of
 from troubles import OutOfMemory, StopRequest, TrainingDiverged, Watch, largest_that_fits
 from utils import CheckpointError, DamagedCheckpoint, load_checkpoint, load_weights, save_checkpoint
@@ -102,6 +102,15 @@ def test_a_folder_that_cannot_be_written_is_named_before_anything_is_trained(con
     run_folder(config).write_text("a file where the folder should be")
     with pytest.raises(OSError, match=r"config\.json.*could not be written"):
         fit(config, "pretrain", Stop(1, lambda: pytest.fail("training has begun")))
+
+
+@pytest.mark.parametrize("log", [b"", b"\xff\xfe no table", b"stage;epoch\npretrain;1\n", b"a,b\n1,2,3\n\n"])
+def test_a_log_that_was_spoiled_and_samples_that_were_deleted_stop_nothing(stopped, log):
+    (run_folder(stopped) / "log.csv").write_bytes(log)
+    shutil.rmtree(run_folder(stopped) / "samples")
+    fit(stopped, "pretrain", Monitor())
+    lines = (run_folder(stopped) / "log.csv").read_text("utf-8").splitlines()
+    assert [line.split(",")[:2] for line in lines] == [["stage", "epoch"], ["pretrain", "1"], ["pretrain", "2"]]
 
 
 # ---------------------------------------------------------------- damaged checkpoints

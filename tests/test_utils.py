@@ -346,7 +346,8 @@ def test_save_image_and_read_image_round_trip(tmp_path):
 # ---------------------------------------------------------------- checkpoints
 
 CHECKPOINT = {"method": "srgan", "epoch": 3, "history": [{"psnr": 28.4, "note": None}], "nested": {"a": (1, 2.5)},
-              "weights": {"w": torch.arange(2000.).view(40, 50), "n": torch.tensor(7)}}
+              "weights": {"w": torch.arange(2000.).view(40, 50), "n": torch.tensor(7)},
+              "format": 1}
 
 
 def same(a, b):
