@@ -233,8 +233,8 @@ class Stage:
         """What to do when the device's memory is full, found by trying; the weights are the last checkpoint's after it."""
         dataset, size = self.train_loader.dataset.dataset, self.settings.batch_size
         try:
-            fits = largest_that_fits(size, lambda n: one_epoch(make_loader(dataset, n, n_batches=2), 0,
-                                                               precision=self.precision))
+            fits = largest_that_fits(size, lambda n: one_epoch(
+                make_loader(dataset, n, n_batches=2), 0, precision=self.precision, after_update=lambda *_: None))
         finally:
             self.restore(load_checkpoint(self.path("last")), self.path("last"))
         stage = "config.pretrain" if "batch_size" in self.config.pretrain and self.name == "pretrain" else "config"

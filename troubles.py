@@ -90,6 +90,7 @@ class Watch:
                        "more. Try, one at a time: a lower learning rate for it (config.lr_d = config.lr / 4), a "
                        "smaller discriminator (half of config.D.n_channels), a longer pre-training, fewer epochs.")
         self.worst.clear()
+        self.longest = self.below          # a spell that is over has been told
 
     def _tell(self, epoch, update, text):
         if self.stop:
