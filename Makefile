@@ -1,6 +1,6 @@
 # make demo       the whole kit on a small scale, in about three minutes
 # make test       the tests
-# make test-long  50 kills of a training, many thousands of random inputs: a quarter of an hour
+# make test-long  50 kills of a training, many thousands of random inputs: up to half an hour
 # make bench      how quick it is, beside the plain way of doing it, in under ten minutes
 # make lab        JupyterLab with the notebooks
 #
