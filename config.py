@@ -71,7 +71,7 @@ PRESETS = {
         crop_size=48, patch_num=300,
         G=dict(large_kernel_size=9, small_kernel_size=3, n_channels=24, n_blocks=4),
         D=dict(kernel_size=3, n_channels=16, n_blocks=6, fc_size=64),
-        pretrain=dict(epochs=4, updates_per_epoch=220, lr=2e-3, lr_schedule="cosine", warmup=20),
+        pretrain=dict(epochs=4, updates_per_epoch=None, lr=2e-3, lr_schedule="cosine", warmup=20),
         epochs=3, updates_per_epoch=85, lr=1e-4, lr_d=3e-4, lr_schedule="cosine",
         # Untrained VGG filters: not the paper's loss, but the paper's code, without a download of 548 MB.
         vgg19_i=1, vgg19_j=1, vgg19_weights="random", averaging=0.99, print_freq=25, checkpoint_every=100,

@@ -174,8 +174,8 @@ def list_images(root, csv_folder=None, train_hr=None, valid_count=0, make=False,
         pairs[split], away = without_links(pairs[split], root)
         if away:
             problems.append(f"{count(away)} of {sets[split].hr_folder.as_posix()} left out: a link leads out of "
-                            f"{root.as_posix()} ({few(away)}). Copy the set into it, or give the folder that really holds "
-                            f"the set as --root, with --csv-folder {csv_folder.as_posix()}. The images are in "
+                            f"{root.as_posix()} ({few(away)}). Copy the set into it, or give the folder that really "
+                            f"holds the set as --root, with --csv-folder {csv_folder.as_posix()}. The images are in "
                             f"{os.path.dirname(os.path.realpath(away[0]))}.")
     where = {split: found.hr_folder.as_posix() for split, found in sets.items()}
     if valid_count and pairs.get("valid"):

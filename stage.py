@@ -103,7 +103,8 @@ class Precision:
         parameters = [p for group in optimizer.param_groups for p in group["params"] if p.requires_grad]
         optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward(inputs=parameters, retain_graph=keep_graph)
-        length = torch.linalg.vector_norm(torch.stack(torch._foreach_norm([p.grad for p in parameters])))
+        grads = [p.grad for p in parameters if p.grad is not None]         # a layer that is not used has none
+        length = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(grads)))
         self.scaler.step(optimizer)
         self.scaler.update()
         return length
@@ -218,8 +219,9 @@ class Stage:
             print(f"Stopped. Run this cell again to go on from {self.path('last')}.")
             raise
         except TrainingDiverged as error:
-            self.restore(load_checkpoint(self.path("last")), self.path("last"))
-            raise TrainingDiverged(f"{error} The weights are back at the last good checkpoint, {self.path('last')} "
+            checkpoint, path = self.newest_checkpoint()
+            self.restore(checkpoint, path)
+            raise TrainingDiverged(f"{error} The weights are back at the last good checkpoint, {path} "
                                    f"(epoch {self.epoch + 1}, update {self.update}).") from None
         except RuntimeError as error:
             if not is_out_of_memory(error):
@@ -230,13 +232,14 @@ class Stage:
         raise OutOfMemory(self.advice_on_memory(one_epoch))
 
     def advice_on_memory(self, one_epoch):
-        """What to do when the device's memory is full, found by trying; the weights are the last checkpoint's after it."""
+        """What to do when the device's memory is full, found by trying; afterwards the weights are a checkpoint's."""
         dataset, size = self.train_loader.dataset.dataset, self.settings.batch_size
         try:
             fits = largest_that_fits(size, lambda n: one_epoch(
                 make_loader(dataset, n, n_batches=2), 0, precision=self.precision, after_update=lambda *_: None))
         finally:
-            self.restore(load_checkpoint(self.path("last")), self.path("last"))
+            checkpoint, path = self.newest_checkpoint()
+            self.restore(checkpoint, path)
         stage = "config.pretrain" if "batch_size" in self.config.pretrain and self.name == "pretrain" else "config"
         if fits:
             advice = f"A batch of {fits} fits (tried just now): set {stage}.batch_size = {fits}."
@@ -245,7 +248,7 @@ class Stage:
                       "generator fewer channels (config.G.n_channels).")
         return (f"The memory of {self.precision.device} is full: batches of {size} patches of {self.config.crop_size} "
                 f"pixels do not fit. {advice} Other programs that use the card take from it too. The weights are those "
-                f"of {self.path('last')}; batches of another size go on from there with other patches.")
+                f"of {path}; batches of another size go on from there with other patches.")
 
     def after_update(self, update, meters):
         """What follows each update inside an epoch."""
@@ -325,7 +328,7 @@ class Stage:
         rows = []
         if path.exists():         # people open it in spreadsheets: what is in it now must not end a training
             with open(path, encoding="utf-8", errors="replace", newline="") as file:
-                rows = [row for row in csv.DictReader(file) if row.get("stage") in {"pretrain", "srgan"} - {self.name}]
+                rows = [row for row in csv.DictReader(file) if row.get("stage") not in (None, self.name)]
         rows = sorted(rows + self.history, key=lambda row: row["stage"])
         write_csv(path, [LOG_COLUMNS, *([row.get(name, "") for name in LOG_COLUMNS] for row in rows)])
 

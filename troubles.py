@@ -112,7 +112,7 @@ class StopRequest:
 
     def __enter__(self):
         self.made, self.former = False, None
-        if threading.current_thread() is threading.main_thread():      # no other one may set a handler, or gets a signal
+        if threading.current_thread() is threading.main_thread():      # no other gets signals
             self.former = signal.signal(signal.SIGINT, self._handle)
         return self
 

@@ -11,13 +11,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from test_imresize import loop_resize, noise
 
 from datasets import SRDataset, leads_outside, read_rows, turned
 from imresize import imresize
 from inference import super_resolve
 from layers import folded
 from models import Generator
-from test_imresize import loop_resize, noise
 from utils import convert_image, to_float, to_uint8
 
 pytestmark = pytest.mark.fuzz

@@ -9,8 +9,8 @@ import time
 from pathlib import Path
 
 import pytest
-
 from test_resume import differences
+
 from utils import UNFINISHED, load_checkpoint, read_weights
 
 VICTIM = Path(__file__).with_name("victim.py")

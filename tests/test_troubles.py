@@ -12,17 +12,29 @@ import time
 
 import pytest
 import torch
+from conftest import tiny_config, write_image
+from test_resume import Stop, differences, fit, interrupt, last, run_of
 
 import provenance
-from conftest import tiny_config, write_image
 from config import run_folder
 from datasets import SRDataset, make_loader
 from figures import Monitor
 from models import Discriminator, Generator
-from solver import fit_pretrain, fit_srgan
-from test_resume import Stop, differences, fit, interrupt, last, run_of
-from troubles import OutOfMemory, StopRequest, TrainingDiverged, Watch, largest_that_fits
-from utils import CheckpointError, DamagedCheckpoint, load_checkpoint, load_weights, save_checkpoint
+from solver import fit_pretrain
+from troubles import (
+    OutOfMemory,
+    StopRequest,
+    TrainingDiverged,
+    Watch,
+    largest_that_fits,
+)
+from utils import (
+    CheckpointError,
+    DamagedCheckpoint,
+    load_checkpoint,
+    load_weights,
+    save_checkpoint,
+)
 
 
 def checkpoint_path(config, which="last", stage="pretrain"):
@@ -137,6 +149,13 @@ def test_the_checkpoint_before_a_damaged_one_is_taken_with_a_notice(stopped, cap
     assert "epoch 1 of 2 complete, 3 updates" in out
     assert checkpoint_path(stopped, "damaged").exists() == (fault != "gone")
     assert differences(last(whole, "pretrain"), last(stopped, "pretrain")) == []
+
+
+def test_the_one_before_is_gone_back_to_as_well_when_training_diverges_at_once(stopped):
+    checkpoint_path(stopped).unlink()
+    stopped.pretrain.lr = 1e20
+    with pytest.raises(TrainingDiverged, match=r"back at the last good checkpoint, .*pretrain_previous\.pth"):
+        fit(stopped, "pretrain")
 
 
 def test_where_both_are_damaged_nothing_is_begun_anew(stopped):
@@ -258,6 +277,13 @@ def test_a_discriminator_has_won_when_its_loss_stays_low(capsys):
     watch.look(0, 10)
     out = capsys.readouterr().out
     assert "discriminator has won" in out and "for 5 updates in a row" in out and "config.lr_d" in out
+
+
+def test_a_layer_that_is_not_used_is_no_trouble(config):
+    generator = Generator(config)
+    generator.forgotten = torch.nn.Conv2d(3, 3, 1)
+    fit_pretrain(config, generator, make_loader(SRDataset("train", config), 4), SRDataset("valid", config))
+    assert generator.forgotten.weight.grad is None
 
 
 @pytest.mark.parametrize("on_trouble", ["stop", "continue"])

@@ -12,9 +12,9 @@ from pathlib import Path
 sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).resolve().parent)]
 
 import torch  # noqa: E402
+from conftest import tiny_config  # noqa: E402
 
 import utils  # noqa: E402
-from conftest import tiny_config  # noqa: E402
 from datasets import SRDataset, make_loader  # noqa: E402
 from models import Discriminator, Generator  # noqa: E402
 from solver import fit_pretrain, fit_srgan  # noqa: E402

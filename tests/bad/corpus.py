@@ -328,13 +328,13 @@ def lr_one_pixel_too_high(it):
     it.write("LR/oddx4.png", imresize(photo("rocket.jpg", 100, 280, 52, 56), 1 / 4))
 
 
-@case("LR/oddx4.png.*LR is moved 1 pixel to the", used=4)
+@case("LR/oddx4.png.*LR is moved 1 pixel to the left against HR", used=4)
 def lr_moved_sideways(it):
     it.add(source="astronaut.png", top=40, left=160, height=96, width=96)
     it.write("LR/oddx4.png", imresize(photo("astronaut.png", 40, 164, 96, 96), 1 / 4))
 
 
-@case("LR/oddx4.png.*LR is moved 1 pixel (up|down)", used=4)
+@case("LR/oddx4.png.*LR is moved 1 pixel up against HR", used=4)
 def lr_moved_upwards(it):
     it.add(source="astronaut.png", top=40, left=160, height=96, width=96)
     it.write("LR/oddx4.png", imresize(photo("astronaut.png", 44, 160, 96, 96), 1 / 4))
@@ -536,6 +536,20 @@ def a_folder_that_is_a_link_out(it):
     (it.folder / "there").rename(away)
     (it.folder / "there").symlink_to(away, target_is_directory=True)
     it.rows[-1][0] = "there/odd.png"
+
+
+@case("HR/CUP.png.*but for capital letters.*LR/CUPx4.png.*The file is empty", used=3)
+def a_bad_file_whose_name_differs_in_capitals_only(it):
+    it.rows.append(it.pair("CUP"))
+    (it.folder / "LR/CUPx4.png").write_bytes(b"")
+
+
+@fine
+def almost_flat(it):
+    it.add()
+    noise = np.random.default_rng(0).integers(0, 2, (48, 56, 3), dtype=np.uint8)
+    it.write("HR/odd.png", 100 + noise)
+    it.write("LR/oddx4.png", imresize(100 + noise[::-1].copy(), 1 / 4))       # nothing of it is left but rounding
 
 
 @fine
