@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from easydict import EasyDict
 
-from utils import write_atomically
+from checkpoints import write_atomically
 
 TEST_SETS = ["Set5", "Set14", "B100", "Urban100", "valid"]      # "valid" is DIV2K's validation set
 
@@ -52,7 +52,7 @@ COMMON = dict(
     feature_scale=1.0,          # the course's formula; the paper's 1 / 12.75 divides this loss by 163
     beta=1e-3,                  # paper, equation 3
     averaging=0.999,            # decay of the averaged generator weights (0: no averaging)
-    amp="auto",                 # mixed precision on CUDA, see stage.Precision
+    amp="auto",                 # mixed precision on CUDA, see precision.Precision
     channels_last=True,
     compile=False,              # torch.compile: a minute at the start, quicker updates on CUDA
     on_trouble="continue",      # exploding gradients, a discriminator that has won: "continue" with a notice, or "stop"

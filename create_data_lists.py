@@ -12,6 +12,7 @@ from pathlib import Path
 from PIL import Image, PngImagePlugin
 from tqdm import tqdm
 
+from checkpoints import write_atomically
 from data_check import check, report
 from data_layout import (
     SPLITS,
@@ -30,7 +31,7 @@ from data_layout import (
 from datasets import DataError, leads_outside, list_path
 from download import MIRROR, TEST_SETS, download
 from imresize import imresize
-from utils import read_image, write_atomically
+from utils import read_image
 
 PARALLEL_FROM = 100_000_000            # bytes of HR files: below that, processes take longer to begin than to work
 MADE_HERE = "create_data_lists.py"     # written into every LR made here: only these are ever made anew

@@ -19,7 +19,8 @@ from data_layout import (
 )
 from datasets import DataError, fit_pair, list_path, read_rows
 from imresize import imresize
-from utils import TooManyBits, luma, read_image, three_channels
+from metrics import luma, three_channels
+from utils import TooManyBits, read_image
 
 # row: number in the list, 0 for the whole list; fails: False for a mere notice
 Finding = namedtuple("Finding", "split row file kind problem remedy fails")

@@ -12,7 +12,8 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from image_store import DataError, ImageStore, StoreError  # noqa: F401
-from utils import three_channels, to_float
+from metrics import three_channels
+from utils import to_float
 
 Pair = namedtuple("Pair", "hr lr row")      # two paths, and the row of the list, counted from 1
 

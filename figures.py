@@ -14,7 +14,9 @@ from matplotlib.figure import Figure  # not pyplot: no window, no global state, 
 from matplotlib.patches import Rectangle
 from PIL import Image
 
-from utils import Line, fullest_boxes, gradients, in_notebook, read_image, three_channels, write_atomically, write_csv
+from checkpoints import write_atomically, write_csv
+from metrics import fullest_boxes, gradients, three_channels
+from utils import Line, in_notebook, read_image
 
 METHOD_TITLES = {"bicubic": "bicubic", "pretrain": "pre-trained", "srgan": "SRGAN", "self-ensemble": "self-ensemble"}
 TITLES = {"pretrain": "Pre-training", "srgan": "SRGAN"}      # of the stages

@@ -15,7 +15,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from utils import Line, read_image, write_atomically
+from checkpoints import write_atomically
+from utils import Line, read_image
 
 STORED = re.compile("[0-9a-f]{24}[.]npy")           # only such files are ever deleted: the folder may hold others
 UNFINISHED = re.compile("[0-9a-f]{24}[.]npy[.].*[.]tmp")

@@ -6,10 +6,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from checkpoints import save_image, write_csv
 from config import run_folder
 from datasets import MissingList, SRDataset
 from layers import folded
-from utils import convert_image, psnr, save_image, ssim, to_float, to_uint8, write_csv
+from metrics import psnr, ssim
+from utils import convert_image, to_float, to_uint8
 
 MEMORY = 2**29      # bytes for feature maps
 

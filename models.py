@@ -13,8 +13,9 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from checkpoints import read_weights, register_method
 from layers import FewChannelsConv2d, PReLU, SubPixelConv2d
-from utils import convert_image, read_weights, register_method
+from utils import convert_image
 
 
 @register_method("srgan")

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import torch
 
-from utils import in_notebook, write_atomically
+from checkpoints import write_atomically
+from utils import in_notebook
 
 PACKAGES = ("torchvision", "numpy", "pillow")
 COMMAND = "SRGAN_KIT_COMMAND"         # set by run_notebooks.py for the notebooks that it runs

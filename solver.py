@@ -7,7 +7,8 @@ Equations are those of Ledig et al. 2017 (arXiv 1609.04802).  All images of a ba
 import torch
 
 from inference import benchmark, evaluate, mean_of, super_resolve  # noqa: F401  for the notebooks: solver.super_resolve
-from stage import Precision, Stage
+from precision import Precision
+from stage import Stage
 from troubles import Watch, check_finite
 from utils import AverageMeter, convert_image
 

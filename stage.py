@@ -1,20 +1,31 @@
-"""One stage of a run, around its updates: precision, averaged weights, learning rate, checkpoints, resume."""
+"""One stage of a run, around its updates: averaged weights, learning rate, checkpoints, resume."""
 
 import contextlib
 import copy
 import csv
-import ctypes
 import math
 import os
-import sys
 import time
 
 import torch
 
 import provenance
+from checkpoints import (
+    CheckpointError,
+    DamagedCheckpoint,
+    check_fit,
+    load_checkpoint,
+    remove_unfinished,
+    save_checkpoint,
+    save_generator,
+    save_image,
+    write_csv,
+)
 from config import learning_rate, plain, run_folder, save_config, stage_config
 from datasets import make_loader
 from inference import evaluate, mean_of, super_resolve
+from metrics import fullest_boxes, gradients
+from precision import Precision, keep_freed_memory
 from troubles import (
     OutOfMemory,
     StopRequest,
@@ -24,23 +35,7 @@ from troubles import (
     is_out_of_memory,
     largest_that_fits,
 )
-from utils import (
-    AverageMeter,
-    CheckpointError,
-    DamagedCheckpoint,
-    check_fit,
-    fullest_boxes,
-    gradients,
-    load_checkpoint,
-    random_states,
-    remove_unfinished,
-    restore_random_states,
-    save_checkpoint,
-    save_generator,
-    save_image,
-    to_float,
-    write_csv,
-)
+from utils import AverageMeter, random_states, restore_random_states
 
 LOG_COLUMNS = ("stage", "epoch", "updates", "lr", "content", "adversarial", "discriminator", "d_real", "d_sr",
                "valid_psnr", "valid_ssim", "seconds")
@@ -49,79 +44,6 @@ LOG_COLUMNS = ("stage", "epoch", "updates", "lr", "content", "adversarial", "dis
 WITHOUT_EFFECT = {"preset", "name", "pretrain", "workers", "print_freq", "checkpoint_every", "keep_every", "test_sets",
                   "store", "on_trouble", "exploding_gradient", "d_has_won_loss", "d_has_won_updates"}
 SRGAN_ONLY = {"D", "lr_d", "content_loss", "vgg19_i", "vgg19_j", "vgg19_weights", "feature_scale", "beta"}
-
-
-class Precision:
-    """How the arithmetic is done: mixed precision and memory format.
-
-    Args:
-        device: "cpu", "cuda" or a torch.device.
-        amp: None for float32; "auto" for bfloat16 on a CUDA card that has it, float16 with
-            loss scaling on an older one, and float32 on the CPU (where bfloat16 is slow);
-            or "bf16" or "fp16" by name.
-        channels_last: keep feature maps as (N, h, w, C) in memory: quicker convolutions.
-    """
-
-    def __init__(self, device, amp=None, channels_last=False):
-        self.device = torch.device(device)
-        if amp not in (None, False, "auto", "bf16", "fp16"):
-            raise ValueError(f"config.amp must be None, 'auto', 'bf16' or 'fp16', not {amp!r}.")
-        amp = amp or None
-        if amp == "auto":
-            amp = None
-            if self.device.type == "cuda":
-                # is_bf16_supported() also counts cards that only emulate it, slowly.
-                amp = "bf16" if torch.cuda.get_device_capability(self.device) >= (8, 0) else "fp16"
-        self.dtype = {None: None, "bf16": torch.bfloat16, "fp16": torch.float16}[amp]
-        self.format = torch.channels_last if channels_last else torch.contiguous_format
-        # float16 has gradients too small for its range; bfloat16 has float32's range.
-        self.scaler = torch.amp.GradScaler(self.device.type, enabled=amp == "fp16")
-
-    def autocast(self):
-        if self.dtype is None:
-            return contextlib.nullcontext()
-        return torch.autocast(self.device.type, self.dtype)
-
-    def place(self, network):
-        """Move a network to the device, in this memory format."""
-        return network.to(self.device, memory_format=self.format)
-
-    def images(self, *batches):
-        """Move batches to the device and make [0, 1] of them: bytes travel, a quarter of what floats would be."""
-        return [to_float(batch.to(self.device, non_blocking=True)).contiguous(memory_format=self.format)
-                for batch in batches]
-
-    def step(self, loss, optimizer, keep_graph=False):
-        """Backward and one optimizer step.
-
-        Only the gradients of this optimizer's parameters are computed: not those of a
-        network that the loss merely looks through.
-
-        Returns:
-            the length of the gradient, a tensor on the device; with float16, of the scaled loss.
-        """
-        parameters = [p for group in optimizer.param_groups for p in group["params"] if p.requires_grad]
-        optimizer.zero_grad(set_to_none=True)
-        self.scaler.scale(loss).backward(inputs=parameters, retain_graph=keep_graph)
-        grads = [p.grad for p in parameters if p.grad is not None]         # a layer that is not used has none
-        length = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(grads)))
-        self.scaler.step(optimizer)
-        self.scaler.update()
-        return length
-
-
-def keep_freed_memory():
-    """Let this process keep the memory of freed tensors for the next ones (Linux with glibc; else nothing).
-
-    Every update makes and frees the same feature maps.  By default glibc hands large blocks
-    back to the system at once, which has to fill them with zeros, page by page, when the
-    next update asks for them: a tenth of a CPU step.
-    """
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError, AttributeError):     # another C library
-            libc = ctypes.CDLL("libc.so.6")
-            libc.mallopt(-4, 0)       # M_MMAP_MAX: no block straight from the system
-            libc.mallopt(-1, -1)      # M_TRIM_THRESHOLD: nothing given back
 
 
 class Stage:
@@ -138,7 +60,7 @@ class Stage:
                             "datasets.make_loader can. A plain DataLoader serves solver.pretrain and solver.train.")
         if not hasattr(generator, "method") or not hasattr(generator, "settings"):
             raise TypeError(f"A checkpoint has to say how to build {type(generator).__name__} again: put "
-                            "@register_method('a name') above the class (utils.register_method), and keep the "
+                            "@register_method('a name') above the class (checkpoints.register_method), and keep the "
                             "arguments of __init__ as a dict in self.settings, as models.Generator does.")
         self.precision = Precision(config.device, self.settings.amp, self.settings.channels_last)
         if self.precision.device.type == "cpu":

@@ -16,8 +16,8 @@ from pathlib import Path
 import torch
 
 from benchmarks.parts import ALONE, PARTS
+from checkpoints import write_atomically
 from figures import table
-from utils import write_atomically
 
 
 def main():

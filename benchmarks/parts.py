@@ -16,8 +16,8 @@ from benchmarks.common import CROP, Row, batch_of, check_same, data_config, full
 from benchmarks.cuda import cuda
 from benchmarks.measure import Way, matrix_rate, mosaic, side_by_side
 from imresize import imresize
-from stage import Precision, keep_freed_memory
-from utils import luma, psnr, ssim
+from metrics import luma, psnr, ssim
+from precision import Precision, keep_freed_memory
 
 # ---------------------------------------------------------------- training pairs
 

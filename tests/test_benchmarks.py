@@ -8,14 +8,14 @@ import sys
 import numpy as np
 import pytest
 import torch
+from conftest import photo, tiny_config, write_set
+from ways import prepare_failure, prepare_work
 
 from benchmarks import __main__ as command
 from benchmarks import common, cuda, measure, plain, quality
-from conftest import photo, tiny_config, write_set
 from datasets import SRDataset
 from imresize import imresize
 from models import Discriminator, Generator, TruncatedVGG19
-from ways import prepare_failure, prepare_work
 
 
 def test_two_ways_take_turns_in_processes_of_their_own():

@@ -7,10 +7,10 @@ import pytest
 import torch
 import torch.nn as nn
 import torchvision
+from conftest import photo, write_data, write_list
 from easydict import EasyDict
 from PIL import Image
 
-from conftest import photo, write_data, write_list
 from datasets import SRDataset
 from models import Discriminator, Generator, TruncatedVGG19
 from solver import train

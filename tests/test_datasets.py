@@ -14,16 +14,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import photo, tiny_config, write_image, write_list, write_set
 from easydict import EasyDict
 from PIL import Image
 from torch.utils.data import DataLoader
 
 import datasets
 import image_store
-from conftest import photo, tiny_config, write_image, write_list, write_set
 from datasets import DataError, ImageStore, SRDataset, StoreError, make_loader, turned
 from imresize import imresize
-from utils import read_image, three_channels, to_float
+from metrics import three_channels
+from utils import read_image, to_float
 
 
 def as_bytes(tensor):

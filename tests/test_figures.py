@@ -5,12 +5,12 @@ import io
 
 import numpy as np
 import pytest
+from conftest import photo
 from PIL import Image
 
 import figures
-from conftest import photo
 from imresize import imresize
-from utils import fullest_boxes, three_channels
+from metrics import fullest_boxes, three_channels
 
 
 def test_fullest_boxes_are_the_largest_sums_that_do_not_overlap():

@@ -5,9 +5,9 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from conftest import photo
 from PIL import Image
 
-from conftest import photo
 from imresize import _exact_dtype, contributions, imresize
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from test_resume import differences
 
-from utils import UNFINISHED, load_checkpoint, read_weights
+from checkpoints import UNFINISHED, load_checkpoint, read_weights
 
 VICTIM = Path(__file__).with_name("victim.py")
 MOMENTS = ("half", "written", "old", "renamed")

@@ -5,10 +5,10 @@ import copy
 import numpy as np
 import pytest
 import torch
+from conftest import photo, tiny_config
 from torch import nn
 
 from benchmarks.plain import plain_layers
-from conftest import photo, tiny_config
 from datasets import SRDataset, make_loader
 from inference import super_resolve
 from layers import FewChannelsConv2d, PReLU, SubPixelConv2d, folded

@@ -7,17 +7,18 @@ import numpy as np
 import pytest
 import torch
 import torchvision
+from conftest import photo
 from easydict import EasyDict
 from torch import nn
 
 import inference
 import models
-from conftest import photo
+from checkpoints import CheckpointError
 from imresize import imresize
 from layers import folded
+from metrics import psnr
 from models import Discriminator, Generator, TruncatedVGG19
 from solver import super_resolve
-from utils import CheckpointError, psnr
 
 
 def count(network):

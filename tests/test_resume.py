@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 import torch
 
+from checkpoints import CheckpointError, load_checkpoint
 from config import run_folder
 from datasets import SRDataset, make_loader
 from models import Discriminator, Generator, TruncatedVGG19
 from solver import fit_pretrain, fit_srgan
 from stage import Stage
-from utils import CheckpointError, load_checkpoint, seed_everything
+from utils import seed_everything
 
 ROOT = Path(__file__).resolve().parents[1]
 

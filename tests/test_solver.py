@@ -8,21 +8,24 @@ import math
 import numpy as np
 import pytest
 import torch
+from conftest import tiny_config
 from easydict import EasyDict
 from PIL import Image
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
+from benchmarks.plain import plain_layers, pretrain_step, srgan_step
+from checkpoints import load_checkpoint, load_generator
 from config import learning_rate, run_folder
-from conftest import tiny_config
 from datasets import SRDataset, make_loader
 from imresize import imresize
-from benchmarks.plain import plain_layers, pretrain_step, srgan_step
 from inference import evaluate, mean_of
+from metrics import psnr, ssim
 from models import Discriminator, Generator, TruncatedVGG19
+from precision import Precision
 from solver import fit_pretrain, fit_srgan, pretrain, super_resolve, train
-from stage import Precision, TrainingDiverged
-from utils import load_checkpoint, load_generator, psnr, ssim, to_float
+from troubles import TrainingDiverged
+from utils import to_float
 
 # ---------------------------------------------------------------- stand-ins with known weights
 

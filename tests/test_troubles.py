@@ -16,6 +16,7 @@ from conftest import tiny_config, write_image
 from test_resume import Stop, differences, fit, interrupt, last, run_of
 
 import provenance
+from checkpoints import CheckpointError, DamagedCheckpoint, load_checkpoint, load_weights, save_checkpoint
 from config import run_folder
 from datasets import SRDataset, make_loader
 from figures import Monitor
@@ -27,13 +28,6 @@ from troubles import (
     TrainingDiverged,
     Watch,
     largest_that_fits,
-)
-from utils import (
-    CheckpointError,
-    DamagedCheckpoint,
-    load_checkpoint,
-    load_weights,
-    save_checkpoint,
 )
 
 

@@ -11,17 +11,37 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import photo, write_image
 from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 import utils
-from conftest import photo, write_image
+from checkpoints import (
+    METHODS,
+    CheckpointError,
+    load_checkpoint,
+    load_generator,
+    load_weights,
+    read_weights,
+    save_checkpoint,
+    save_generator,
+    save_image,
+    write_atomically,
+    write_csv,
+)
 from imresize import imresize
+from metrics import psnr, ssim
 from models import Discriminator, Generator
-from utils import (AverageMeter, CheckpointError, TooManyBits, adjust_learning_rate, convert_image, load_checkpoint,
-                   load_generator, load_weights, psnr, random_states, read_image, read_weights, restore_random_states,
-                   save_checkpoint, save_generator, save_image, seed_everything, ssim, write_atomically, write_csv)
-
+from utils import (
+    AverageMeter,
+    TooManyBits,
+    adjust_learning_rate,
+    convert_image,
+    random_states,
+    read_image,
+    restore_random_states,
+    seed_everything,
+)
 
 # ---------------------------------------------------------------- convert_image
 
@@ -516,7 +536,7 @@ def test_a_weight_file_without_a_known_generator_is_refused_by_name(tmp_path):
 
 
 def test_a_discriminator_is_not_a_registered_method():
-    assert "srgan" in utils.METHODS and not hasattr(Discriminator, "method")
+    assert "srgan" in METHODS and not hasattr(Discriminator, "method")
 
 
 # ---------------------------------------------------------------- meters, learning rate, random state

@@ -22,9 +22,9 @@ from pathlib import Path
 sys.path[:0] = [str(Path(__file__).resolve().parents[2]), str(Path(__file__).resolve().parents[1])]
 
 import numpy as np  # noqa: E402
+from conftest import photo  # noqa: E402
 from PIL import Image  # noqa: E402
 
-from conftest import photo  # noqa: E402
 from imresize import imresize  # noqa: E402
 
 Case = namedtuple("Case", "name build check status used bad split")

@@ -1,0 +1,240 @@
+"""Files that must not be lost or believed blindly: atomic writing, checkpoints with a hash, weights."""
+
+import contextlib
+import csv
+import errno
+import hashlib
+import io
+import json
+import os
+import pickle
+import re
+import uuid
+from pathlib import Path
+
+import torch
+from PIL import Image
+
+METHODS = {}      # name -> network class; a class registers itself, see register_method
+
+
+def register_method(name):
+    """Class decorator: makes a network known to ``load_generator`` under ``name``.
+
+    The class keeps its constructor's arguments in ``self.settings``, a dict of plain values.
+    """
+    def register(cls):
+        cls.method = name
+        METHODS[name] = cls
+        return cls
+    return register
+
+
+class CheckpointError(RuntimeError):
+    """A checkpoint or weight file that is missing, damaged, or of another network."""
+
+
+class DamagedCheckpoint(CheckpointError):
+    """A checkpoint whose bytes are not those that were written."""
+
+
+FORMAT = 1        # of checkpoints: raised when an older kit could not read them any more
+HASH_LABEL = b"sha256:"
+HASH_BYTES = len(HASH_LABEL) + 64
+UNFINISHED = re.compile(r".+\.[0-9a-f]{32}\.tmp")       # the names of write_atomically's temporary files
+
+
+def write_atomically(path, data, keep_old=None):
+    """Write bytes so that ``path`` holds the old or the new content, whenever the machine stops.
+
+    Args:
+        keep_old: the old content becomes this file, once the new one is on the disk.
+
+    Raises:
+        OSError: if it cannot be written; the message says why, and that the old file is still there.
+    """
+    path = Path(path)
+    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(temporary, "xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())     # renaming an unwritten file would leave an empty one after a power cut
+        if keep_old is not None and path.exists():
+            os.replace(path, keep_old)
+        os.replace(temporary, path)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise type(error)(error.errno, _cannot_write(path, len(data), error)) from error
+        raise
+
+
+def _cannot_write(path, n_bytes, error):
+    reason = os.strerror(error.errno) if error.errno else str(error)
+    advice = {errno.ENOSPC: "Free some space", errno.EDQUOT: "Free some space", errno.EROFS: "Allow writing there",
+              errno.EACCES: "Allow writing there, or close the program that has it open"}.get(error.errno, "Mend this")
+    state = "The file that was there is unchanged" if os.path.exists(path) else "Nothing was written"
+    return f"{path} ({n_bytes / 1e6:.1f} MB) could not be written: {reason}. {state}. {advice} and run this again."
+
+
+def remove_unfinished(folder):
+    """Delete what ``write_atomically`` left in a folder when it was killed."""
+    for file in Path(folder).rglob("*.tmp"):
+        if UNFINISHED.fullmatch(file.name):
+            file.unlink(missing_ok=True)
+
+
+def write_csv(path, rows):
+    """Write a table for people, atomically.  A spreadsheet that shows the old one does not stop anything."""
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    try:
+        write_atomically(path, text.getvalue().encode("utf-8"))
+    except PermissionError:        # on Windows a program that shows the file locks it
+        print(f"Notice: {path} could not be written; is it open in another program? "
+              "It still holds the former table. Close it there and run this cell again.")
+
+
+def save_image(path, image):
+    """Write an 8-bit array (H, W, 3) or (H, W) as PNG, atomically."""
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "PNG")
+    write_atomically(path, buffer.getvalue())
+
+
+def save_checkpoint(path, checkpoint, keep_old=None):
+    """Write a dict of tensors and plain containers, with its SHA-256, atomically.
+
+    ``keep_old`` as in ``write_atomically``.
+
+    The hash stands in the comment at the end of the zip file that ``torch.save`` makes,
+    so that ``torch.load`` reads the file as well.
+    """
+    buffer = io.BytesIO()
+    torch.save({**checkpoint, "format": FORMAT}, buffer)
+    data = bytearray(buffer.getvalue())
+    data[-2:] = HASH_BYTES.to_bytes(2, "little")     # the last field of a zip file: the comment's length
+    digest = hashlib.sha256(data).hexdigest().encode()
+    write_atomically(path, bytes(data) + HASH_LABEL + digest, keep_old)
+
+
+def load_checkpoint(path):
+    """Read what ``save_checkpoint`` wrote, on the CPU, once its hash is verified.
+
+    Raises:
+        CheckpointError: if the file is missing, cut short or changed (DamagedCheckpoint;
+            ``torch.load`` alone accepts a flipped bit in silence), of another format
+            version, or holds anything that could run code.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f"There is no checkpoint {path}. It is made by train.ipynb with the same run_name.")
+    data = path.read_bytes()
+    body, label, digest = data[:-HASH_BYTES], data[-HASH_BYTES:-64], data[-64:]
+    if label != HASH_LABEL:
+        raise DamagedCheckpoint(f"{path} carries no hash: it is damaged or cut short, or this kit has not written it. "
+                                "Of a plain state_dict: generator.load_state_dict(utils.read_weights(path)).")
+    if hashlib.sha256(body).hexdigest().encode() != digest:
+        raise DamagedCheckpoint(f"{path} is damaged: its content does not have the hash that was stored with it. "
+                                "Take an older checkpoint, or delete it and train again.")
+    checkpoint = _load_safely(io.BytesIO(data), path)
+    if checkpoint.get("format") != FORMAT:
+        raise CheckpointError(f"{path} has the checkpoint format {checkpoint.get('format')}; this version of the kit "
+                              f"reads format {FORMAT}. Use the version that has written it.")
+    return checkpoint
+
+
+def _load_safely(file, path):
+    """``torch.load`` that takes tensors and plain containers only: a file from a stranger must not run code."""
+    try:
+        return torch.load(file, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:      # its own text advises to load the file all the same
+        raise CheckpointError(f"{path} is damaged, or holds more than tensors and plain containers. It was not opened, "
+                              "and nothing in it was run: such a file can run code of whoever made it.") from error
+
+
+def read_weights(path):
+    """The tensors of a .safetensors file or of a plain ``torch.save(state_dict)`` file."""
+    from safetensors.torch import load_file
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f"There is no weight file {path}.")
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        state = _load_safely(path, path)
+    except CheckpointError:
+        raise
+    except Exception as error:       # safetensors, zip files and torch each raise kinds of their own
+        raise CheckpointError(f"{path} cannot be read as a weight file ({error}). Copy or fetch it again.") from error
+    if not isinstance(state, dict) or not all(map(torch.is_tensor, state.values())):
+        raise CheckpointError(f"{path} holds no plain state_dict (name -> tensor). Of a checkpoint of this kit: "
+                              "utils.load_generator(path).")
+    return state
+
+
+def check_fit(model, state, origin):
+    """Raise CheckpointError, with a list of what does not fit, unless ``model.load_state_dict`` would take ``state``.
+
+    To be called before loading: torch's own would load what fits, and raise afterwards.
+    """
+    own = model.state_dict()
+    faults = [f"{name} is missing" for name in own if name not in state]
+    faults += [f"{name} is not expected" for name in state if name not in own]
+    faults += [f"{name} is {tuple(state[name].shape)} instead of {tuple(own[name].shape)}"
+               for name in own if name in state and state[name].shape != own[name].shape]
+    if faults:
+        raise CheckpointError(f"{origin} does not fit this {type(model).__name__}. "
+                              "Check n_channels, n_blocks and the kernel sizes:\n  " + "\n  ".join(faults))
+
+
+def load_weights(model, state, origin):
+    """``model.load_state_dict``, or a CheckpointError that lists what does not fit; then the model is as it was."""
+    check_fit(model, state, origin)
+    model.load_state_dict(state)
+    return model
+
+
+def save_generator(path, model, **facts):
+    """Write a generator's weights as .safetensors, with all that ``load_generator`` needs.
+
+    ``facts`` (plain values, such as stage and epoch) are kept in the file's metadata.
+    """
+    from safetensors.torch import save
+    metadata = {"method": model.method, "settings": json.dumps(model.settings), "facts": json.dumps(facts)}
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    write_atomically(path, save(state, metadata))
+
+
+def load_generator(path):
+    """The generator in a checkpoint (.pth) or in a .safetensors file, in eval mode, on the CPU.
+
+    Of a checkpoint the averaged weights are taken: they are what was validated.
+
+    Raises:
+        CheckpointError: if the file is missing or damaged, holds no generator, or is of
+            a method that is not registered (import its module first).
+    """
+    import models  # noqa: F401  it registers the core's own methods, and it imports this file
+    path = Path(path)
+    if path.suffix == ".safetensors":
+        from safetensors import safe_open
+        state = read_weights(path)
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+        if "method" not in metadata:
+            raise CheckpointError(f"{path} does not say which network it holds (no 'method' in its metadata).")
+        method, settings = metadata["method"], json.loads(metadata["settings"])
+    else:
+        checkpoint = load_checkpoint(path)
+        method, settings = checkpoint.get("method"), checkpoint.get("settings")
+        state = checkpoint.get("averaged") or checkpoint.get("generator")
+        if not (method and settings and state):
+            raise CheckpointError(f"{path} holds no generator (method, settings or weights are missing).")
+    if method not in METHODS:
+        raise CheckpointError(f"{path} holds a network of the method {method!r}; known here: "
+                              f"{', '.join(sorted(METHODS))}. Import the module that defines it first.")
+    return load_weights(METHODS[method](**settings), state, path).eval()
