@@ -98,10 +98,10 @@ def write_csv(path, rows):
               "It still holds the former table. Close it there and run this cell again.")
 
 
-def save_image(path, image):
-    """Write an 8-bit array (H, W, 3) or (H, W) as PNG, atomically."""
+def save_image(path, image, **options):
+    """Write an 8-bit array (H, W, 3), (H, W) or (H, W, 4) as PNG, atomically; ``options`` are those of Pillow."""
     buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, "PNG")
+    Image.fromarray(image).save(buffer, "PNG", **options)
     write_atomically(path, buffer.getvalue())
 
 
@@ -198,15 +198,58 @@ def load_weights(model, state, origin):
     return model
 
 
-def save_generator(path, model, **facts):
+WEIGHTS = Path(__file__).resolve().parent / "weights"      # the generators that come with the kit
+
+
+def shipped_names():
+    """The names that ``load_generator`` takes: those of weights/<name>.safetensors."""
+    return sorted(path.stem for path in WEIGHTS.glob("*.safetensors"))
+
+
+def weight_file(name):
+    """A path as it is; a mere name, such as "srresnet-x4", as the path of the file that comes with the kit.
+
+    Raises:
+        CheckpointError: if no weights of this name come with the kit.
+    """
+    path = Path(name)
+    if path.suffix or path.name != str(name):
+        return path
+    if path.name not in shipped_names():
+        known = ", ".join(shipped_names()) or "none: this edition of the kit comes without weights"
+        raise CheckpointError(f"No weights named {path.name!r} come with the kit; there are {known}. "
+                              "A file of your own is given with its ending, .pth or .safetensors.")
+    return WEIGHTS / f"{path.name}.safetensors"
+
+
+def save_generator(path, model, dtype=None, **facts):
     """Write a generator's weights as .safetensors, with all that ``load_generator`` needs.
 
-    ``facts`` (plain values, such as stage and epoch) are kept in the file's metadata.
+    Args:
+        dtype: of the numbers in the file, such as torch.float16 (default: the model's own).
+        facts: plain values, such as stage and epoch, that are kept in the file's metadata.
     """
     from safetensors.torch import save
     metadata = {"method": model.method, "settings": json.dumps(model.settings), "facts": json.dumps(facts)}
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    if dtype is not None:          # but not BatchNorm's counter
+        state = {name: tensor.to(dtype) if tensor.is_floating_point() else tensor for name, tensor in state.items()}
     write_atomically(path, save(state, metadata))
+
+
+def read_metadata(path):
+    """What ``save_generator`` wrote beside the numbers: dict "method", "settings", "facts".
+
+    Raises:
+        CheckpointError: if the file says nothing of that kind.
+    """
+    from safetensors import safe_open
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata() or {}
+    if "method" not in metadata:
+        raise CheckpointError(f"{path} does not say which network it holds (no 'method' in its metadata).")
+    return {"method": metadata["method"],
+            **{key: json.loads(metadata.get(key, "{}")) for key in ("settings", "facts")}}
 
 
 def load_generator(path):
@@ -214,20 +257,18 @@ def load_generator(path):
 
     Of a checkpoint the averaged weights are taken: they are what was validated.
 
+    Args:
+        path: of the file, or the name of weights that come with the kit: "srresnet-x4".
+
     Raises:
         CheckpointError: if the file is missing or damaged, holds no generator, or is of
             a method that is not registered (import its module first).
     """
     import models  # noqa: F401  it registers the core's own methods, and it imports this file
-    path = Path(path)
+    path = weight_file(path)
     if path.suffix == ".safetensors":
-        from safetensors import safe_open
-        state = read_weights(path)
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-        if "method" not in metadata:
-            raise CheckpointError(f"{path} does not say which network it holds (no 'method' in its metadata).")
-        method, settings = metadata["method"], json.loads(metadata["settings"])
+        state, metadata = read_weights(path), read_metadata(path)
+        method, settings = metadata["method"], metadata["settings"]
     else:
         checkpoint = load_checkpoint(path)
         method, settings = checkpoint.get("method"), checkpoint.get("settings")

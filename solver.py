@@ -6,7 +6,15 @@ Equations are those of Ledig et al. 2017 (arXiv 1609.04802).  All images of a ba
 
 import torch
 
-from inference import benchmark, evaluate, mean_of, super_resolve  # noqa: F401  for the notebooks: solver.super_resolve
+from config import stage_config
+from inference import (  # noqa: F401  for the notebooks: solver.super_resolve
+    benchmark,
+    evaluate,
+    generators_of,
+    interpolated,
+    mean_of,
+    super_resolve,
+)
 from precision import Precision
 from stage import Stage
 from troubles import Watch, check_finite
@@ -149,7 +157,8 @@ def train(train_loader, generator, discriminator, truncated_vgg19, content_loss_
 def fit_pretrain(config, generator, train_loader, valid_set, monitor=None):
     """Pre-train the generator as ``config.pretrain`` says; goes on where a stopped run was.
 
-    Leaves ``checkpoints/pretrain_{last,best}.pth`` in the run folder.
+    Leaves ``checkpoints/pretrain_{last,best}.pth`` in the run folder.  With
+    ``config.pretrain.epochs = 0`` there is no pre-training: SRGAN begins with what ``generator`` is.
 
     Args:
         monitor: shows the progress (figures.Monitor); None shows nothing.
@@ -160,6 +169,8 @@ def fit_pretrain(config, generator, train_loader, valid_set, monitor=None):
     Raises:
         TrainingDiverged, CheckpointError
     """
+    if stage_config(config, "pretrain").epochs == 0:
+        return []
     stage = Stage("pretrain", config, generator, train_loader, valid_set, monitor=monitor)
     criterion = torch.nn.MSELoss()
     network = stage.compiled(generator, config.crop_size // config.scaling_factor)

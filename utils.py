@@ -120,6 +120,20 @@ def read_image(path):
         ValueError: for a file that is not an image, is damaged, or has 16 bits
             (TooManyBits); the message says what to do.
     """
+    image, notices = open_image(path)
+    array, changed = as_8_bit_array(image)
+    return array, ", and ".join(filter(None, [changed, *notices]))
+
+
+def open_image(path):
+    """Open an image file whole and upright.
+
+    Returns:
+        (PIL image of any mode with 8 bits or fewer, list of sentences such as "it was turned upright")
+
+    Raises:
+        ValueError, TooManyBits: as in ``read_image``.
+    """
     path = Path(path)
     try:
         with Image.open(path) as file:
@@ -127,7 +141,11 @@ def read_image(path):
         with Image.open(path) as file:
             is_deep = _has_16_bits(file)
             image = ImageOps.exif_transpose(file)
-            turned = file.getexif().get(0x0112, 1) in range(2, 9)      # 0x0112: orientation
+            notices = []
+            if file.getexif().get(0x0112, 1) in range(2, 9):           # 0x0112: orientation
+                notices.append("it was turned upright, as its EXIF orientation says")
+            if getattr(file, "n_frames", 1) > 1 and file.format != "MPO":     # a phone's MPO is one photograph
+                notices.append("of its frames only the first was taken")
     except FileNotFoundError:
         raise ValueError(f"{path} does not exist.") from None
     except Exception as error:     # Pillow raises many kinds for damaged files
@@ -135,14 +153,11 @@ def read_image(path):
     if is_deep or image.mode.startswith(("I", "F")):
         raise TooManyBits(f"{path} has 16 or more bits a channel (mode {image.mode}). Convert it to 8 bits first, "
                           "with the brightness that you want.")
-    array, notice = _as_8_bit_array(image)
-    if turned:
-        notice = f"{notice}, and " * bool(notice) + "it was turned upright, as its EXIF orientation says"
-    return array, notice
+    return image, notices
 
 
-def _as_8_bit_array(image):
-    """The second half of ``read_image``: by the mode of the file."""
+def as_8_bit_array(image):
+    """The colours of a PIL image as uint8 array (H, W, 3) or (H, W), and a sentence on what was changed, or ""."""
     mode = image.mode
     if mode in ("RGB", "L"):
         return np.array(image), ""

@@ -1,0 +1,129 @@
+"""Enlarge pictures with a trained generator: the code behind super_resolution.ipynb, for one-off use.
+
+    python super_resolution.py holiday.jpg                     -> enlarged/holiday_x4.png
+    python super_resolution.py my_photos --out large           every picture of a folder
+    python super_resolution.py old.png --weights srresnet-x4   the weights with the highest PSNR
+    python super_resolution.py old.png --weights runs/mine/checkpoints/srgan_last.pth
+"""
+
+import argparse
+import sys
+from collections import namedtuple
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from checkpoints import CheckpointError, load_generator, save_image, shipped_names
+from imresize import imresize
+from inference import SHIPPED, super_resolve
+from metrics import three_channels
+from utils import Line, as_8_bit_array, open_image
+
+# lr: uint8 (h, w, 3).  alpha: uint8 (h, w) or None.  profile: the ICC profile's bytes or None.
+Picture = namedtuple("Picture", "lr alpha profile notice")
+
+
+def read_picture(path):
+    """Read a photograph as it comes: upright, with its alpha channel and colour profile apart.
+
+    Returns:
+        Picture; ``notice`` is "" or says what was changed.
+
+    Raises:
+        ValueError: for what is not an image, is damaged, or has 16 bits a channel.
+    """
+    image, notices = open_image(path)
+    # A phone's colours are often those of Display P3: without the profile they would look pale.
+    profile = image.info.get("icc_profile") if image.mode in ("RGB", "RGBA") else None
+    if "A" in image.getbands() or "transparency" in image.info:
+        rgba = np.array(image.convert("RGBA"))
+        return Picture(rgba[..., :3].copy(), rgba[..., 3].copy(), profile, ", and ".join(notices))
+    lr, changed = as_8_bit_array(image)
+    return Picture(three_channels(lr), None, profile, ", and ".join(filter(None, [changed, *notices])))
+
+
+def enlarge(picture, upscale):
+    """The picture enlarged by ``upscale``, uint8 (s h, s w, 3), or (s h, s w, 4) where it has an alpha channel."""
+    sr = upscale(picture.lr)
+    if picture.alpha is None:
+        return sr
+    # The network has learnt photographs, not masks; and colours must not leak into the mask.
+    return np.dstack([sr, imresize(picture.alpha, output_shape=sr.shape[:2])])
+
+
+def save_picture(path, sr, picture):
+    """Write what ``enlarge`` made as PNG, with the colour profile that the picture had."""
+    save_image(path, sr, **({"icc_profile": picture.profile} if picture.profile else {}))
+
+
+def find_pictures(paths):
+    """The image files among files and folders (not what is in folders inside them), each once, sorted in a folder.
+
+    Raises:
+        ValueError: for a path that does not exist, or a folder without a picture.
+    """
+    endings, found = Image.registered_extensions(), []
+    for path in map(Path, paths):
+        if path.is_dir():
+            inside = sorted(file for file in path.iterdir()
+                            if file.suffix.lower() in endings and not file.name.startswith("."))
+            if not inside:
+                raise ValueError(f"There is no picture in the folder {path}.")
+            found += inside
+        elif path.exists():
+            found.append(path)
+        else:
+            raise ValueError(f"{path} does not exist.")
+    return list(dict.fromkeys(found))
+
+
+def result_names(paths, scale):
+    """{path: name of the enlarged file}; where two would get one name, the ending tells them apart."""
+    stems = [path.stem.lower() for path in paths]
+    names = {path: f"{path.stem if stems.count(path.stem.lower()) == 1 else path.name.replace('.', '_')}_x{scale}.png"
+             for path in paths}
+    taken = [name.lower() for name in names.values()]
+    twice = [str(path) for path, name in names.items() if taken.count(name.lower()) > 1]
+    if twice:
+        raise ValueError(f"{' and '.join(twice)} would be written to one file. Enlarge them one at a time, each with "
+                         "its own --out.")
+    return names
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("pictures", nargs="+", metavar="PICTURE", help="image files, or folders of them")
+    parser.add_argument("--weights", default=SHIPPED["srgan"], metavar="NAME|FILE",
+                        help=f"{', '.join(shipped_names()) or 'none come with this edition'}, or a .pth or .safetensors "
+                             "file (default: %(default)s)")
+    parser.add_argument("--out", type=Path, default=Path("enlarged"), metavar="FOLDER", help="default: %(default)s")
+    parser.add_argument("--self-ensemble", action="store_true",
+                        help="the mean over eight flips and rotations: eight times as long, a little more PSNR")
+    args = parser.parse_args(arguments)
+    try:
+        generator = load_generator(args.weights).to("cuda" if torch.cuda.is_available() else "cpu")
+        names = result_names(find_pictures(args.pictures), generator.scaling_factor)
+    except (CheckpointError, ValueError) as error:
+        parser.error(str(error))
+
+    failed = 0
+    for number, (path, name) in enumerate(names.items(), start=1):
+        line, label = Line(), f"[{number}/{len(names)}] {path.name}"
+        try:
+            picture = read_picture(path)
+            sr = enlarge(picture, lambda lr: super_resolve(
+                generator, lr, self_ensemble=args.self_ensemble, progress=lambda text: line.show(f"{label}  {text}")))
+            save_picture(args.out / name, sr, picture)
+        except (ValueError, OSError) as error:       # the other pictures are not to suffer
+            failed += 1
+            line.show(f"{label}  NOT ENLARGED: {error}", last=True)
+            continue
+        notice = f" ({picture.notice})" * bool(picture.notice)
+        line.show(f"{label}  {sr.shape[1]} x {sr.shape[0]}, {args.out / name}{notice}", last=True)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
