@@ -19,7 +19,11 @@ TEST_SETS = ["Set5", "Set14", "B100", "Urban100", "valid"]      # "valid" is DIV
 PUBLISHED = {
     "bicubic": {"Set5": (28.42, 0.8104), "Set14": (26.00, 0.7027), "B100": (25.96, 0.6675),
                 "Urban100": (23.14, 0.6577)},
+    "VDSR (trained on the 291 images)": {"Set5": (31.35, 0.8838), "Set14": (28.01, 0.7674), "B100": (27.29, 0.7251),
+                                         "Urban100": (25.18, 0.7524)},
     "SRResNet (paper)": {"Set5": (32.05, 0.9019), "Set14": (28.49, 0.8184), "B100": (27.58, 0.7620)},
+    "EDSR-baseline": {"Set5": (32.09, 0.8938), "Set14": (28.58, 0.7813), "B100": (27.57, 0.7357),
+                      "Urban100": (26.04, 0.7849)},
     "SRGAN-MSE (paper)": {"Set5": (30.64, 0.8701), "Set14": (26.92, 0.7611)},
     "SRGAN-VGG54 (paper)": {"Set5": (29.40, 0.8472), "Set14": (26.02, 0.7397), "B100": (25.16, 0.6688)},
 }
@@ -37,9 +41,9 @@ COMMON = dict(
     G=dict(large_kernel_size=9, small_kernel_size=3, n_channels=64, n_blocks=16),      # paper, figure 4
     D=dict(kernel_size=3, n_channels=64, n_blocks=8, fc_size=1024),                    # paper, figure 4
     start="interpolation",      # Generator.start_as_interpolation(), or "random"
-    checkpoint=None,            # weights to begin with: a .pth or .safetensors file
+    checkpoint=None,            # weights to begin with: a file, or a name such as "srresnet-x4" (see weights/)
     start_epoch=0,
-    epochs=40,
+    epochs=40,                  # 0: this stage is left out
     updates_per_epoch=None,     # at most so many updates an epoch; None: every patch once
     lr=1e-4,                    # paper
     lr_d=None,                  # the discriminator's; None: as the generator's

@@ -15,7 +15,13 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps
 
-from checkpoints import CheckpointError, load_generator, read_weights, save_image  # noqa: F401  for the notebooks
+from checkpoints import (  # noqa: F401  for the notebooks
+    CheckpointError,
+    load_generator,
+    load_weights,
+    read_weights,
+    save_image,
+)
 from metrics import (  # noqa: F401  for the notebooks
     LUMA,
     fullest_boxes,
@@ -149,7 +155,9 @@ def open_image(path):
     except FileNotFoundError:
         raise ValueError(f"{path} does not exist.") from None
     except Exception as error:     # Pillow raises many kinds for damaged files
-        raise ValueError(f"{path} cannot be read as an image ({error}). Fetch or copy it again.") from error
+        is_heic = path.suffix.lower() in (".heic", ".heif")
+        advice = "Export it as JPEG: HEIC is not read here" if is_heic else "Fetch or copy it again"
+        raise ValueError(f"{path} cannot be read as an image ({error}). {advice}.") from error
     if is_deep or image.mode.startswith(("I", "F")):
         raise TooManyBits(f"{path} has 16 or more bits a channel (mode {image.mode}). Convert it to 8 bits first, "
                           "with the brightness that you want.")

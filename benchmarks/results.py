@@ -1,0 +1,142 @@
+"""The results table of the weights that come with the kit: python -m benchmarks.results --data data
+
+Measures bicubic interpolation and every file of weights/ on the test sets that are there, by
+the protocol of the papers, beside the published figures.  Leaves results.md and results.csv in
+runs/benchmarks/; with --write, docs/results.md and both READMEs are brought up to date.
+"""
+
+import argparse
+import re
+import statistics
+import sys
+import time
+from pathlib import Path
+
+import torch
+
+from benchmarks.measure import mosaic
+from checkpoints import load_generator, read_metadata, shipped_names, weight_file, write_atomically, write_csv
+from config import PUBLISHED, get_config
+from datasets import SRDataset, list_path, read_list
+from figures import table
+from imresize import imresize
+from inference import evaluate, mean_of, super_resolve
+from utils import Line
+
+ROOT = Path(__file__).resolve().parents[1]
+FOLDER = Path("runs", "benchmarks")
+SETS = {"Set5": "Set5", "Set14": "Set14", "B100": "B100", "Urban100": "Urban100", "valid": "DIV2K valid"}
+MISSING = {"valid": "python create_data_lists.py --download div2k"}       # the others: --download benchmark
+SIDE = (339, 510)            # LR size of the picture whose enlarging is timed: 510 x 339 -> 2040 x 1356
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.results", description=__doc__.split("\n\n")[1])
+    parser.add_argument("--data", default="data", help="folder of the lists (default: data)")
+    parser.add_argument("--sets", nargs="+", choices=list(SETS), default=list(SETS))
+    parser.add_argument("--write", action="store_true", help="bring docs/results.md and the READMEs up to date")
+    args = parser.parse_args()
+    config, methods = get_config("course", args.data, "shipped"), shipped_methods()
+    measured = measure(config, args.sets, methods)
+    text = as_text(measured, seconds_of(methods), args.sets)
+    write_atomically(FOLDER / "results.md", text.encode("utf-8"))
+    write_csv(FOLDER / "results.csv", [["set", "method", "image", "psnr", "ssim"], *(
+        [name, method, image, f"{psnr:.6f}", f"{ssim:.6f}"]
+        for (name, method), rows in measured.items() for image, psnr, ssim in rows)])
+    if args.write:
+        for file in ("docs/results.md", "README.md", "README.zh-CN.md"):
+            write_between(ROOT / file, "results", text)
+    print(f"\n{text}\nkept in {FOLDER / 'results.md'}; an image a row: {FOLDER / 'results.csv'}")
+
+
+def shipped_methods():
+    """dict title -> (function uint8 -> uint8, its generator or None)."""
+    methods = {"bicubic": (lambda lr: imresize(lr, 4), None)}
+    for name in shipped_names():
+        generator = load_generator(name).to("cuda" if torch.cuda.is_available() else "cpu")
+        methods[f"`{name}`"] = (lambda lr, g=generator: super_resolve(g, lr)), generator
+        if read_metadata(weight_file(name))["facts"].get("stage") == "pretrain":
+            methods[f"`{name}`, self-ensemble"] = (
+                lambda lr, g=generator: super_resolve(g, lr, self_ensemble=True)), None
+    return methods
+
+
+def is_there(name, config):
+    """Whether a set's list is there; of "valid", whether it is DIV2K's."""
+    if not list_path(config.csv_folder, name).exists():
+        return False
+    return name != "valid" or "DIV2K_valid_HR" in str(read_list("valid", config)[0].hr)
+
+
+def measure(config, sets, methods):
+    """{(set, method): rows of ``evaluate``} of all sets that are there.
+
+    Raises:
+        SystemExit: if bicubic interpolation does not give the published figure: no other would be worth anything.
+    """
+    measured, line = {}, Line()
+    for name in (name for name in sets if is_there(name, config)):
+        dataset = SRDataset(name, config)
+        for method, (upscale, _) in methods.items():
+            line.show(f"Measuring {method} on {name}, {len(dataset)} images")
+            measured[name, method] = evaluate(upscale, dataset)
+            published = PUBLISHED["bicubic"].get(name)
+            if method == "bicubic" and published:
+                psnr, ssim = mean_of(measured[name, method])
+                if abs(psnr - published[0]) > 0.03 or abs(ssim - published[1]) > 0.001:
+                    sys.exit(f"{name}: bicubic gives {psnr:.2f} dB / {ssim:.4f} instead of the published "
+                             f"{published[0]} / {published[1]}. These are not the images of the papers, or LR was made "
+                             "by another tool: run create_data_lists.py --check. Nothing has been written.")
+    line.show(f"Measured {len(measured)} rows.", last=True)
+    return measured
+
+
+def seconds_of(methods, repeats=3):
+    """{method: median seconds to enlarge 510 x 339 to 2040 x 1356}, the generators in turn."""
+    lr, seconds = imresize(mosaic(0, 4 * SIDE[0], 4 * SIDE[1]), 1 / 4), {}
+    for _ in range(repeats):
+        for method, (upscale, generator) in methods.items():
+            if generator is not None:
+                begun = time.perf_counter()
+                upscale(lr)
+                seconds.setdefault(method, []).append(time.perf_counter() - begun)
+    return {method: statistics.median(values) for method, values in seconds.items()}
+
+
+def as_text(measured, seconds, sets):
+    """The table in Markdown, a row a method; then a row for each set that is not there."""
+    there = [name for name in sets if any(key[0] == name for key in measured)]
+    shown = [name for name in sets if name in there or any(name in by_set for by_set in PUBLISHED.values())]
+    rows = []
+    for method in dict.fromkeys(key[1] for key in measured):
+        values = [mean_of(measured[name, method]) if name in there else None for name in shown]
+        rows.append([method, *map(cell, values), f"{seconds[method]:.2f} s" if method in seconds else ""])
+    for method, by_set in PUBLISHED.items():
+        rows.append([f"{method}, published" if "paper" not in method else method,
+                     *(cell(by_set.get(name)) for name in shown), ""])
+    text = table(["PSNR (dB) / SSIM on Y", *(SETS[name] for name in shown), "510 x 339 enlarged in"], rows)
+    absent = [[SETS[name], f"`{MISSING.get(name, 'python create_data_lists.py --download benchmark')}`"]
+              for name in sets if name not in there]
+    return text + ("\n\n" + table(["not measured: not here", "how to get it"], absent) if absent else "")
+
+
+def cell(value):
+    return "" if value is None else f"{value[0]:.2f} / {value[1]:.4f}"
+
+
+def write_between(path, name, text):
+    """Replace what stands in a Markdown file between the comments ``begin <name>`` and ``end <name>``.
+
+    Raises:
+        ValueError: if the file has no such comments.
+    """
+    content = path.read_text(encoding="utf-8")
+    pattern = rf"(<!-- begin {name} -->\n).*?(\n<!-- end {name} -->)"
+    changed, n = re.subn(pattern, lambda match: match[1] + text + match[2], content, flags=re.DOTALL)
+    if n != 1:
+        raise ValueError(f"{path} has {n} places between <!-- begin {name} --> and <!-- end {name} -->, not one.")
+    write_atomically(path, changed.encode("utf-8"))
+
+
+if __name__ == "__main__":
+    main()

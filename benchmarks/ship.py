@@ -1,0 +1,145 @@
+"""Make weights to hand around of a run: python -m benchmarks.ship NAME --run runs/NAME --data data ...
+
+Writes weights/<NAME>.safetensors (float16) and its model card weights/<NAME>.md.  What the
+card says comes from the run folder (config.json, log.csv, provenance.json, the checkpoint);
+its figures are measured here, in float32 and in float16.
+"""
+
+import argparse
+import hashlib
+import json
+from pathlib import Path
+
+import torch
+
+from checkpoints import WEIGHTS, load_checkpoint, load_generator, save_generator, write_atomically
+from config import get_config
+from datasets import SRDataset
+from figures import clock, read_log, table
+from imresize import imresize
+from inference import evaluate, mean_of, super_resolve
+
+LICENCE = ("Research and teaching. The code is under the MIT licence; the training images may be used for research "
+           "only, and what was learnt from them is handed on under the same terms.")
+CHECKPOINTS = {"pretrain": "pretrain_best.pth", "srgan": "srgan_last.pth"}
+LARGEST = 7e6        # bytes
+TOLERANCE = 0.01     # dB that float16 may cost
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.ship", description=__doc__.split("\n\n")[1])
+    parser.add_argument("name", help="such as srresnet-x4")
+    parser.add_argument("--run", type=Path, required=True, help="the run folder")
+    parser.add_argument("--stage", choices=list(CHECKPOINTS), required=True)
+    parser.add_argument("--data", default="data", help="folder of the lists, to measure on")
+    parser.add_argument("--sets", nargs="+", default=["Set5", "Set14", "valid"])
+    parser.add_argument("--images", required=True, help="what it was trained on, in words")
+    parser.add_argument("--machine", required=True, help="what it was trained on, in words")
+    parser.add_argument("--note", default="", help="a sentence that stands first in the card")
+    parser.add_argument("--gpu", default="", metavar="COMMAND", help="the command for the same on a GPU")
+    args = parser.parse_args()
+    source = args.run / "checkpoints" / CHECKPOINTS[args.stage]
+    path = WEIGHTS / f"{args.name}.safetensors"
+    generator = load_generator(source)
+    exact = measure(generator, args.sets, args.data)
+    facts = {**facts_of(args.run, args.stage, load_checkpoint(source)), "images": args.images, "machine": args.machine,
+             "note": args.note, "gpu": args.gpu, "licence": LICENCE}
+    save_generator(path, generator, torch.float16, **facts)
+    figures = measure(load_generator(path), args.sets, args.data)
+    difference = max(abs(a[0] - b[0]) for a, b in zip(exact.values(), figures.values()))
+    if difference > TOLERANCE or path.stat().st_size > LARGEST:
+        raise SystemExit(f"{path}: float16 changes a figure by {difference:.4f} dB (at most {TOLERANCE}), "
+                         f"{path.stat().st_size / 1e6:.2f} MB (at most {LARGEST / 1e6:.0f}).")
+    figures = {"bicubic": measure(None, args.sets, args.data), args.name: figures}
+    if args.stage == "pretrain":
+        figures[f"{args.name}, self-ensemble"] = measure(generator, args.sets, args.data, self_ensemble=True)
+    write_atomically(path.with_suffix(".md"), card(path, generator, facts, figures, difference).encode("utf-8"))
+    print(path.with_suffix(".md").read_text(encoding="utf-8"))
+
+
+def measure(generator, sets, data, **options):
+    """{set: (psnr, ssim)} of a generator, or of bicubic interpolation."""
+    config = get_config("course", data)
+
+    def upscale(lr):
+        return super_resolve(generator, lr, **options) if generator else imresize(lr, 4)
+    return {name: mean_of(evaluate(upscale, SRDataset(name, config))) for name in sets}
+
+
+def facts_of(run, stage, checkpoint):
+    """What the run folder tells of a training, as plain values."""
+    config = checkpoint["config"]
+    settings = {**config, **(config["pretrain"] if stage == "pretrain" else {})}
+    rows = [row for row in read_log(run) if row["stage"] == stage]
+    starts = [start for start in json.loads((run / "provenance.json").read_text(encoding="utf-8"))
+              if start["stage"] == stage]
+    recipe = {key: settings[key] for key in (
+        "batch_size", "crop_size", "epochs", "lr", "lr_schedule", "warmup", "averaging")}
+    if stage == "srgan":
+        recipe.update({key: settings[key] for key in ("lr_d", "beta", "content_loss", "D")})
+        if settings["content_loss"] == "vgg":
+            recipe.update({key: settings[key] for key in ("vgg19_i", "vgg19_j", "vgg19_weights", "feature_scale")})
+    return {"stage": stage, "begins_with": settings["checkpoint"] or f"start = {settings['start']}", "recipe": recipe,
+            "updates": int(rows[-1]["updates"]), "seconds": sum(float(row["seconds"]) for row in rows),
+            "sittings": len(starts), "seed": config["seed"], "n_images": len(checkpoint["images"]["train"]),
+            "data_sha256": starts[-1]["data_sha256"], "code_sha256": starts[-1]["code_sha256"],
+            "command": starts[-1]["command"],
+            "versions": {key: starts[-1][key] for key in ("python", "torch", "numpy")}}
+
+
+def card(path, generator, facts, figures, difference):
+    """The model card, Markdown."""
+    settings = ", ".join(f"{key}={value}" for key, value in generator.settings.items())
+    recipe = ", ".join(f"{key} {value}" for key, value in facts["recipe"].items())
+    n = sum(parameter.numel() for parameter in generator.parameters())
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    stage = {"pretrain": "pre-training: the squared error of the pixels (equation 4 of the paper)",
+             "srgan": "SRGAN: content loss and adversarial loss (equation 3 of the paper)"}[facts["stage"]]
+    rows = [
+        ["network", f"`Generator({settings})`, {n:,} parameters"],
+        ["stage", stage],
+        ["begins with", facts["begins_with"]],
+        ["images", f"{facts['images']} ({facts['n_images']} in the list `train`)"],
+        ["recipe", recipe],
+        ["updates", f"{facts['updates']:,}"],
+        ["time", f"{clock(facts['seconds'])} of training (h:mm:ss), {facts['machine']}"],
+        ["seed", str(facts["seed"])],
+        ["versions", ", ".join(f"{key} {value}" for key, value in facts["versions"].items())],
+        ["file", f"{path.name}, float16, {path.stat().st_size / 1e6:.2f} MB (float32 differs by at most "
+                 f"{difference:.4f} dB)"],
+        ["SHA-256", f"`{digest}`"],
+        ["licence", facts["licence"]]]
+    measured = table(["PSNR (dB) / SSIM on Y, 4 pixels cut off", *next(iter(figures.values()))],
+                     [[name, *(f"{psnr:.2f} / {ssim:.4f}" for psnr, ssim in by_set.values())]
+                      for name, by_set in figures.items()])
+    note = f"{facts['note']}\n\n" * bool(facts["note"])
+    gpu = f"\nOn a GPU (not run yet):\n\n```\n{facts['gpu']}\n```\n" * bool(facts["gpu"])
+    return f"""# {path.stem}
+
+{note}{table(["", ""], rows)}
+
+## Figures
+
+{measured}
+
+`valid`: ten of the training set's images that were held out to choose by; Set5 and Set14 were only measured.
+
+## Use
+
+```
+python super_resolution.py photo.jpg --weights {path.stem}
+```
+
+or `utils.load_generator("{path.stem}")`. It has learnt to undo MATLAB's bicubic reduction by 4 and nothing else:
+noise, JPEG blocks and blur of a camera are enlarged with the rest.
+
+## Train it again
+
+```
+python {facts['command']}
+```
+{gpu}"""
+
+
+if __name__ == "__main__":
+    main()
