@@ -18,10 +18,14 @@ from utils import read_image
 PHOTOS = ("astronaut.png", "coffee.png", "chelsea.png", "rocket.jpg")      # scikit-image's, part of its package
 
 
+def photograph(name):
+    """One of scikit-image's photographs, uint8 (H, W, 3)."""
+    return read_image(Path(importlib.util.find_spec("skimage").origin).parent / "data" / name)[0]
+
+
 def mosaic(seed, height=1356, width=2040):
     """A picture of DIV2K's size made of crops of photographs, uint8 (height, width, 3)."""
-    folder = Path(importlib.util.find_spec("skimage").origin).parent / "data"
-    photographs = [read_image(folder / name)[0] for name in PHOTOS]
+    photographs = [photograph(name) for name in PHOTOS]
     rng, cell = np.random.default_rng(seed), (226, 340)
     result = np.empty((height, width, 3), np.uint8)
     for top in range(0, height, cell[0]):

@@ -1,8 +1,9 @@
 """The results table of the weights that come with the kit: python -m benchmarks.results --data data
 
 Measures bicubic interpolation and every file of weights/ on the test sets that are there, by
-the protocol of the papers, beside the published figures.  Leaves results.md and results.csv in
-runs/benchmarks/; with --write, docs/results.md and both READMEs are brought up to date.
+the protocol of the papers, beside the published figures; and what lies between the weights of
+SRResNet and SRGAN.  Leaves results.md, results.csv and interpolation.png in runs/benchmarks/;
+with --write, docs/ and both READMEs are brought up to date.
 """
 
 import argparse
@@ -14,19 +15,25 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.measure import mosaic
+from benchmarks.measure import mosaic, photograph
 from checkpoints import load_generator, read_metadata, shipped_names, weight_file, write_atomically, write_csv
 from config import PUBLISHED, get_config
 from datasets import SRDataset, list_path, read_list
-from figures import table
+from figures import as_png, comparison_figure, table
 from imresize import imresize
-from inference import evaluate, mean_of, super_resolve
+from inference import SHIPPED, evaluate, interpolated, mean_of, super_resolve
+from metrics import gradient_magnitude, psnr, ssim
 from utils import Line
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = Path("runs", "benchmarks")
 SETS = {"Set5": "Set5", "Set14": "Set14", "B100": "B100", "Urban100": "Urban100", "valid": "DIV2K valid"}
 MISSING = {"valid": "python create_data_lists.py --download div2k"}       # the others: --download benchmark
+CHINESE = {"PSNR (dB) / SSIM on Y": "PSNR (dB) / SSIM，Y 通道", "510 x 339 enlarged in": "放大 510 x 339 用时",
+           "not measured: not here": "未测：没有该数据集", "how to get it": "获取方法", "DIV2K valid": "DIV2K 验证集",
+           ", self-ensemble": "，自集成", ", published": "，公开数值", " (paper)": "（论文）", "bicubic ": "双三次 ",
+           "bicubic，": "双三次，", " (trained on the 291 images)": "（用 291 张图像训练）"}
+ALPHAS = (0, 0.25, 0.5, 0.75, 1)
 SIDE = (339, 510)            # LR size of the picture whose enlarging is timed: 510 x 339 -> 2040 x 1356
 
 
@@ -38,15 +45,19 @@ def main():
     args = parser.parse_args()
     config, methods = get_config("course", args.data, "shipped"), shipped_methods()
     measured = measure(config, args.sets, methods)
-    text = as_text(measured, seconds_of(methods), args.sets)
-    write_atomically(FOLDER / "results.md", text.encode("utf-8"))
+    text, between = as_text(measured, seconds_of(methods), args.sets), interpolation(config)
+    picture = as_png(interpolation_figure())
+    write_atomically(FOLDER / "results.md", f"{text}\n\n{between}\n".encode("utf-8"))
+    write_atomically(FOLDER / "interpolation.png", picture)
     write_csv(FOLDER / "results.csv", [["set", "method", "image", "psnr", "ssim"], *(
-        [name, method, image, f"{psnr:.6f}", f"{ssim:.6f}"]
-        for (name, method), rows in measured.items() for image, psnr, ssim in rows)])
+        [name, method, image, f"{dB:.6f}", f"{similarity:.6f}"]
+        for (name, method), rows in measured.items() for image, dB, similarity in rows)])
     if args.write:
         for file in ("docs/results.md", "README.md", "README.zh-CN.md"):
-            write_between(ROOT / file, "results", text)
-    print(f"\n{text}\nkept in {FOLDER / 'results.md'}; an image a row: {FOLDER / 'results.csv'}")
+            write_between(ROOT / file, "results", in_chinese(text) if "zh-CN" in file else text)
+        write_between(ROOT / "docs/results.md", "interpolation", between)
+        write_atomically(ROOT / "docs/interpolation.png", picture)
+    print(f"\n{text}\n\n{between}\n\nkept in {FOLDER / 'results.md'}; an image a row: {FOLDER / 'results.csv'}")
 
 
 def shipped_methods():
@@ -75,16 +86,16 @@ def measure(config, sets, methods):
         SystemExit: if bicubic interpolation does not give the published figure: no other would be worth anything.
     """
     measured, line = {}, Line()
-    for name in (name for name in sets if is_there(name, config)):
+    for name in filter(lambda name: is_there(name, config), sets):
         dataset = SRDataset(name, config)
         for method, (upscale, _) in methods.items():
             line.show(f"Measuring {method} on {name}, {len(dataset)} images")
             measured[name, method] = evaluate(upscale, dataset)
             published = PUBLISHED["bicubic"].get(name)
             if method == "bicubic" and published:
-                psnr, ssim = mean_of(measured[name, method])
-                if abs(psnr - published[0]) > 0.03 or abs(ssim - published[1]) > 0.001:
-                    sys.exit(f"{name}: bicubic gives {psnr:.2f} dB / {ssim:.4f} instead of the published "
+                dB, similarity = mean_of(measured[name, method])
+                if abs(dB - published[0]) > 0.03 or abs(similarity - published[1]) > 0.001:
+                    sys.exit(f"{name}: bicubic gives {dB:.2f} dB / {similarity:.4f} instead of the published "
                              f"{published[0]} / {published[1]}. These are not the images of the papers, or LR was made "
                              "by another tool: run create_data_lists.py --check. Nothing has been written.")
     line.show(f"Measured {len(measured)} rows.", last=True)
@@ -120,8 +131,47 @@ def as_text(measured, seconds, sets):
     return text + ("\n\n" + table(["not measured: not here", "how to get it"], absent) if absent else "")
 
 
+def in_chinese(text):
+    """The table's English words in Chinese."""
+    for english, chinese in CHINESE.items():
+        text = text.replace(english, chinese)
+    return text
+
+
 def cell(value):
     return "" if value is None else f"{value[0]:.2f} / {value[1]:.4f}"
+
+
+# ---------------------------------------------------------------- between SRResNet and SRGAN
+
+def networks_between():
+    """{alpha: generator} from SRResNet (0) to SRGAN (1)."""
+    ends = [load_generator(SHIPPED[stage]) for stage in ("pretrain", "srgan")]
+    return {alpha: interpolated(*ends, alpha) for alpha in ALPHAS}
+
+
+def interpolation(config):
+    """PSNR, SSIM and texture on Set5 for each alpha, as a table; a sentence where Set5 is not there."""
+    if not is_there("Set5", config):
+        return "Set5 is not here: not measured."
+    dataset, rows = SRDataset("Set5", config), []
+    pairs = [dataset.pair(i) for i in range(len(dataset))]
+    for alpha, generator in networks_between().items():
+        pictures = [(super_resolve(generator, lr), hr) for lr, hr in pairs]
+        means = [statistics.fmean(measure_pair(sr, hr) for sr, hr in pictures)
+                 for measure_pair in (psnr, ssim, lambda sr, hr: gradient_magnitude(sr))]
+        rows.append([f"{alpha:g}", "{:.2f} dB / {:.4f}".format(*means), f"{means[2]:.2f}"])
+    hr_texture = statistics.fmean(gradient_magnitude(hr) for _, hr in pairs)
+    return table(["alpha", "Set5", "mean gradient, grey levels a pixel"], [*rows, ["HR", "", f"{hr_texture:.2f}"]])
+
+
+def interpolation_figure():
+    """A photograph of scikit-image (CC0) enlarged by each of these networks."""
+    hr = photograph("coffee.png")
+    lr = imresize(hr, 1 / 4)
+    versions = {f"alpha = {alpha:g}": super_resolve(generator, lr) for alpha, generator in networks_between().items()}
+    scores = {title: f"{psnr(sr, hr):.2f} dB, {gradient_magnitude(sr):.2f}" for title, sr in versions.items()}
+    return comparison_figure("coffee", lr, versions, hr, scores)
 
 
 def write_between(path, name, text):

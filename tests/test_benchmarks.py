@@ -1,20 +1,25 @@
 """The benchmarks measure what they say, on small things."""
 
 import csv
+import hashlib
 import json
 import os
+import re
 import sys
 
 import numpy as np
 import pytest
 import torch
-from conftest import photo, tiny_config, write_set
+from conftest import photo, tiny_config, write_image, write_list, write_set
 from ways import prepare_failure, prepare_work
 
+import solver
 from benchmarks import __main__ as command
-from benchmarks import common, cuda, measure, plain, quality
-from datasets import SRDataset
+from benchmarks import common, cuda, measure, plain, quality, results, ship
+from checkpoints import load_generator, read_metadata, save_generator
+from datasets import SRDataset, make_loader
 from imresize import imresize
+from metrics import psnr, ssim
 from models import Discriminator, Generator, TruncatedVGG19
 
 
@@ -138,3 +143,106 @@ def test_quality_is_measured_after_each_epoch(data, tmp_path, monkeypatch):
     assert labels[0].startswith("tiny: ") and "plain loop" in labels[1] and labels[2].startswith("bicubic: ")
     for prepare in (quality.prepare_ours, quality.prepare_plain):
         prepare(config, n_updates=1)()
+
+
+# ---------------------------------------------------------------- results and model cards
+
+@pytest.fixture
+def small_weights(tmp_path, monkeypatch):
+    """weights/ with one tiny generator of each kind, in place of the kit's."""
+    folder = tmp_path / "weights"
+    monkeypatch.setattr("checkpoints.WEIGHTS", folder)
+    for seed, (name, stage) in enumerate({"srresnet-x4": "pretrain", "srgan-mse-x4": "srgan"}.items()):
+        torch.manual_seed(seed)
+        generator = Generator(3, 3, 4, 1, 4).start_as_interpolation()
+        save_generator(folder / f"{name}.safetensors", generator, stage=stage)
+    return folder
+
+
+def run_results(monkeypatch, *arguments):
+    monkeypatch.setattr(sys, "argv", ["results", *map(str, arguments)])
+    monkeypatch.setattr(results, "SIDE", (16, 20))
+    results.main()
+
+
+def test_the_results_have_a_row_a_method_and_say_what_is_not_here(tmp_path, monkeypatch, small_weights, capsys):
+    monkeypatch.chdir(tmp_path)
+    hr = photo("coffee.png", 100, 200, 64, 80)
+    (tmp_path / "data").mkdir()
+    write_image(tmp_path / "data" / "DIV2K_valid_HR" / "0801.png", hr)
+    write_image(tmp_path / "data" / "LR" / "0801x4.png", imresize(hr, 1 / 4))
+    write_list(tmp_path / "data", "valid", [("DIV2K_valid_HR/0801.png", "LR/0801x4.png")])
+    run_results(monkeypatch, "--data", "data")
+    text = (tmp_path / "runs/benchmarks/results.md").read_text(encoding="utf-8")
+    sr = imresize(imresize(hr, 1 / 4), 4)
+    row = next(line for line in text.splitlines() if line.startswith("| bicubic "))
+    assert f"{psnr(sr, hr):.2f} / {ssim(sr, hr):.4f}" in row
+    for name in ("`srresnet-x4` ", "`srresnet-x4`, self-ensemble", "`srgan-mse-x4` ", "bicubic, published",
+                 "SRResNet (paper)"):
+        assert f"| {name}" in text
+    assert "`srgan-mse-x4`, self-ensemble" not in text
+    assert "| Urban100 " in text and "--download benchmark" in text and "Set5 is not here" in text
+    with open(tmp_path / "runs/benchmarks/results.csv", encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["method"] for row in rows] == ["bicubic", "`srgan-mse-x4`", "`srresnet-x4`",
+                                               "`srresnet-x4`, self-ensemble"]
+    assert text.splitlines()[0] in capsys.readouterr().out
+
+
+def test_no_result_without_the_published_bicubic_figure(tmp_path, monkeypatch, small_weights):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
+    write_set(tmp_path / "data", "Set5", {"cup": photo("coffee.png", 100, 200, 64, 80)})
+    with pytest.raises(SystemExit, match="Set5: bicubic gives .* instead of the published 28.42"):
+        run_results(monkeypatch, "--data", "data")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_set_is_div2k_s_only_by_its_folder(data, tmp_path):
+    assert not results.is_there("valid", tiny_config(data))
+    assert not results.is_there("Set5", tiny_config(data))
+
+
+def test_a_text_is_put_between_its_marks_and_nowhere_else(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("before\n<!-- begin results -->\nold\n<!-- end results -->\nafter 图\n", encoding="utf-8")
+    for text in ("new \\1\nlines", "newer"):
+        results.write_between(page, "results", text)
+        assert page.read_text(encoding="utf-8") == (
+            f"before\n<!-- begin results -->\n{text}\n<!-- end results -->\nafter 图\n")
+    with pytest.raises(ValueError, match="begin other"):
+        results.write_between(page, "other", "text")
+
+
+def test_the_pages_of_the_kit_have_the_marks():
+    for page, names in (("docs/results.md", ["results", "interpolation"]), ("README.md", ["results"]),
+                        ("README.zh-CN.md", ["results"])):
+        text = (results.ROOT / page).read_text(encoding="utf-8")
+        for name in names:
+            assert len(re.findall(rf"<!-- begin {name} -->\n.*?\n<!-- end {name} -->", text, re.DOTALL)) == 1, page
+
+
+def test_weights_are_made_of_a_run_with_a_card(config, data, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(ship, "WEIGHTS", tmp_path / "weights")
+    monkeypatch.setenv("SRGAN_KIT_COMMAND", "run_notebooks.py train --name tiny")
+    torch.manual_seed(0)
+    generator = Generator(config).start_as_interpolation()
+    loader = make_loader(SRDataset("train", config), config.batch_size)
+    solver.fit_pretrain(config, generator, loader, SRDataset("valid", config))
+    monkeypatch.setattr(sys, "argv", ["ship", "tiny-x4", "--run", "runs/tiny", "--stage", "pretrain", "--data",
+                                      str(data), "--sets", "valid", "--images", "four photographs", "--machine",
+                                      "a machine", "--note", "A trial."])
+    ship.main()
+    path = tmp_path / "weights" / "tiny-x4.safetensors"
+    card = path.with_suffix(".md").read_text(encoding="utf-8")
+    n = sum(p.numel() for p in generator.parameters())
+    for text in ("A trial.", f"{n:,} parameters", "four photographs (4 in the list", "batch_size 4", "| 20 ",
+                 hashlib.sha256(path.read_bytes()).hexdigest(), "python run_notebooks.py train --name tiny",
+                 "self-ensemble"):
+        assert text in card, text
+    trained = load_generator(tmp_path / "runs/tiny/checkpoints/pretrain_best.pth")
+    shipped = load_generator(path)
+    for value, other in zip(trained.state_dict().values(), shipped.state_dict().values()):
+        assert torch.allclose(value, other, rtol=1e-3, atol=1e-6)
+    facts = read_metadata(path)["facts"]
+    assert facts["updates"] == 20 and facts["seed"] == 3 and facts["recipe"]["crop_size"] == 16
