@@ -184,10 +184,13 @@ def main(arguments=None):
               f"{re.sub(COLOURS, '', str(error))}", file=sys.stderr)
         return 1
     relative = Path("runs", name)
+    # Where nothing has been trained, the notebooks have shown the kit's own weights (inference.generators_of).
+    shown = relative if any((folder / "checkpoints").glob("*.pth")) else Path("runs", "shipped")
     print()
-    if (folder / "benchmark.csv").exists():
-        print(f"PSNR (Y) / SSIM\n{results_table(folder / 'benchmark.csv')}\n")
-    print(f"Pictures            {relative / 'results'}, contact sheets and figures in {relative / 'figures'}")
+    if (HERE / shown / "benchmark.csv").exists():
+        whose = "" if shown == relative else ", by the weights that come with the kit: nothing has been trained yet"
+        print(f"PSNR (Y) / SSIM{whose}\n{results_table(HERE / shown / 'benchmark.csv')}\n")
+    print(f"Pictures            {shown / 'results'}, contact sheets and figures in {shown / 'figures'}")
     print(f"Executed notebooks  {', '.join(str(relative / (notebook + '.ipynb')) for notebook in notebooks)}")
     print(f"Time                {clock(time.perf_counter() - begun)}")
     return 0

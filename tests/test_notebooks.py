@@ -27,6 +27,7 @@ def kit(tmp_path_factory):
     folder = tmp_path_factory.mktemp("kit")
     for path in [*ROOT.glob("*.py"), *ROOT.glob("*.ipynb")]:
         shutil.copy(path, folder)
+    shutil.copytree(ROOT / "weights", folder / "weights")
     done = subprocess.run([sys.executable, "run_notebooks.py", "--name", "short", "--set", *SHORT],
                           cwd=folder, capture_output=True, text=True, encoding="utf-8", timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
@@ -105,11 +106,25 @@ def test_the_same_command_again_trains_nothing_and_keeps_the_weights(kit):
 
 def test_a_cell_that_fails_is_named_and_what_was_shown_is_kept(kit):
     folder, _ = kit
-    failed = subprocess.run([sys.executable, "run_notebooks.py", "test", "--name", "nothing_trained"],
-                            cwd=folder, capture_output=True, text=True, encoding="utf-8", timeout=300)
+    failed = subprocess.run(
+        [sys.executable, "run_notebooks.py", "test", "--name", "nothing_trained", "--set", "scaling_factor=2"],
+        cwd=folder, capture_output=True, text=True, encoding="utf-8", timeout=300)
     assert failed.returncode == 1
     assert "test.ipynb stopped at this cell" in failed.stderr and "There is no checkpoint" in failed.stderr
     assert (folder / "runs/nothing_trained/test.ipynb").exists()
+
+
+def test_with_nothing_trained_the_kits_weights_are_shown_and_named(kit):
+    folder, _ = kit
+    done = subprocess.run([sys.executable, "run_notebooks.py", "super_resolution", "--name", "untrained"],
+                          cwd=folder, capture_output=True, text=True, encoding="utf-8", timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
+    notebook = nbformat.read(folder / "runs/untrained/super_resolution.ipynb", as_version=4)
+    assert "Nothing has been trained in runs/untrained yet" in json.dumps(notebook)
+    assert sorted(path.name for path in (folder / "runs/shipped/results/demo").iterdir()) == [
+        "astronaut.png", "camera.png", "chelsea.png", "coffee.png", "rocket.png"]
+    assert [path.name for path in (folder / "runs/untrained").iterdir()] == ["super_resolution.ipynb"]
+    assert "runs/shipped/results" in done.stdout.replace("\\", "/")
 
 
 @pytest.mark.parametrize("text, line", [
