@@ -1,5 +1,6 @@
 """Where a result comes from: seed, versions, command, and hashes of the code and of the data."""
 
+import ast
 import hashlib
 import json
 import os
@@ -58,6 +59,36 @@ def code_hash(folder=HERE):
         digest.update(file.relative_to(folder).as_posix().encode() + b"\0" +
                       file.read_bytes().replace(b"\r\n", b"\n") + b"\0")
     return digest.hexdigest()
+
+
+def syntax_hash(path):
+    """A hash of what a Python file does: of its syntax tree without comments and docstrings.
+
+    Twelve hexadecimal digits, the same for every Python version and whichever way lines end or are broken.
+
+    Raises:
+        SyntaxError: for a file that is no Python.
+    """
+    text = Path(path).read_text(encoding="utf-8-sig")
+    return hashlib.sha256(_canonical(ast.parse(text, filename=str(path))).encode()).hexdigest()[:12]
+
+
+def _canonical(node):
+    """A syntax tree as text.  Not ``ast.dump``: each version of Python adds fields, and leaves others out."""
+    if isinstance(node, list):
+        return "[" + ",".join(map(_canonical, node)) + "]"
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    fields = {name: value for name, value in ast.iter_fields(node) if name not in ("kind", "type_comment")}
+    if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)) and ast.get_docstring(node):
+        fields["body"] = node.body[1:]
+    return type(node).__name__ + "(" + ",".join(
+        f"{name}={_canonical(value)}" for name, value in fields.items() if value not in (None, [])) + ")"
+
+
+def code_line(folder=HERE, files=("models.py", "solver.py")):
+    """A line for a notebook's output: which code it ran on, such as ``code: models.py 0123456789ab  solver.py ...``."""
+    return "code: " + "  ".join(f"{file} {syntax_hash(folder / file)}" for file in files)
 
 
 def hash_of(content):

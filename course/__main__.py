@@ -1,0 +1,41 @@
+"""python -m course <command>: python -m course --help lists the commands."""
+
+import argparse
+import importlib
+import importlib.util
+import sys
+
+# command -> (module, what it does).  The student edition has the first three.
+COMMANDS = {
+    "check": ("course.commands", "is the hand-in complete? 检查作业是否完整"),
+    "pack": ("course.commands", "check, and write <student-id>.zip 检查并打包"),
+    "report": ("course.report", "write the draft of the report out of the run folder 生成报告草稿"),
+    "release": ("course.release", "make the student edition and the hidden tests"),
+    "grade": ("course.grade", "check, test and measure a folder of zip files"),
+    "gallery": ("course.gallery", "make the page on which people score the pictures blind"),
+    "scores": ("course.scores", "opinion scores with intervals, ranks, the final table"),
+}
+
+
+def main(arguments=None):
+    for stream in (sys.stdout, sys.stderr):          # a Chinese Windows console may not know every character
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+    there = {name: entry for name, entry in COMMANDS.items() if importlib.util.find_spec(entry[0])}
+    parser = argparse.ArgumentParser(prog="python -m course", description="The course around the notebooks.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+    chosen = [word for word in (sys.argv[1:] if arguments is None else arguments) if not word.startswith("-")][:1]
+    for name, (module, text) in there.items():
+        command = commands.add_parser(name, help=text, description=text)
+        if [name] == chosen:                          # the others' modules need not be loaded
+            command.set_defaults(run=getattr(importlib.import_module(module), f"{name}_command")(command))
+    args = parser.parse_args(arguments)
+    try:
+        return args.run(args)
+    except (ValueError, OSError) as error:
+        print(f"{parser.prog} {args.command}: {error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,266 @@
+"""Is a hand-in complete?  One line a rule, in English and Chinese, with how to mend it."""
+
+import re
+from collections import namedtuple
+
+import nbformat
+import numpy as np
+from PIL import Image
+
+import provenance
+from config import get_config
+from course.facts import CODE, NOTEBOOKS, SET5, TEST_SETS
+from course.handin import INFO, REPORTS, HandIn
+from course.texts import RULES
+from datasets import SRDataset
+from imresize import imresize
+from metrics import three_channels
+from utils import read_image
+
+# level: "ok", "warning" or "fault".  detail: what was found, by file.
+Finding = namedtuple("Finding", "rule level detail")
+
+FORBIDDEN = {".pth", ".pt", ".ckpt", ".safetensors", ".onnx", ".npy", ".npz", ".h5", ".pkl", ".rar", ".7z", ".zip",
+             ".gz"}
+FORBIDDEN_FOLDERS = {"data", "runs", "weights", "checkpoints", "__pycache__", ".ipynb_checkpoints", ".venv", ".git"}
+REPORT_PARTS = {      # of each part one of these words has to stand in the report
+    "training": ("training method", "how it was trained", "训练方法", "训练过程"),
+    "results": ("best parameters", "test results", "最佳参数", "最优参数", "测试结果"),
+    "pictures": ("set5",),
+    "attempts": ("attempts", "improvements", "尝试", "改进"),
+}
+LEAST_WORDS = 200      # characters of Chinese or words of English that a report has at least
+
+
+def check(folder, facts, data=None):
+    """All findings on a folder: a student's kit, or a hand-in that was unpacked; at least one for each rule.
+
+    Args:
+        facts: ``read_facts(...)``.
+        data: folder of the lists, to compare the five pictures with Set5's LR, bicubic and HR
+            (default: ``data`` in the folder).
+
+    Raises:
+        HandInError: if the folder cannot be handed in at all.
+    """
+    handin = HandIn(folder)
+    notebooks = {name: _read_notebook(handin.folder / name) for name in NOTEBOOKS}
+    faults = {
+        "identity": identity(handin), "files": files(handin), "executed": executed(notebooks),
+        "errors": errors(notebooks), "figures": figures(notebooks), "code": code(handin, notebooks),
+        "pictures": pictures(handin), "copies": copies(handin, data or handin.folder / "data"),
+        "table": five_set_table(notebooks["test.ipynb"]), "report": report(handin),
+        "declaration": declaration(notebooks["train.ipynb"]), "nothing_else": nothing_else(handin, facts)}
+    return [finding for rule in RULES for finding in
+            ([Finding(rule, level, detail) for level, detail in map(_with_level, faults[rule])]
+             or [Finding(rule, "ok", "")])]
+
+
+def _with_level(found):
+    """A rule yields details, which are faults, or pairs ("warning", detail)."""
+    return found if isinstance(found, tuple) else ("fault", found)
+
+
+# ---------------------------------------------------------------- the rules: each gives what is wrong
+
+def identity(handin):
+    missing = [key for key, value in (("student_id", handin.student_id), ("name", handin.name)) if not value]
+    return [f"{INFO}: {', '.join(missing)}"] if missing else []
+
+
+def files(handin):
+    missing = [name for name in (*CODE, *NOTEBOOKS) if not (handin.folder / name).is_file()]
+    return missing + ([] if handin.report else [" / ".join(REPORTS)])
+
+
+def executed(notebooks):
+    for name, notebook in notebooks.items():
+        counts = [cell.execution_count for cell in _code_cells(notebook)]
+        if counts != list(range(1, len(counts) + 1)):
+            place = next(k for k, count in enumerate(counts) if count != k + 1)
+            state = "not run" if counts[place] is None else f"run as number {counts[place]}"
+            yield f"{name}: code cell {place + 1} of {len(counts)}, {state}"
+
+
+def errors(notebooks):
+    for name, notebook in notebooks.items():
+        for number, cell in enumerate(_code_cells(notebook), start=1):
+            for output in cell.outputs:
+                if output.output_type == "error":
+                    yield f"{name}: code cell {number}: {output.ename}: {str(output.evalue)[:80]}"
+
+
+def figures(notebooks):
+    for name, notebook in notebooks.items():
+        outputs = _outputs(notebook)
+        if not outputs:
+            yield f"{name}: no outputs"
+        elif not any("image/png" in output.get("data", {}) for output in outputs):
+            yield f"{name}: no figure"
+
+
+def code(handin, notebooks):
+    """Warnings only: nobody trains again for a typo."""
+    try:
+        now = provenance.code_line(handin.folder).split()
+    except (OSError, SyntaxError, ValueError) as error:
+        return [f"{error}"]
+    now, found = dict(zip(now[1::2], now[2::2])), []
+    for name, notebook in notebooks.items():
+        lines = re.findall(r"^code: (.*)$", _text(notebook), flags=re.MULTILINE)
+        if not lines:
+            found.append(("warning", f"{name}: its outputs do not say on which code they were made"))
+            continue
+        then = lines[-1].split()
+        changed = [file for file, digest in zip(then[::2], then[1::2]) if now.get(file, digest) != digest]
+        if changed:
+            found.append(("warning", f"{name}: {', '.join(changed)}"))
+    return found
+
+
+def pictures(handin):
+    there = handin.pictures()
+    missing = [f"{name}.png" for name in SET5 if name not in there]
+    found = [f"{', '.join(missing)} ({_relative(handin, handin.results)})"] if missing else []
+    for name in SET5.keys() & there.keys():
+        try:
+            with Image.open(there[name]) as image:
+                image.load()
+                if image.format != "PNG" or image.mode != "RGB":
+                    found.append(f"{name}.png: {image.format}, {image.mode}")
+                elif image.size != SET5[name]:
+                    found.append(f"{name}.png: {image.width} x {image.height}, not "
+                                 f"{SET5[name][0]} x {SET5[name][1]}")
+        except Exception as error:            # Pillow raises many kinds
+            found.append(f"{name}.png: {error}")
+    return found
+
+
+def copies(handin, data):
+    """Results that are the original, or were made without a network."""
+    there = {name: path for name, path in handin.pictures().items() if name in SET5}
+    if not there:
+        return []
+    try:
+        references = set5_references(data)
+    except (OSError, ValueError) as error:
+        return [("warning", f"Set5: {error}")]
+    found = []
+    for name, path in there.items():
+        try:
+            picture = three_channels(read_image(path)[0])
+        except ValueError:
+            continue                          # "pictures" has said so
+        for kind, reference in references.get(name, {}).items():
+            if same_picture(picture, reference):
+                found.append(f"{name}.png: {kind}")
+    return found
+
+
+def set5_references(data):
+    """{image: {"HR", "bicubic", "LR": uint8 array of HR's size}} of Set5.
+
+    Raises:
+        ValueError: if the data folder has no list of Set5.
+    """
+    dataset, references = SRDataset("Set5", get_config("course", data)), {}
+    for i, name in enumerate(dataset.names):
+        lr, hr = dataset.pair(i)
+        references[name.lower()] = {"HR": three_channels(hr), "bicubic": imresize(lr, 4),
+                                    "LR": lr.repeat(4, axis=0).repeat(4, axis=1)}
+    return references
+
+
+def same_picture(a, b, most=1.0):
+    """Whether two uint8 pictures differ by no more than rounding and compression do: ``most`` grey levels in the mean."""
+    return a.shape == b.shape and np.abs(a.astype(np.int16) - b).mean() <= most
+
+
+def five_set_table(notebook):
+    text = _text(notebook)
+    missing = [name for name in TEST_SETS
+               if not re.search(rf"^\|\s*{name}\b[^|]*\|(?=.*\d\d\.\d)", text, flags=re.MULTILINE)]
+    return [", ".join(missing)] if missing else []
+
+
+def report(handin):
+    if handin.report is None:
+        return []                             # "files" has said so
+    try:
+        text = report_text(handin.report)
+    except Exception as error:                # a damaged .docx or .pdf raises many kinds
+        return [f"{handin.report.name}: {error}"]
+    words = len(re.findall(r"[\u4e00-\u9fff]|[A-Za-z]{2,}", text))
+    found = [f"{handin.report.name}: {part} ({' / '.join(names)})" for part, names in REPORT_PARTS.items()
+             if not any(name in text.lower() for name in names)]
+    if handin.report.suffix == ".pdf" and found and words < LEAST_WORDS:
+        return [("warning", f"{handin.report.name}: its text could not be read; a person has to look")]
+    if words < LEAST_WORDS:
+        found.append(f"{handin.report.name}: {words} words")
+    if "(write here)" in text:
+        found.append(f"{handin.report.name}: (write here)")
+    return found
+
+
+def report_text(path):
+    """The text of a report in Markdown, Word or PDF."""
+    if path.suffix == ".docx":
+        import docx
+        document = docx.Document(path)
+        tables = [cell.text for table in document.tables for row in table.rows for cell in row.cells]
+        return "\n".join([paragraph.text for paragraph in document.paragraphs] + tables)
+    if path.suffix == ".pdf":
+        import pypdf
+        return "\n".join(page.extract_text() for page in pypdf.PdfReader(path).pages)
+    return path.read_text(encoding="utf-8-sig")
+
+
+def declaration(notebook):
+    cells = [cell.source for cell in _code_cells(notebook) if "declaration = " in cell.source]
+    if not cells:
+        return ["train.ipynb"]
+    text = cells[-1].partition("declaration = ")[2].rpartition("print(")[0]
+    text = re.sub(r"\(write here\)|在此填写|[\"'\s]", "", text)
+    return [] if text else ["train.ipynb"]
+
+
+def nothing_else(handin, facts):
+    if handin.is_kit:                         # ``pack`` will leave out what does not belong
+        contents = handin.contents()
+        size = sum(path.stat().st_size for path in contents.values())
+        return [f"{size / 1e6:.0f} MB > {facts.limits.zip_mb} MB"] if size > facts.limits.zip_mb * 1e6 else []
+    found = [path.relative_to(handin.folder) for path in sorted(handin.folder.rglob("*")) if path.is_file()]
+    return [path.as_posix() for path in found
+            if path.suffix.lower() in FORBIDDEN or FORBIDDEN_FOLDERS & set(path.parts[:-1])][:20]
+
+
+# ---------------------------------------------------------------- notebooks
+
+def _read_notebook(path):
+    """The notebook; one without cells where it is missing or no notebook."""
+    try:
+        return nbformat.read(path, as_version=4)
+    except Exception:                         # what is missing or damaged is said by "files" and "figures"
+        return nbformat.v4.new_notebook()
+
+
+def _code_cells(notebook):
+    return [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
+
+
+def _outputs(notebook):
+    return [output for cell in _code_cells(notebook) for output in cell.outputs]
+
+
+def _text(notebook):
+    """What a notebook's outputs say, as one text."""
+    parts = []
+    for output in _outputs(notebook):
+        data = output.get("data", {})
+        part = output.get("text") or data.get("text/markdown") or data.get("text/plain") or ""
+        parts.append("".join(part))
+    return "\n".join(parts)
+
+
+def _relative(handin, path):
+    return path.relative_to(handin.folder).as_posix()
