@@ -172,7 +172,7 @@ def set5_references(data):
 
 
 def same_picture(a, b, most=1.0):
-    """Whether two uint8 pictures differ by no more than rounding and compression do: ``most`` grey levels in the mean."""
+    """Whether two uint8 pictures differ by no more than rounding and compression: ``most`` grey levels in the mean."""
     return a.shape == b.shape and np.abs(a.astype(np.int16) - b).mean() <= most
 
 
