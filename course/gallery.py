@@ -1,0 +1,242 @@
+"""The page on which people score the pictures blind: one folder that opens from disk in any browser.
+
+Pictures get random names; whose they are stands in a key file outside of the folder.  Among the
+students' pictures hide anchors (HR, bicubic interpolation, the kit's SRResNet) and repeats.
+"""
+
+import csv
+import json
+import random
+import secrets
+import shutil
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+from checkpoints import load_generator, save_image, write_csv
+from config import get_config
+from course.check import pictures as picture_faults
+from course.check import set5_references
+from course.facts import SET5, read_facts
+from course.handin import HandIn, HandInError
+from course.opinions import ANCHORS
+from course.unpack import UnpackError, unpack
+from datasets import SRDataset
+from imresize import imresize
+from inference import SHIPPED, super_resolve
+from metrics import fullest_boxes, gradients
+from utils import read_image
+
+PAGE = Path(__file__).parent / "page"
+SECONDS = {"training": 8, "score": 7, "pair": 8}        # of one trial, with a margin: raters get quicker
+REPEATS, PAIRS = 10, 15                                 # of each rater
+CROP = 64                                               # side of the fixed details, HR pixels
+TRAINING = {"coffee.png": (60, 180), "astronaut.png": (20, 130)}        # scikit-image's; top left of a 256 square
+KEY_COLUMNS = ("gallery", "picture", "kind", "who", "image")
+
+
+def gallery_command(parser):
+    parser.add_argument("zips", type=Path, help="folder of the zip files (or of unpacked hand-ins)")
+    parser.add_argument("--out", type=Path, default=Path("gallery"), help="default: %(default)s")
+    parser.add_argument("--key", type=Path, help="where the key is kept (default: <out>_key.csv); not for raters")
+    parser.add_argument("--data", type=Path, default=Path("data"), help="folder of the lists with Set5")
+    parser.add_argument("--raters", type=int, default=6, help="how many people score (default: %(default)s)")
+    parser.add_argument("--minutes", type=float, default=30, help="at most, for each of them (default: %(default)s)")
+    parser.add_argument("--course", type=Path, default=Path("course.toml"))
+
+    def run(args):
+        key = args.key or args.out.with_name(f"{args.out.name}_key.csv")
+        if key.resolve().is_relative_to(args.out.resolve()):
+            raise ValueError(f"The key {key} would lie in the gallery: raters must not see it.")
+        faults, load = make_gallery(args.zips, args.out, key, args.data, args.raters, args.minutes,
+                                    read_facts(args.course))
+        for name, text in faults:
+            print(f"left out: {name}: {text}")
+        print(f"{args.out / 'index.html'}: open it in a browser, or hand the folder {args.out} to the raters.\n"
+              f"{key}: whose pictures they are. Keep it from the raters.\n"
+              f"{args.raters} raters, {load['trials']} trials each (about {load['minutes']:.0f} minutes); "
+              f"each picture is scored {load['least']} to {load['most']} times.")
+        return 0
+    return run
+
+
+def make_gallery(zips, out, key, data, n_raters, minutes, facts, seed=None):
+    """Write the gallery's folder and the key.
+
+    Returns:
+        (faults: list of (file, why it is left out), load: dict of trials, minutes, least, most)
+
+    Raises:
+        ValueError: if no hand-in has pictures, Set5 is not in ``data``, or a folder is there already.
+    """
+    if out.exists() or key.exists():
+        raise ValueError(f"{out if out.exists() else key} is there already: scores belong to one gallery and its key. "
+                         "Choose another --out.")
+    rng = random.Random(secrets.randbits(64) if seed is None else seed)
+    found, faults = collect(zips, facts)
+    if not found:
+        raise ValueError(f"No hand-in in {zips} has the five pictures of Set5: " + "; ".join(map(": ".join, faults)))
+    content = Gallery(out, rng)
+    content.add_images(data)
+    for who, by_image in sorted(found.items()):
+        for image, picture in by_image.items():
+            content.add("student", who, image, picture)
+    content.add_anchors(data)
+    content.add_training()
+    load = content.assign(n_raters, minutes)
+    content.write(key)
+    return faults, load
+
+
+def collect(zips, facts):
+    """The five pictures of every hand-in: ({student: {image: uint8 array}}, faults)."""
+    found, faults = {}, []
+    with tempfile.TemporaryDirectory() as scratch:
+        for path in sorted(Path(zips).iterdir()):
+            if path.name.startswith(".") or not (path.is_dir() or path.is_file()):
+                continue
+            try:
+                folder = path
+                if path.is_file():
+                    folder = Path(scratch, path.stem)
+                    folder.mkdir()
+                    unpack(path, folder, facts.limits)
+                handin = HandIn(folder)
+                wrong = picture_faults(handin)
+                if wrong:
+                    raise HandInError("; ".join(wrong))
+                who = handin.student_id or path.stem
+                if who in found:
+                    raise HandInError(f"there is another hand-in of {who}")
+                # Decoded here and written anew: nothing but pixels reaches the page.
+                found[who] = {name: read_image(handin.pictures()[name])[0] for name in SET5}
+            except (UnpackError, HandInError, ValueError, OSError) as error:
+                faults.append((path.name, str(error)))
+    return found, faults
+
+
+class Gallery:
+    """What the page shows: pictures with random names, the trials of each rater, and the key."""
+
+    def __init__(self, out, rng):
+        self.out, self.rng = Path(out), rng
+        self.id = f"{rng.getrandbits(40):010x}"
+        self.images, self.pictures, self.key, self.raters = {}, {}, [], {}
+
+    def add_images(self, data):
+        """LR and HR of Set5, and the two most detailed squares of each."""
+        dataset = SRDataset("Set5", get_config("course", data))
+        for i, name in enumerate(dataset.names):
+            self._add_image(name.lower(), *dataset.pair(i))
+
+    def _add_image(self, name, lr, hr):
+        save_image(self.out / "pictures" / f"lr_{name}.png", lr)
+        save_image(self.out / "pictures" / f"hr_{name}.png", hr)
+        crops = [[left, top, CROP, CROP] for top, left, _ in fullest_boxes(gradients(hr), CROP, 2, step=4)]
+        self.images[name] = {"lr": f"pictures/lr_{name}.png", "hr": f"pictures/hr_{name}.png",
+                             "width": hr.shape[1], "height": hr.shape[0], "crops": crops}
+
+    def add(self, kind, who, image, picture):
+        """Take in a picture under a random name; ``kind`` is "student", "anchor" or "training"."""
+        name = f"{self.rng.getrandbits(48):012x}"
+        save_image(self.out / "pictures" / f"{name}.png", picture)
+        self.pictures[name] = {"file": f"pictures/{name}.png", "image": image}
+        self.key.append((self.id, name, kind, who, image))
+        return name
+
+    def add_anchors(self, data):
+        references, dataset = set5_references(data), SRDataset("Set5", get_config("course", data))
+        generator = load_generator(SHIPPED["pretrain"])
+        for i, name in enumerate(dataset.names):
+            made = {**references[name.lower()], "SRResNet": super_resolve(generator, dataset.pair(i)[0])}
+            for anchor in ANCHORS:
+                self.add("anchor", anchor, name.lower(), made[anchor])
+
+    def add_training(self):
+        """Pictures that are not of Set5, from the worst to the best, to learn the scale with."""
+        import skimage.data
+        generator = load_generator(SHIPPED["pretrain"])
+        for file, (top, left) in TRAINING.items():
+            hr = read_image(Path(skimage.data.__file__).parent / file)[0][top:top + 256, left:left + 256]
+            lr, name = imresize(hr, 1 / 4), f"practice_{Path(file).stem}"
+            self._add_image(name, lr, hr)
+            for kind, picture in (("nearest", lr.repeat(4, axis=0).repeat(4, axis=1)), ("bicubic", imresize(lr, 4)),
+                                  ("SRResNet", super_resolve(generator, lr)), ("HR", hr)):
+                self.add("training", kind, name, picture)
+
+    def assign(self, n_raters, minutes):
+        """Give each rater a share of the pictures, so that all are scored about equally often.
+
+        Every rater sees all anchors (they tie the raters' scales together), some pictures twice, and pairs
+        of two students' enlargements of one image.
+        """
+        of_kind = {kind: [row[1] for row in self.key if row[2] == kind] for kind in ("student", "anchor", "training")}
+        fixed = (SECONDS["training"] * len(of_kind["training"]) + SECONDS["pair"] * PAIRS
+                 + SECONDS["score"] * (len(of_kind["anchor"]) + REPEATS))
+        share = min(len(of_kind["student"]), int((60 * minutes - fixed) / SECONDS["score"]))
+        if share < 1:
+            raise ValueError(f"{minutes:g} minutes are too few: the anchors, repeats and pairs alone take "
+                             f"{fixed / 60:.0f}.")
+        scored, paired = Counter(dict.fromkeys(of_kind["student"], 0)), Counter()
+        for number in range(1, n_raters + 1):
+            own = self._least(scored, share)
+            repeats = self.rng.sample(own, min(REPEATS, len(own)))
+            first = [{"kind": "score", "picture": name} for name in self._mixed(own + of_kind["anchor"])]
+            again = [{"kind": "score", "picture": name} for name in self._mixed(repeats)]
+            training = [{"kind": "training", "picture": name} for name in self._mixed(of_kind["training"])]
+            self.raters[f"R{number:02}"] = training + first + again + self._pairs(paired)
+        longest = max(self.raters.values(), key=len)
+        return {"trials": len(longest), "minutes": sum(SECONDS[trial["kind"]] for trial in longest) / 60,
+                "least": min(scored.values()), "most": max(scored.values())}
+
+    def _least(self, counts, n):
+        """n of the names that were chosen least often so far, and count them."""
+        order = sorted(counts, key=lambda name: (counts[name], self.rng.random()))[:n]
+        counts.update(order)
+        return order
+
+    def _mixed(self, names):
+        """In random order, the same image not twice in a row as far as that can be."""
+        left, result = self.rng.sample(names, len(names)), []
+        while left:
+            last = result and self.pictures[result[-1]]["image"]
+            k = next((k for k, name in enumerate(left) if self.pictures[name]["image"] != last), 0)
+            result.append(left.pop(k))
+        return result
+
+    def _pairs(self, counts):
+        """Pairs of two students' pictures of one image, those that were compared least often so far."""
+        of_image = {image: [row[1] for row in self.key if row[2] == "student" and row[4] == image] for image in SET5}
+        if min(map(len, of_image.values())) < 2:
+            return []
+        trials = []
+        for k in range(PAIRS):
+            names = of_image[list(SET5)[k % len(SET5)]]
+            pair = sorted(names, key=lambda name: (counts[name], self.rng.random()))[:2]
+            counts.update(pair)
+            self.rng.shuffle(pair)
+            trials.append({"kind": "pair", "picture": pair[0], "other": pair[1]})
+        return trials
+
+    def write(self, key):
+        """The page, its data, and the key."""
+        for file in PAGE.iterdir():
+            shutil.copyfile(file, self.out / file.name)
+        data = {"id": self.id, "images": self.images, "pictures": self.pictures, "raters": self.raters}
+        # In a script "</" could end it; none of this is a student's text, and it is escaped all the same.
+        text = json.dumps(data).replace("<", "\\u003c")
+        (self.out / "trials.js").write_text(f"const GALLERY = {text};\n", encoding="utf-8")
+        write_csv(key, [KEY_COLUMNS, *self.key])
+
+
+def read_key(path):
+    """{picture: dict of KEY_COLUMNS}.
+
+    Raises:
+        ValueError: if the file is no key.
+    """
+    with open(path, encoding="utf-8-sig", newline="") as file:
+        rows = list(csv.DictReader(file))
+    if not rows or set(rows[0]) != set(KEY_COLUMNS):
+        raise ValueError(f"{path} is not the key of a gallery: it has to have the columns {', '.join(KEY_COLUMNS)}.")
+    return {row["picture"]: row for row in rows}
