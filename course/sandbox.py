@@ -1,0 +1,153 @@
+"""A student's code at work on given inputs, in a process of its own that can harm nobody."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import namedtuple
+from pathlib import Path
+
+import psutil
+
+from course import jail, probes
+from course.hidden import load_arrays
+
+ROOT = Path(__file__).resolve().parents[1]
+LIMITS = {"seconds": 60, "start_seconds": 60, "memory": 6 * 2**30, "processes": 40, "file_size": 64 * 2**20}
+LOOK = 0.1            # seconds between two looks at a running process
+# arrays: dict probe -> dict of arrays.  failures: dict probe -> why there are none.  notes: list of sentences.
+Outcome = namedtuple("Outcome", "arrays failures notes")
+
+
+def run_probes(code, inputs, names, scratch, hide=(), limits=LIMITS):
+    """Run probes on the code in a folder.  A probe that dies costs itself only: the next ones run in a new process.
+
+    Args:
+        code: folder with the student's models.py and solver.py and the kit's other files.
+        inputs: path of inputs.npz.
+        names: of the probes.
+        scratch: an empty folder; it is the home of the code that runs.
+        hide: paths that the code must not see.
+
+    Returns:
+        Outcome
+    """
+    scratch = Path(scratch)
+    out, home = scratch / "out", scratch / "home"
+    for folder in (out, home):
+        folder.mkdir(parents=True)
+    shutil.copy(inputs, scratch / "inputs.npz")
+    shutil.copy(probes.__file__, scratch / "probes.py")
+    left, failures, notes = list(names), {}, []
+    while left:
+        died, note = _run(scratch, Path(code), left, [str(path) for path in hide], limits)
+        notes += [note] if note and note not in notes else []
+        at = next((k for k, name in enumerate(left) if not _is_done(out, name)), len(left))
+        if at == len(left):
+            break
+        # The probe that was running takes the blame, and is not tried again.
+        failures[left[at]] = died or "the process ended without a result"
+        left = left[at + 1:]
+    arrays = {}
+    for name in names:
+        try:
+            if (out / f"{name}.npz").exists():
+                arrays[name] = load_arrays(out / f"{name}.npz")
+            elif (out / f"{name}.txt").exists():
+                failures[name] = _last_lines(out / f"{name}.txt")
+        except (ValueError, OSError) as error:
+            failures[name] = str(error)
+    return Outcome(arrays, failures, notes)
+
+
+def _is_done(out, name):
+    return (out / f"{name}.npz").exists() or (out / f"{name}.txt").exists()
+
+
+def _last_lines(path):
+    """What a probe raised: its last lines, without the folders of this machine."""
+    text = path.read_bytes()[-2000:].decode("utf-8", "replace").strip()
+    return "\n".join(line.replace(str(ROOT), "") for line in text.splitlines()[-6:])
+
+
+def _run(scratch, code, names, hide, limits):
+    """One process for the probes that are left; returns (why it was ended or "", a note on the jail or "")."""
+    command = [sys.executable, "-I", "-B", str(scratch / "probes.py"), str(scratch / "inputs.npz"),
+               str(scratch / "out"), str(code), *names]
+    settings = {"command": command, "folder": str(scratch / "home"), "hide": hide, "memory": limits["memory"],
+                "file_size": limits["file_size"], "seconds": limits["start_seconds"] + limits["seconds"] * len(names),
+                "status": str(scratch / "status.json")}
+    (scratch / "settings.json").write_text(json.dumps(settings), encoding="utf-8")
+    home = str(scratch / "home")
+    environment = {"HOME": home, "USERPROFILE": home, "TMPDIR": home, "TEMP": home, "TMP": home, "PATH": os.defpath,
+                   "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONUTF8": "1",
+                   **{key: os.environ[key] for key in ("SYSTEMROOT", "LD_LIBRARY_PATH") if key in os.environ}}
+    with open(scratch / "said.txt", "wb") as said:
+        process = subprocess.Popen([sys.executable, "-I", jail.__file__, str(scratch / "settings.json")], stdout=said,
+                                   stderr=said, stdin=subprocess.DEVNULL, env=environment, cwd=home,
+                                   start_new_session=True)
+        try:
+            died = _watch(process, scratch / "out", names, limits)
+        finally:
+            _kill(process)
+    try:
+        status = json.loads((scratch / "status.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        status = {"namespaces": False, "why": "the jail did not start"}
+    note = "" if status["namespaces"] else ("network, other processes and files could not be shut off on this system"
+                                            + f" ({status['why']})" * bool(status["why"]))
+    return died, note
+
+
+def _watch(process, out, names, limits):
+    """Wait for the end; why it had to come early, or how the process ended by itself."""
+    done, deadline = 0, time.monotonic() + limits["start_seconds"] + limits["seconds"]
+    while process.poll() is None:
+        time.sleep(LOOK)
+        now_done = sum(_is_done(out, name) for name in names)
+        if now_done > done:
+            done, deadline = now_done, time.monotonic() + limits["seconds"]
+        if time.monotonic() > deadline:
+            return f"stopped after {limits['seconds']} s"
+        family = _family(process)
+        if len(family) > limits["processes"]:
+            return f"stopped: more than {limits['processes']} processes"
+        if sum(map(_memory, family)) > limits["memory"]:
+            return f"stopped: more than {limits['memory'] / 2**30:.0f} GiB of memory"
+        said = out.parent / "said.txt"
+        if said.stat().st_size > limits["file_size"]:
+            return "stopped: it printed without end"
+    return f"the process ended with status {process.returncode}" if process.returncode else ""
+
+
+def _family(process):
+    try:
+        parent = psutil.Process(process.pid)
+        return [parent, *parent.children(recursive=True)]
+    except psutil.Error:
+        return []
+
+
+def _memory(process):
+    try:
+        return process.memory_info().rss
+    except psutil.Error:
+        return 0
+
+
+def _kill(process):
+    """End a process and everything that it has started."""
+    for member in reversed(_family(process)):
+        try:
+            member.kill()
+        except psutil.Error:
+            continue
+    if os.name == "posix":
+        try:
+            os.killpg(process.pid, signal.SIGKILL)
+        except (ProcessLookupError, PermissionError):
+            pass
+    process.wait()

@@ -1,0 +1,253 @@
+"""From the raters' CSV files to mean opinion scores with intervals, ranks, bands, and the final table."""
+
+import csv
+import math
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from checkpoints import write_atomically, write_csv
+from course.facts import SET5, read_facts
+from course.gallery import read_key
+from course.grades import feedback_pages, final_table, read_grades
+from course.opinions import (
+    ANCHORS,
+    anchors_in_order,
+    bands,
+    bootstrap,
+    bradley_terry,
+    interval,
+    means,
+    rank_ranges,
+    repeat_agreement,
+    without_bias,
+)
+from figures import as_png, table
+
+COLUMNS = ("gallery", "rater", "trial", "kind", "picture", "other", "value", "seconds", "time")
+STUDENT_COLUMNS = ("student", "mos", "low", "high", "rank_best", "rank_worst", "band", "votes", "pairs_strength",
+                   *SET5)
+
+
+class ScoresError(ValueError):
+    """Files that cannot be evaluated; the message names file and row."""
+
+
+def scores_command(parser):
+    parser.add_argument("csv", nargs="+", type=Path, metavar="CSV", help="what the raters exported")
+    parser.add_argument("--key", type=Path, required=True, help="the gallery's key")
+    parser.add_argument("--grades", type=Path, help="grades.csv of `grade`, to join")
+    parser.add_argument("--out", type=Path, default=Path("scores"), help="default: %(default)s")
+    parser.add_argument("--course", type=Path, default=Path("course.toml"))
+
+    def run(args):
+        result = evaluate(read_opinions(args.csv, read_key(args.key)))
+        write_scores(result, args.out)
+        print(summary(result))
+        if args.grades:
+            grades = read_grades(args.grades)
+            rows = final_table(grades, result["students"], read_facts(args.course))
+            write_csv(args.out / "final.csv", rows)
+            pages = feedback_pages(args.out / "feedback", grades, result, rows)
+            print(f"{args.out / 'final.csv'}; {len(pages)} feedback pages in {args.out / 'feedback'}")
+        print(f"{args.out / 'students.csv'}, pictures.csv, raters.csv, opinions.png")
+        return 0
+    return run
+
+
+# ---------------------------------------------------------------- reading
+
+def read_opinions(paths, key):
+    """The votes of all files: list of dicts with the columns of the page and "who", "what", "image" of the key.
+
+    Of a trial that a rater has exported several times (half-way and at the end, say) the latest counts.
+
+    Raises:
+        ScoresError: for another kind of file, another gallery, a picture that the key does not have, or a vote
+            that is none.
+    """
+    latest = {}
+    for path in paths:
+        for number, row in enumerate(_rows(path), start=2):
+            place = f"{path}, row {number}"
+            if row["gallery"] != next(iter(key.values()))["gallery"]:
+                raise ScoresError(f"{place}: it is of the gallery {row['gallery']}, the key of another.")
+            for column in ("picture", *(["other"] if row["kind"] == "pair" else [])):
+                if row[column] not in key:
+                    raise ScoresError(f"{place}: the key has no picture {row[column]!r}.")
+            allowed = ("left", "equal", "right") if row["kind"] == "pair" else ("1", "2", "3", "4", "5")
+            if row["kind"] not in ("training", "score", "pair") or row["value"] not in allowed:
+                raise ScoresError(f"{place}: {row['kind']!r} with the value {row['value']!r} is no vote.")
+            vote = (row["rater"], row["trial"])
+            if vote not in latest or latest[vote]["time"] <= row["time"]:
+                latest[vote] = {**row, "what": key[row["picture"]]["kind"], "who": key[row["picture"]]["who"],
+                                "image": key[row["picture"]]["image"]}
+    votes = sorted(latest.values(), key=lambda row: (row["rater"], int(row["trial"])))
+    if not any(row["kind"] == "score" for row in votes):
+        raise ScoresError("There is no score in these files: nobody has got beyond the practice.")
+    return votes, key
+
+
+def _rows(path):
+    with open(path, encoding="utf-8-sig", newline="") as file:
+        reader = csv.DictReader(file)
+        if reader.fieldnames is None or set(reader.fieldnames) != set(COLUMNS):
+            raise ScoresError(f"{path} has not the columns of the page: {', '.join(COLUMNS)}.")
+        yield from reader
+
+
+# ---------------------------------------------------------------- evaluating
+
+def evaluate(votes_and_key, n_bootstrap=1000, seed=0):
+    """Everything that ``scores`` reports.
+
+    Returns:
+        dict: "students" and "anchors" (list of dicts, see STUDENT_COLUMNS), "pictures", "raters" (lists of
+        dicts), "order" (faults in the anchors' order).
+    """
+    votes, key = votes_and_key
+    scored = [row for row in votes if row["kind"] == "score" and row["what"] != "training"]
+    first, again = _repeats(scored)
+    raters, names = (sorted({row[column] for row in first}) for column in ("rater", "picture"))
+    r = np.array([raters.index(row["rater"]) for row in first])
+    p = np.array([names.index(row["picture"]) for row in first])
+    values = np.array([float(row["value"]) for row in first])
+    quality, bias, corrected = without_bias(r, p, values)
+    owners = sorted({(key[name]["kind"], key[name]["who"]) for name in names})
+    group = np.array([owners.index((key[name]["kind"], key[name]["who"])) for name in names])
+    samples = bootstrap(r, p, values, group, n_bootstrap, seed)
+    mos, (low, high) = means(group, quality, len(owners)), interval(samples)
+    result = {"anchors": [], "students": [], "order": [], "pictures": _pictures(names, key, p, corrected, quality),
+              "raters": _raters(raters, bias, r, values, first, again)}
+    students = [k for k, (kind, _) in enumerate(owners) if kind == "student"]
+    best, worst = rank_ranges(samples[:, students])
+    band = bands(mos[students], low[students], high[students])
+    strengths = _strengths(votes, key, [owners[k][1] for k in students])
+    of_picture = {(key[name]["kind"], key[name]["who"], key[name]["image"]): quality[k] for k, name in enumerate(names)}
+    for place, k in enumerate(students):
+        result["students"].append({
+            "student": owners[k][1], "mos": mos[k], "low": low[k], "high": high[k], "rank_best": int(best[place]),
+            "rank_worst": int(worst[place]), "band": int(band[place]) + 1, "votes": int((group[p] == k).sum()),
+            "pairs_strength": strengths.get(owners[k][1], math.nan),
+            **{image: of_picture.get((*owners[k], image), math.nan) for image in SET5}})
+    result["students"].sort(key=lambda row: -row["mos"])
+    for name in ANCHORS:
+        if ("anchor", name) in owners:
+            k = owners.index(("anchor", name))
+            result["anchors"].append({"student": name, "mos": mos[k], "low": low[k], "high": high[k]})
+    result["order"] = anchors_in_order({row["student"]: row["mos"] for row in result["anchors"]})
+    return result
+
+
+def _repeats(scored):
+    """(first votes, {rater: list of (first, second)}): the second look at a picture is only compared."""
+    seen, first, again = {}, [], defaultdict(list)
+    for row in scored:
+        place = row["rater"], row["picture"]
+        if place in seen:
+            again[row["rater"]].append((float(seen[place]["value"]), float(row["value"])))
+        else:
+            seen[place] = row
+            first.append(row)
+    return first, again
+
+
+def _pictures(names, key, p, corrected, quality):
+    """Mean score of each picture with the normal interval of its votes."""
+    rows = []
+    for k, name in enumerate(names):
+        own = corrected[p == k]
+        half = 1.96 * own.std(ddof=1) / math.sqrt(len(own)) if len(own) > 1 else math.nan
+        rows.append({"who": key[name]["who"], "kind": key[name]["kind"], "image": key[name]["image"],
+                     "mos": quality[k], "low": quality[k] - half, "high": quality[k] + half, "votes": len(own)})
+    return sorted(rows, key=lambda row: (row["kind"], row["who"], row["image"]))
+
+
+def _raters(raters, bias, r, values, first, again):
+    rows = []
+    for k, name in enumerate(raters):
+        agreement = repeat_agreement(*zip(*again[name])) if again[name] else repeat_agreement([], [])
+        seconds = [float(row["seconds"] or 0) for row in first if row["rater"] == name]
+        rows.append({"rater": name, "votes": int((r == k).sum()), "bias": bias[k], "spread": values[r == k].std(),
+                     "median_seconds": float(np.median(seconds)), "repeats": agreement["n"],
+                     "repeat_difference": agreement["mean_difference"], "repeats_within_one": agreement["within_one"],
+                     "repeat_correlation": agreement["correlation"]})
+    return rows
+
+
+def _strengths(votes, key, students):
+    """Bradley-Terry log strength of each student who took part in pairs."""
+    wins = np.zeros((len(students), len(students)))
+    for row in votes:
+        if row["kind"] == "pair":
+            i, j = (students.index(key[row[column]]["who"]) if key[row[column]]["who"] in students else None
+                    for column in ("picture", "other"))
+            if i is None or j is None:
+                continue
+            share = {"left": 1.0, "equal": 0.5, "right": 0.0}[row["value"]]
+            wins[i, j] += share
+            wins[j, i] += 1 - share
+    there = np.flatnonzero((wins + wins.T).sum(axis=1))
+    strengths = bradley_terry(len(there), wins[np.ix_(there, there)]) if len(there) else []
+    return {students[k]: float(value) for k, value in zip(there, strengths)}
+
+
+# ---------------------------------------------------------------- writing
+
+def write_scores(result, out):
+    """students.csv, pictures.csv, raters.csv and the figure."""
+    write_csv(out / "students.csv", [STUDENT_COLUMNS, *([cell(row[name]) for name in STUDENT_COLUMNS]
+                                                        for row in result["students"])])
+    for name in ("pictures", "raters"):
+        rows = result[name]
+        write_csv(out / f"{name}.csv", [list(rows[0]), *([cell(value) for value in row.values()] for row in rows)])
+    write_atomically(out / "opinions.png", as_png(figure(result), dpi=110))
+
+
+def cell(value):
+    """A value for a table: numbers with two decimals; a text that a spreadsheet would run as a formula gets a '."""
+    if isinstance(value, (float, np.floating)):
+        return "" if math.isnan(value) else f"{value:.2f}"
+    text = str(value)
+    return "'" + text if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
+
+
+def figure(result):
+    """The students' scores in order, with intervals; the anchors as lines; bands in shades."""
+    students = result["students"]
+    drawn = Figure(figsize=(8, 1.2 + 0.24 * len(students)))
+    axes = drawn.subplots()
+    places = np.arange(len(students))
+    mos, low, high = (np.array([row[name] for row in students]) for name in ("mos", "low", "high"))
+    for row in range(len(students)):
+        if students[row]["band"] % 2 == 0:
+            axes.axhspan(row - 0.5, row + 0.5, color="0.93", zorder=0)
+    axes.errorbar(mos, places, xerr=[mos - low, high - mos], fmt="o", markersize=4, linewidth=1.2, color="tab:blue")
+    for anchor, style in zip(result["anchors"], (":", "-.", "--")):
+        axes.axvline(anchor["mos"], color="grey", linestyle=style, linewidth=1,
+                     label=f"{anchor['student']}: {anchor['mos']:.2f}")
+    axes.set_yticks(places, [row["student"] for row in students], fontsize=8)
+    axes.set_ylim(len(students) - 0.5, -0.5)
+    axes.set_xlim(0.8, 5.2)
+    axes.set_xlabel("mean opinion score, 95 % interval over raters (shades: bands)")
+    axes.grid(axis="x", alpha=0.3)
+    axes.legend(fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, frameon=False)
+    return drawn
+
+
+def summary(result):
+    """What the command prints."""
+    rows = [[row["student"], f"{row['mos']:.2f}", f"{row['low']:.2f} to {row['high']:.2f}",
+             f"{row['rank_best']} to {row['rank_worst']}", str(row["band"]), str(row["votes"])]
+            for row in result["students"]]
+    lines = [table(["student", "score", "95 % interval", "rank", "band", "votes"], rows), ""]
+    lines += [f"anchor {row['student']}: {row['mos']:.2f} ({row['low']:.2f} to {row['high']:.2f})"
+              for row in result["anchors"]]
+    lines += [f"WARNING: the anchors are out of order: {fault}. Look at raters.csv." for fault in result["order"]]
+    for rater in result["raters"]:
+        if rater["repeats"] and rater["repeat_difference"] > 1:
+            lines.append(f"WARNING: {rater['rater']} differs from the own first vote by {rater['repeat_difference']:.2f} "
+                         "points in the mean.")
+    return "\n".join(lines)
