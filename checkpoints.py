@@ -87,12 +87,12 @@ def remove_unfinished(folder):
             file.unlink(missing_ok=True)
 
 
-def write_csv(path, rows):
+def write_csv(path, rows, encoding="utf-8"):
     """Write a table for people, atomically.  A spreadsheet that shows the old one does not stop anything."""
     text = io.StringIO(newline="")
     csv.writer(text, lineterminator="\n").writerows(rows)
     try:
-        write_atomically(path, text.getvalue().encode("utf-8"))
+        write_atomically(path, text.getvalue().encode(encoding))
     except PermissionError:        # on Windows a program that shows the file locks it
         print(f"Notice: {path} could not be written; is it open in another program? "
               "It still holds the former table. Close it there and run this cell again.")

@@ -35,6 +35,7 @@ def layers(network, kind):
 
 def generator_shapes(inputs):
     import torch
+
     from models import Generator
     shapes = []
     for scale in (2, 4, 8):
@@ -51,14 +52,16 @@ def generator_parameters(inputs):
 
 def generator_from_config(inputs):
     from easydict import EasyDict
+
     from models import Generator
     config = EasyDict(G=SMALL_G, D=SMALL_D, scaling_factor=2)
     return {"counts": np.array([count(Generator(config)), count(Generator(**SMALL_G, scaling_factor=2))])}
 
 
 def generator_layers(inputs):
-    from models import Generator
     from torch import nn
+
+    from models import Generator
     return {"counts": np.array([[len(layers(network, kind)) for kind in (nn.BatchNorm2d, nn.Conv2d, nn.ConvTranspose2d)]
                                 for network in (Generator(**SMALL_G), Generator(**{**SMALL_G, "n_blocks": 5}))])}
 
@@ -66,8 +69,9 @@ def generator_layers(inputs):
 def generator_last_layer(inputs):
     """The mean of the output when the last convolution's bias is 7: a tanh would keep it below 1."""
     import torch
-    from models import Generator
     from torch import nn
+
+    from models import Generator
     network = seeded(Generator, **SMALL_G).eval()
     nn.init.constant_(layers(network, nn.Conv2d)[-1].bias, 7)
     with torch.no_grad():
@@ -77,6 +81,7 @@ def generator_last_layer(inputs):
 def generator_is_convolutional(inputs):
     """The middle of a picture, and the middle of the same picture moved by some pixels."""
     import torch
+
     from models import Generator
     network = seeded(Generator, **SMALL_G, scaling_factor=2).eval()
     x = torch.from_numpy(inputs["image"])                            # (1, 3, 48, 48)
@@ -88,6 +93,7 @@ def generator_is_convolutional(inputs):
 def generator_in_eval_mode(inputs):
     """A picture alone, and the same in a batch: in eval mode BatchNorm must not look at its neighbours."""
     import torch
+
     from models import Generator
     network = seeded(Generator, **SMALL_G)
     x = torch.from_numpy(inputs["batch"])                            # (3, 3, 12, 12)
@@ -101,6 +107,7 @@ def generator_in_eval_mode(inputs):
 
 def generator_gradients(inputs):
     import torch
+
     from models import Generator
     network = seeded(Generator, **SMALL_G).train()
     (network(torch.from_numpy(inputs["batch"])) ** 2).mean().backward()
@@ -118,6 +125,7 @@ def _gradients(network):
 
 def discriminator_shapes(inputs):
     import torch
+
     from models import Discriminator
     network = seeded(Discriminator, **SMALL_D).eval()
     return {"elements": np.array([network(2 * torch.rand(3, 3, size, size) - 1).numel() for size in (96, 48)])}
@@ -125,6 +133,7 @@ def discriminator_shapes(inputs):
 
 def discriminator_parameters(inputs):
     from easydict import EasyDict
+
     from models import Discriminator
     config = EasyDict(G=SMALL_G, D=SMALL_D, scaling_factor=4)
     return {"default": np.array(count(Discriminator())),
@@ -134,8 +143,9 @@ def discriminator_parameters(inputs):
 def discriminator_logits(inputs):
     """The mean output when the last linear layer's bias is -7: a sigmoid would keep it above 0."""
     import torch
-    from models import Discriminator
     from torch import nn
+
+    from models import Discriminator
     network = seeded(Discriminator, **SMALL_D).eval()
     nn.init.constant_(layers(network, nn.Linear)[-1].bias, -7)
     with torch.no_grad():
@@ -143,8 +153,9 @@ def discriminator_logits(inputs):
 
 
 def discriminator_layers(inputs):
-    from models import Discriminator
     from torch import nn
+
+    from models import Discriminator
     network = Discriminator()
     strides = [layer.stride[0] for layer in layers(network, nn.Conv2d)]
     slopes = [layer.negative_slope for layer in layers(network, nn.LeakyReLU)]
@@ -156,6 +167,7 @@ def discriminator_layers(inputs):
 
 def discriminator_gradients(inputs):
     import torch
+
     from models import Discriminator
     network = seeded(Discriminator, **SMALL_D).train()
     (network(torch.from_numpy(inputs["patches"])) ** 2).mean().backward()
@@ -167,6 +179,7 @@ def discriminator_gradients(inputs):
 def vgg_features(inputs):
     """Feature maps of a VGG19 whose weights are given."""
     import torch
+
     from models import TruncatedVGG19
     state = {name.replace("/", "."): torch.from_numpy(array) for name, array in inputs.items()
              if name.startswith("features")}
@@ -178,6 +191,7 @@ def vgg_features(inputs):
 
 def vgg_is_frozen(inputs):
     import torch
+
     from models import TruncatedVGG19
     network = TruncatedVGG19(2, 2, weights="random")
     x = torch.from_numpy(inputs["patches"]).requires_grad_(True)
@@ -214,11 +228,12 @@ def _stub_networks():
 
 def _epoch(inputs, content, lr_g, lr_d, beta, vgg=None):
     """One batch through ``solver.train``: (gain before, after; slope and offset before, after)."""
-    import solver
     import torch
+
+    import solver
     generator, discriminator = _stub_networks()
     hr = torch.from_numpy(inputs["bright"])                          # (4, 3, 16, 16) in [0, 1]
-    lr = torch.nn.functional.avg_pool2d(hr, 4) * 0.6
+    lr = 0.5 + 0.4 * torch.nn.functional.avg_pool2d(hr, 4)
     loader = torch.utils.data.DataLoader(list(zip(lr, hr)), batch_size=4)
     optimizers = (torch.optim.SGD(generator.parameters(), lr_g), torch.optim.SGD(discriminator.parameters(), lr_d))
     before = [float(p.detach()) for net in (generator, discriminator) for p in net.parameters()]
@@ -271,7 +286,8 @@ def main(inputs, out, code, *names):
     for name in names:
         print(name, flush=True)
         try:
-            arrays = {key: np.asarray(value) for key, value in PROBES[name]({k: v.copy() for k, v in inputs.items()}).items()}
+            own = {key: array.copy() for key, array in inputs.items()}
+            arrays = {key: np.asarray(value) for key, value in PROBES[name](own).items()}
             temporary = Path(out, f"{name}.tmp.npz")
             np.savez(temporary, **arrays)
             os.replace(temporary, Path(out, f"{name}.npz"))

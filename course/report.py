@@ -18,7 +18,7 @@ WRITE_HERE = "(write here) 在此填写"
 # Figure of the run folder -> what stands below it.
 FIGURES = {
     "pretrain.png": "Pre-training: loss, validation PSNR, the fixed crop · 预训练：损失、验证 PSNR、固定裁剪区域",
-    "srgan.png": "SRGAN: losses, validation PSNR, the discriminator's probabilities · SRGAN：损失、验证 PSNR、判别器概率",
+    "srgan.png": "SRGAN: losses, validation PSNR, what the discriminator thinks · SRGAN：损失、验证 PSNR、判别器概率",
     "Set5_contact_sheet.png": "Set5",
 }
 SETTINGS = ("batch_size", "crop_size", "epochs", "updates_per_epoch", "lr", "lr_schedule", "warmup", "averaging")
@@ -81,7 +81,8 @@ def gather(run):
         ReportError: if there is no log.csv: then nothing has been trained.
     """
     if not (run / "log.csv").exists() or not (run / "config.json").exists():
-        raise ReportError(f"{run} holds no log.csv and config.json: run train.ipynb first, or name another run with --run.")
+        raise ReportError(f"{run} holds no log.csv and config.json: run train.ipynb first, or name another run with "
+                          "--run.")
     config, log = json.loads((run / "config.json").read_text(encoding="utf-8")), figures.read_log(run)
     stages = [stage for stage in ("pretrain", "srgan") if any(row["stage"] == stage for row in log)]
     return {"run": run.name, "config": config, "settings": settings_table(config, stages),

@@ -54,6 +54,8 @@ def run_probes(code, inputs, names, scratch, hide=(), limits=LIMITS):
     arrays = {}
     for name in names:
         try:
+            if any((out / f"{name}{kind}").is_symlink() for kind in (".npz", ".txt")):
+                raise ValueError("a link in the place of a result")
             if (out / f"{name}.npz").exists():
                 arrays[name] = load_arrays(out / f"{name}.npz")
             elif (out / f"{name}.txt").exists():

@@ -248,6 +248,6 @@ def summary(result):
     lines += [f"WARNING: the anchors are out of order: {fault}. Look at raters.csv." for fault in result["order"]]
     for rater in result["raters"]:
         if rater["repeats"] and rater["repeat_difference"] > 1:
-            lines.append(f"WARNING: {rater['rater']} differs from the own first vote by {rater['repeat_difference']:.2f} "
-                         "points in the mean.")
+            lines.append(f"WARNING: {rater['rater']} differs from the own first votes by "
+                         f"{rater['repeat_difference']:.2f} points in the mean.")
     return "\n".join(lines)

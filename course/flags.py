@@ -1,0 +1,126 @@
+"""What a person has to look at: copies between students, claims that do not agree, pictures of something else."""
+
+import ast
+import csv
+import hashlib
+import io
+import tokenize
+from pathlib import Path
+
+import nbformat
+import numpy as np
+
+from course.check import same_picture
+from course.facts import CODE, NOTEBOOKS
+from imresize import imresize
+from utils import read_image
+
+LONG_ENOUGH = 12         # characters: shorter lines are alike by chance
+LEAST_LINES, SHARE = 12, 0.5
+CLAIM_TOLERANCE = 0.02   # dB
+LR_TOLERANCE = 6.0       # grey levels in the mean; honest results lie below 3
+
+
+def edition_lines(root):
+    """Hashes of the lines that the course hands out: they count for nobody."""
+    lines = set()
+    for file in [*Path(root).glob("*.py"), *(Path(root) / name for name in NOTEBOOKS)]:
+        lines |= set(_hashes(_text(file)))
+    return lines
+
+
+def own_lines(handin, given):
+    """Hashes of the lines that a student has written: models.py, solver.py, the notebooks' code."""
+    found = set()
+    for name in (*CODE, *NOTEBOOKS):
+        path = handin.folder / name
+        if path.is_file():
+            found |= set(_hashes(_text(path)))
+    return found - given
+
+
+def _text(path):
+    if path.suffix != ".ipynb":
+        return path.read_text(encoding="utf-8-sig", errors="replace")
+    try:
+        notebook = nbformat.read(path, as_version=4)
+    except Exception:                    # "check" has said so
+        return ""
+    return "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
+
+
+def _hashes(text):
+    """A hash of each line without comments and spaces, so that new spacing or comments hide nothing."""
+    for line in _without_comments(text).splitlines():
+        line = "".join(line.split())
+        if len(line) >= LONG_ENOUGH:
+            yield hashlib.sha256(line.encode("utf-8", "replace")).hexdigest()[:16]
+
+
+def _without_comments(text):
+    try:
+        ast.parse(text)
+        kept = [(token.type, token.string, *token[2:]) for token in tokenize.generate_tokens(io.StringIO(text).readline)
+                if token.type != tokenize.COMMENT]
+        return tokenize.untokenize(kept)
+    except (SyntaxError, tokenize.TokenError, ValueError, RecursionError, MemoryError):
+        return "\n".join(line.partition("#")[0] for line in text.splitlines())
+
+
+def between_students(rows, folders):
+    """{file: flags} for pictures and code that two hand-ins share.
+
+    Args:
+        rows: what ``grade_one`` gives.
+        folders: dict file -> folder of its pictures.
+    """
+    flags = {row["file"]: [] for row in rows}
+    pictures = {row["file"]: {name: read_image(folders[row["file"]] / f"{name}.png")[0] for name in row["pictures"]}
+                for row in rows}
+    ids = {row["file"]: row["student_id"] for row in rows}
+    for k, row in enumerate(rows):
+        for other in rows[:k]:
+            a, b = row["file"], other["file"]
+            alike = [name for name in pictures[a] if name in pictures[b]
+                     and same_picture(pictures[a][name], pictures[b][name], most=0.25)]
+            shared = len(set(row["lines"]) & set(other["lines"]))
+            fewest = min(len(row["lines"]), len(other["lines"]))
+            for one, two in ((a, b), (b, a)):
+                if alike:
+                    flags[one].append(f"pictures equal to those of {ids[two]}: {', '.join(alike)}")
+                if shared >= LEAST_LINES and shared > SHARE * fewest:
+                    flags[one].append(f"{shared} of {fewest} own lines of code shared with {ids[two]}")
+                if ids[one] == ids[two]:
+                    flags[one].append(f"another file has the same student id: {two}")
+    return flags
+
+
+def wrong_claims(handin, measured):
+    """Where the table that was handed in says something else than the pictures do.
+
+    Args:
+        measured: dict image -> {"psnr", "ssim"}, of the pictures that were handed in.
+    """
+    try:
+        with open(handin.run / "benchmark.csv", encoding="utf-8-sig", newline="") as file:
+            rows = {row["image"].lower(): row for row in csv.DictReader(file) if row.get("set") == "Set5"}
+    except (OSError, UnicodeDecodeError, csv.Error, KeyError, AttributeError):
+        return ["no table of results (run/benchmark.csv) to compare with"]
+    flags = []
+    for name, values in measured.items():
+        try:
+            claimed = float(rows[name]["srgan_psnr"])
+        except (KeyError, ValueError, TypeError):
+            flags.append(f"{name}: the table claims nothing")
+            continue
+        if not abs(claimed - values["psnr"]) <= CLAIM_TOLERANCE:
+            flags.append(f"{name}: {claimed:.2f} dB claimed, {values['psnr']:.2f} dB measured")
+    return flags
+
+
+def disagreement_with_lr(name, picture, lr_enlarged):
+    """A result made small again has to be its LR picture, or it does not show the same thing."""
+    lr = lr_enlarged[::4, ::4]
+    difference = np.abs(imresize(picture, 1 / 4).astype(int) - lr).mean()
+    return [f"{name}.png: made small again it differs from LR by {difference:.1f} grey levels"] \
+        if difference > LR_TOLERANCE else []

@@ -1,0 +1,168 @@
+"""Check, test and measure a folder of hand-ins; what one of them does to itself never stops the rest."""
+
+import hashlib
+import json
+import shutil
+import tempfile
+import traceback
+from pathlib import Path
+
+from tqdm import tqdm
+
+from checkpoints import load_generator, save_image, shipped_names, write_atomically
+from config import get_config
+from course.check import check, same_picture, set5_references
+from course.facts import SET5, read_facts
+from course.flags import between_students, disagreement_with_lr, edition_lines, own_lines, wrong_claims
+from course.grades import feedback_pages, write_grades
+from course.handin import HandIn, HandInError
+from course.hidden import CASES, judge, read_bundle
+from course.pack import changed_since
+from course.sandbox import ROOT, run_probes
+from course.unpack import UnpackError, unpack
+from datasets import SRDataset
+from inference import super_resolve
+from metrics import psnr, ssim, three_channels
+from utils import read_image
+
+VERSION = 1              # of what is kept of a hand-in: another one is graded anew
+
+
+def grade_command(parser):
+    parser.add_argument("zips", type=Path, help="folder of the zip files")
+    parser.add_argument("--hidden", type=Path, required=True, help="the bundle that `release` has written")
+    parser.add_argument("--data", type=Path, default=Path("data"), help="folder of the lists with Set5")
+    parser.add_argument("--out", type=Path, default=Path("grading"), help="default: %(default)s")
+    parser.add_argument("--course", type=Path, default=Path("course.toml"))
+
+    def run(args):
+        rows = grade(args.zips, args.hidden, args.data, args.out, read_facts(args.course))
+        faulty = sum(bool(row["fault"]) for row in rows)
+        print(f"{len(rows)} hand-ins, {faulty} of them could not be opened. {args.out / 'grades.csv'}, a page for each in "
+              f"{args.out / 'students'}")
+        return 0
+    return run
+
+
+def grade(zips, bundle, data, out, facts, progress=True):
+    """Grade every zip file of a folder; a run that was stopped goes on.
+
+    Returns:
+        list of dicts, see ``grade_one``; also kept as out/grades.csv and out/students/<id>.html.
+    """
+    inputs, expected = read_bundle(bundle)
+    references = with_shipped(set5_references(data), data)
+    paths = sorted(path for path in Path(zips).iterdir() if path.is_file() and not path.name.startswith("."))
+    if not paths:
+        raise ValueError(f"There is no file in {zips}.")
+    given, rows = edition_lines(ROOT), []
+    hide = [Path(zips).resolve(), Path(bundle).resolve(), Path(out).resolve(), Path(data).resolve(), ROOT / "course",
+            ROOT / "weights", ROOT / "benchmarks", ROOT / "tests", ROOT / "models.py", ROOT / "solver.py"]
+    for path in tqdm(paths, desc="Grading", unit="hand-in", disable=not progress):
+        kept = Path(out, "kept", f"{path.name}.json")
+        label = [VERSION, _sha256(path), _sha256(bundle)]
+        row = _read_kept(kept, label)
+        if row is None:
+            row = grade_one(path, inputs, expected, references, given, hide, facts, pictures_of(out, path.name))
+            write_atomically(kept, json.dumps([label, row], ensure_ascii=False).encode("utf-8"))
+        rows.append(row)
+    flags = between_students(rows, {row["file"]: pictures_of(out, row["file"]) for row in rows})
+    for row in rows:
+        row["flags"] = row["own_flags"] + flags.get(row["file"], [])
+    write_grades(Path(out, "grades.csv"), rows, facts)
+    feedback_pages(Path(out, "students"), rows)
+    return rows
+
+
+def pictures_of(out, file):
+    """Folder of the pictures that are kept of a hand-in."""
+    return Path(out, "kept", "pictures", file)
+
+
+def with_shipped(references, data):
+    """The references, and what the generators that come with the kit make of Set5."""
+    dataset = SRDataset("Set5", get_config("course", data))
+    for weights in shipped_names():
+        generator = load_generator(weights)
+        for i, name in enumerate(dataset.names):
+            references[name.lower()][f"the kit's {weights}"] = super_resolve(generator, dataset.pair(i)[0])
+    return references
+
+
+def _sha256(path):
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+def _read_kept(path, label):
+    try:
+        found, row = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return row if found == label else None
+
+
+def grade_one(path, inputs, expected, references, given, hide, facts, pictures):
+    """Everything about one hand-in that needs no other one, as plain values.
+
+    Returns:
+        dict: "file", "student_id", "name", "fault" (why it could not be opened, or ""), "findings", "tests",
+        "pictures" (per image psnr, ssim), "own_flags", "lines" (hashes of the code's own lines), "hashes".
+    """
+    row = {"file": path.name, "student_id": path.stem, "name": "", "fault": "", "findings": [], "tests": [], "notes": [],
+           "pictures": {}, "own_flags": [], "lines": []}
+    with tempfile.TemporaryDirectory(prefix="srgan-grade-") as scratch:
+        try:
+            folder = Path(scratch, "handin")
+            folder.mkdir()
+            unpack(path, folder, facts.limits)
+            handin = HandIn(folder)
+            _grade_opened(row, handin, inputs, expected, references, given, hide, facts, Path(scratch), pictures)
+        except (UnpackError, HandInError) as error:
+            row["fault"] = str(error)
+        except Exception:            # the grader's own mistake must not stop the rest either, but has to be seen
+            row["fault"] = "the grader itself failed here:\n" + traceback.format_exc(limit=-3).replace(str(ROOT), "")
+    return row
+
+
+def _grade_opened(row, handin, inputs, expected, references, given, hide, facts, scratch, pictures):
+    row["student_id"], row["name"] = handin.student_id or row["student_id"], handin.name
+    if facts.roster and row["student_id"] not in facts.roster:
+        row["own_flags"].append(f"{row['student_id']} is not in the roster")
+    changed = changed_since(handin)
+    if changed:
+        row["own_flags"].append("changed after packing: " + ", ".join(f"{name} ({how})" for name, how in changed[:5]))
+    row["findings"] = [list(finding) for finding in check(handin.folder, facts, references=references)]
+    code = assemble(handin, scratch / "code")
+    (scratch / "inputs.npz").write_bytes(inputs)
+    outcome = run_probes(code, scratch / "inputs.npz", [case.probe for case in CASES], scratch / "jail", hide)
+    row["tests"] = [list(verdict) for verdict in judge(expected, outcome.arrays, outcome.failures)]
+    row["notes"] = outcome.notes
+    row["lines"] = sorted(own_lines(handin, given))
+    for name, path in handin.pictures().items():
+        if name not in SET5 or name not in references:
+            continue
+        try:
+            picture = three_channels(read_image(path)[0])
+        except ValueError:
+            continue                 # a finding says so
+        hr = references[name]["HR"]
+        if picture.shape != hr.shape:
+            continue
+        row["pictures"][name] = {"psnr": psnr(picture, hr), "ssim": ssim(picture, hr)}
+        save_image(pictures / f"{name}.png", picture)          # for the comparison between students
+        for kind, other in references[name].items():
+            if same_picture(picture, other):
+                row["own_flags"].append(f"{name}.png is {kind}")
+        row["own_flags"] += disagreement_with_lr(name, picture, references[name]["LR"])
+    row["own_flags"] += wrong_claims(handin, row["pictures"])
+
+
+def assemble(handin, folder):
+    """The student's Python files in the kit's surroundings: what is run in the jail."""
+    folder.mkdir()
+    for file in ROOT.glob("*.py"):
+        if file.name not in ("models.py", "solver.py"):
+            shutil.copy(file, folder)
+    for file in handin.folder.glob("*.py"):
+        shutil.copy(file, folder)
+    return folder

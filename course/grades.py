@@ -1,0 +1,96 @@
+"""grades.csv, the final table, and each student's page."""
+
+import csv
+from pathlib import Path
+from statistics import fmean
+
+from checkpoints import write_atomically, write_csv
+from course.facts import SET5
+from course.report import templates
+from course.texts import RULES
+
+COLUMNS = ("student_id", "name", "file", "fault", "hidden_points", "set5_psnr", "set5_ssim", "check_faults",
+           "check_warnings", "flags")
+# PSNR for no points (bicubic interpolation) and for all points, dB on Set5.
+PSNR_FROM, PSNR_TO = 28.43, 30.0
+
+
+def safe(value):
+    """A value for a CSV file that people open in a spreadsheet, which would run "=..." as a formula."""
+    text = str(value)
+    return "'" + text if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
+
+
+def write_grades(path, rows, facts):
+    """grades.csv, a row a hand-in; and a row for everybody of the roster who has not handed in."""
+    table = [COLUMNS]
+    for row in rows:
+        means = [f"{fmean(picture[key] for picture in row['pictures'].values()):.{digits}f}"
+                 if len(row["pictures"]) == len(SET5) else "" for key, digits in (("psnr", 2), ("ssim", 4))]
+        levels = [finding[1] for finding in row["findings"]]
+        table.append([row["student_id"], row["name"] or facts.roster.get(row["student_id"], ""), row["file"], row["fault"],
+                      hidden_points(row), *means, levels.count("fault"), levels.count("warning"),
+                      "; ".join(row["flags"])])
+    handed_in = {row["student_id"] for row in rows}
+    table += [[student, name, "", "nothing handed in", 0, "", "", "", "", ""]
+              for student, name in facts.roster.items() if student not in handed_in]
+    # The mark at the beginning tells Excel that this is UTF-8.
+    write_csv(path, [[safe(value) for value in line] for line in table], encoding="utf-8-sig")
+
+
+def hidden_points(row):
+    return sum(test[1] for test in row["tests"])
+
+
+def read_grades(path):
+    """The rows of grades.csv as dicts.
+
+    Raises:
+        ValueError: for another file.
+    """
+    with open(path, encoding="utf-8-sig", newline="") as file:
+        rows = list(csv.DictReader(file))
+    if rows and tuple(rows[0]) != COLUMNS:
+        raise ValueError(f"{path} has not the columns of grades.csv: {', '.join(COLUMNS)}.")
+    return rows
+
+
+def final_table(grades, opinions, facts):
+    """The table of all parts, header first.  The points are a suggestion; the report is for a person to judge.
+
+    Opinion scores: from bicubic's to SRResNet's anchor the points rise from none to all.
+    """
+    students = {row["student"]: row for row in opinions["students"]}
+    anchors = {row["student"]: row["mos"] for row in opinions["anchors"]}
+    header = ["student_id", "name", "hidden_tests", "psnr_ssim", "set5_scores", "report", "mos", "mos_low", "mos_high",
+              "band", "rank", "set5_psnr", "set5_ssim", "flags"]
+    table = [header]
+    for row in grades:
+        opinion = students.get(row["student_id"])
+        psnr = float(row["set5_psnr"] or 0)
+        score = share(opinion["mos"], anchors["bicubic"], anchors["SRResNet"]) if opinion else 0
+        table.append([row["student_id"], row["name"], f"{facts.points.hidden_tests * int(row['hidden_points']) / 100:.1f}",
+                      f"{facts.points.psnr_ssim * share(psnr, PSNR_FROM, PSNR_TO):.1f}",
+                      f"{facts.points.set5_scores * score:.1f}", "",
+                      *([f"{opinion[key]:.2f}" for key in ("mos", "low", "high")] if opinion else ["", "", ""]),
+                      opinion["band"] if opinion else "",
+                      f"{opinion['rank_best']} to {opinion['rank_worst']}" if opinion else "",
+                      row["set5_psnr"], row["set5_ssim"], row["flags"]])
+    return table
+
+
+def share(value, low, high):
+    """0 at ``low``, 1 at ``high``, in between in proportion."""
+    return min(1.0, max(0.0, (value - low) / (high - low)))
+
+
+def feedback_pages(folder, rows, opinions=None):
+    """A page for each student: what was checked, tested and measured, and the opinion scores where there are any."""
+    template, pages = templates(autoescape=True).get_template("feedback.html.j2"), []
+    scores = {row["student"]: row for row in (opinions or {"students": []})["students"]}
+    for row in rows:
+        text = template.render(row=row, rules=RULES, set5=SET5, opinion=scores.get(row["student_id"]),
+                               points=hidden_points(row), anchors=(opinions or {}).get("anchors", []))
+        pages.append(Path(folder, f"{Path(row['file']).stem}.html"))
+        write_atomically(pages[-1], text.encode("utf-8"))
+    return pages
