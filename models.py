@@ -14,7 +14,9 @@ import torch
 from torch import nn
 
 from checkpoints import read_weights, register_method
+### BEGIN SOLUTION
 from layers import FewChannelsConv2d, PReLU, SubPixelConv2d
+### END SOLUTION
 from utils import convert_image
 
 
@@ -53,6 +55,7 @@ class Generator(nn.Module):
                              n_channels=n_channels, n_blocks=n_blocks, scaling_factor=scaling_factor)
         self.scaling_factor = scaling_factor
 
+        ### BEGIN SOLUTION
         self.first = nn.Sequential(
             nn.Conv2d(3, n_channels, large_kernel_size, padding=large_kernel_size // 2), PReLU())
         self.blocks = nn.Sequential(*[ResidualBlock(n_channels, small_kernel_size) for _ in range(n_blocks)])
@@ -62,8 +65,19 @@ class Generator(nn.Module):
         n_doublings = int(math.log2(scaling_factor))
         self.upsampling = nn.Sequential(*[Doubling(n_channels, small_kernel_size) for _ in range(n_doublings)])
         self.last = FewChannelsConv2d(n_channels, 3, large_kernel_size, padding=large_kernel_size // 2)
+        ### REPLACED BY
+        # # Build the layers of figure 4 (top), in this order:
+        # #   convolution, large kernel, 3 -> n_channels; PReLU                    (N, C, h, w)
+        # #   n_blocks residual blocks                                             (N, C, h, w)
+        # #   convolution, small kernel; BatchNorm; plus the output of the first PReLU
+        # #   log2(scaling_factor) times: convolution C -> 4 C, PixelShuffle(2), PReLU     (N, C, s h, s w)
+        # #   convolution, large kernel, C -> 3, and nothing behind it             (N, 3, s h, s w)
+        # # An odd kernel of size k keeps the size with padding=k // 2.
+        # raise NotImplementedError("Generator.__init__ is yours to write: the layers of figure 4")
+        ### END SOLUTION
 
     def forward(self, lr):
+        ### BEGIN SOLUTION
         return self.tail(self.trunk(lr))
 
     def trunk(self, lr):
@@ -128,17 +142,23 @@ class Generator(nn.Module):
         channels, k = self.settings["n_channels"], self.settings["large_kernel_size"]
         # Six maps are alive at once in a block; three at the full size in the tail, and the last layer's parts.
         return 4 * 6 * channels, 4 * self.scaling_factor**2 * (3 * channels + 6 * k)
+        ### REPLACED BY
+        # raise NotImplementedError("Generator.forward is yours to write: (N, 3, h, w) -> (N, 3, s h, s w)")
+        ### END SOLUTION
 
 
+### BEGIN SOLUTION
 def _centre(kernel):
     """The middle 3 x 3 of a kernel, as a view."""
     k = kernel.shape[-1] // 2
     return kernel[k - 1:k + 2, k - 1:k + 2]
+### END SOLUTION
 
 
 class ResidualBlock(nn.Module):
     """x + BN(conv(PReLU(BN(conv(x))))): (N, C, h, w) -> (N, C, h, w)."""
 
+    ### BEGIN SOLUTION
     def __init__(self, n_channels, kernel_size):
         super().__init__()
         self.layers = nn.Sequential(
@@ -152,11 +172,20 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x):
         return x + self.layers(x)
+    ### REPLACED BY
+    # def __init__(self, n_channels, kernel_size):
+    #     super().__init__()
+    #     raise NotImplementedError("ResidualBlock.__init__ is yours to write (section 2.1.1)")
+    #
+    # def forward(self, x):
+    #     raise NotImplementedError("ResidualBlock.forward is yours to write: (N, C, h, w) -> (N, C, h, w)")
+    ### END SOLUTION
 
 
 class Doubling(nn.Module):
     """Sub-pixel convolution (Shi et al. 2016, arXiv 1609.05158): (N, C, h, w) -> (N, C, 2h, 2w)."""
 
+    ### BEGIN SOLUTION
     def __init__(self, n_channels, kernel_size):
         super().__init__()
         # C -> 4C channels, which a pixel shuffle makes 2 x 2 pixels of C channels: (N, C, 2h, 2w)
@@ -165,6 +194,14 @@ class Doubling(nn.Module):
 
     def forward(self, x):
         return self.prelu(self.conv(x))
+    ### REPLACED BY
+    # def __init__(self, n_channels, kernel_size):
+    #     super().__init__()
+    #     raise NotImplementedError("Doubling.__init__ is yours to write: a convolution, nn.PixelShuffle(2), nn.PReLU")
+    #
+    # def forward(self, x):
+    #     raise NotImplementedError("Doubling.forward is yours to write: (N, C, h, w) -> (N, C, 2h, 2w)")
+    ### END SOLUTION
 
 
 class Discriminator(nn.Module):
@@ -187,6 +224,7 @@ class Discriminator(nn.Module):
         if hasattr(kernel_size, "D"):          # Discriminator(config)
             return self.__init__(**kernel_size.D)
         self.settings = dict(kernel_size=kernel_size, n_channels=n_channels, n_blocks=n_blocks, fc_size=fc_size)
+        ### BEGIN SOLUTION
         blocks, channels_in, channels_out = [], 3, n_channels
         for i in range(n_blocks):
             if i > 0 and i % 2 == 0:
@@ -202,9 +240,21 @@ class Discriminator(nn.Module):
         self.decide = nn.Sequential(
             nn.Flatten(), nn.Linear(channels_out * 6 * 6, fc_size), nn.LeakyReLU(0.2, inplace=True),
             nn.Linear(fc_size, 1))
+        ### REPLACED BY
+        # # Build the layers of figure 4 (bottom):
+        # #   n_blocks blocks: convolution; BatchNorm, but not in the first block; LeakyReLU(0.2).
+        # #   Every second convolution has stride 2; the channels double after every second block.
+        # #   Then the map as a vector, a linear layer to fc_size, LeakyReLU(0.2), a linear layer to 1.
+        # # nn.AdaptiveAvgPool2d((6, 6)) before the linear layers lets crops of other sizes in.
+        # raise NotImplementedError("Discriminator.__init__ is yours to write: the layers of figure 4")
+        ### END SOLUTION
 
     def forward(self, images):
+        ### BEGIN SOLUTION
         return self.decide(self.pool(self.blocks(images)))    # (N, 1)
+        ### REPLACED BY
+        # raise NotImplementedError("Discriminator.forward is yours to write: (N, 3, H, W) -> logits (N, 1)")
+        ### END SOLUTION
 
 
 VGG19_LAYERS = (2, 2, 4, 4, 4)    # convolutions before each of the five max-pools
@@ -237,6 +287,7 @@ class TruncatedVGG19(nn.Module):
             raise ValueError(f"VGG19 has no layer i={i}, j={j}: before its five max-pools "
                              f"there are {VGG19_LAYERS} convolutions.")
         self.feature_scale = feature_scale
+        ### BEGIN SOLUTION
         layers, channels_in = [], 3
         for pool, n_convolutions in enumerate(VGG19_LAYERS[:i], start=1):
             channels_out = min(64 * 2 ** (pool - 1), 512)
@@ -246,6 +297,12 @@ class TruncatedVGG19(nn.Module):
             if pool < i:
                 layers.append(nn.MaxPool2d(2))
         self.features = nn.Sequential(*layers)    # numbered as torchvision's vgg19().features
+        ### REPLACED BY
+        # # self.features = nn.Sequential(...), numbered as torchvision's vgg19().features: convolution 3 x 3
+        # # and ReLU by turns, VGG19_LAYERS[k] convolutions before the (k + 1)-th max-pool, 64, 128, 256, 512 and
+        # # 512 channels; it ends behind the ReLU of the j-th convolution before the i-th max-pool.
+        # raise NotImplementedError("TruncatedVGG19.__init__ is yours to write (section 2.2.1, equation 5)")
+        ### END SOLUTION
 
         self.requires_grad_(False)
         if weights == "random":

@@ -74,6 +74,7 @@ def pretrain(train_loader, generator, content_loss_criterion, optimizer_g, epoch
         lr, hr = precision.images(lr, hr)                         # (N, 3, h, w), (N, 3, s h, s w)
         hr = convert_image(hr, "[0, 1]", "[-1, 1]")
 
+        ### BEGIN SOLUTION
         # l_MSE = 1/(s^2 W H) sum (HR - G(LR))^2                                     (equation 4)
         with precision.autocast():
             sr = generator(lr)
@@ -81,6 +82,11 @@ def pretrain(train_loader, generator, content_loss_criterion, optimizer_g, epoch
         watch.gradient("generator", precision.step(loss, optimizer_g))
 
         meters["content"].update(loss, len(lr))
+        ### REPLACED BY
+        # # Pre-training is yours to design: one update of the generator by the pixel loss (equation 4).
+        # # meters["content"].update(loss, len(lr)) keeps the mean for the log.
+        # raise NotImplementedError("solver.pretrain is yours to write: one update of the generator by the pixel loss")
+        ### END SOLUTION
         look("pretrain", epoch, update, len(train_loader), meters, watch, print_freq, after_update)
     return meters
 
@@ -119,6 +125,7 @@ def train(train_loader, generator, discriminator, truncated_vgg19, content_loss_
         lr, hr = precision.images(lr, hr)
         hr = convert_image(hr, "[0, 1]", "[-1, 1]")
 
+        ### BEGIN SOLUTION
         # ---- Generator
         with precision.autocast():
             sr = generator(lr)                                    # (N, 3, s h, s w)
@@ -148,6 +155,32 @@ def train(train_loader, generator, discriminator, truncated_vgg19, content_loss_
         values = (content, adversarial, loss_d, real.detach().sigmoid().mean(), fake.detach().sigmoid().mean())
         for name, value in zip(names, values):
             meters[name].update(value, len(lr))
+        ### REPLACED BY
+        # # This works, and its pictures are poor: the generator begins with random weights and has to please a
+        # # discriminator before it can draw anything. Make something better of it (section 3.2).
+        # # ---- Generator
+        # sr = generator(lr)                                        # (N, 3, s h, s w) in [-1, 1]
+        # if truncated_vgg19 is None:
+        #     content = content_loss_criterion(sr, hr)
+        # else:
+        #     content = content_loss_criterion(truncated_vgg19((sr + 1) / 2), truncated_vgg19((hr + 1) / 2).detach())
+        # judged = discriminator(sr)                                # (N, 1) logits
+        # adversarial = beta * adversarial_loss_criterion(judged, torch.ones_like(judged))
+        # optimizer_g.zero_grad()
+        # (content + adversarial).backward()
+        # optimizer_g.step()
+        #
+        # # ---- Discriminator
+        # real, judged = discriminator(hr), discriminator(sr.detach())
+        # loss_d = (adversarial_loss_criterion(real, torch.ones_like(real))
+        #           + adversarial_loss_criterion(judged, torch.zeros_like(judged)))
+        # optimizer_d.zero_grad()
+        # loss_d.backward()
+        # optimizer_d.step()
+        #
+        # for name, value in zip(names, (content, adversarial, loss_d, real.sigmoid().mean(), judged.sigmoid().mean())):
+        #     meters[name].update(value, len(lr))
+        ### END SOLUTION
         look("srgan", epoch, update, len(train_loader), meters, watch, print_freq, after_update)
     return meters
 
