@@ -1,0 +1,86 @@
+"""Your solver.py: does each loss move its own network, and in the right direction?
+
+Tiny networks of one or two weights, whose updates can be followed by hand.
+"""
+
+import torch
+from torch import nn
+
+import solver
+
+
+class OneWeight(nn.Module):
+    """SR = gain * enlarged LR."""
+
+    def __init__(self):
+        super().__init__()
+        self.gain = nn.Parameter(torch.tensor(0.5))
+
+    def forward(self, lr):
+        return self.gain * nn.functional.interpolate(2 * lr - 1, scale_factor=4)
+
+
+class Brightness(nn.Module):
+    """logit = slope * mean brightness + offset."""
+
+    def __init__(self):
+        super().__init__()
+        self.slope, self.offset = nn.Parameter(torch.tensor(0.3)), nn.Parameter(torch.tensor(-0.1))
+
+    def forward(self, images):
+        return self.slope * images.mean(dim=(1, 2, 3)).view(-1, 1) + self.offset
+
+
+def batches():
+    torch.manual_seed(0)
+    hr = 0.5 + 0.5 * torch.rand(4, 3, 16, 16)
+    lr = 0.5 + 0.4 * nn.functional.avg_pool2d(hr, 4)
+    return torch.utils.data.DataLoader(list(zip(lr, hr)), batch_size=4)
+
+
+def epoch(content, lr_g, lr_d, beta, vgg=None):
+    """How far each weight moves in one SRGAN epoch of one batch: (gain, slope, offset)."""
+    generator, discriminator = OneWeight(), Brightness()
+    optimizers = torch.optim.SGD(generator.parameters(), lr_g), torch.optim.SGD(discriminator.parameters(), lr_d)
+    solver.train(batches(), generator, discriminator, vgg or nn.Identity(), content, nn.BCEWithLogitsLoss(), *optimizers,
+                 0, torch.device("cpu"), beta, 100)
+    return (generator.gain.item() - 0.5, discriminator.slope.item() - 0.3, discriminator.offset.item() + 0.1)
+
+
+def test_pre_training_brings_sr_towards_hr():
+    generator = OneWeight()
+    solver.pretrain(batches(), generator, nn.MSELoss(), torch.optim.SGD(generator.parameters(), 0.1), 0,
+                    torch.device("cpu"), 100)
+    assert generator.gain.item() > 0.5, (
+        "One update of pre-training has to bring SR towards HR (equation 4): here the gain has to grow from 0.5, it is "
+        f"{generator.gain.item():.4f}. Are both compared in [-1, 1]?")
+
+
+def test_the_content_loss_brings_sr_towards_hr():
+    gain, slope, _ = epoch(nn.MSELoss(), 0.1, 0, beta=0)
+    assert gain > 0, f"With the content loss alone the gain has to grow; it moved by {gain:.4f} (equations 4 and 5)."
+    assert abs(slope) < 1e-6, "The discriminator moved although its learning rate is 0."
+
+
+def test_the_content_loss_looks_through_vgg():
+    class Blind(nn.Module):
+        def forward(self, images):
+            return 0 * images
+    gain, _, _ = epoch(nn.MSELoss(), 0.1, 0, beta=0, vgg=Blind())
+    assert abs(gain) < 1e-6, (
+        "With features that are zero for every picture the content loss is zero, and nothing may move; the gain moved by "
+        f"{gain:.4f}. Equation 5 compares the features of SR and HR, not their pixels.")
+
+
+def test_the_generator_wants_its_pictures_called_real():
+    gain, _, _ = epoch(lambda sr, hr: 0 * (sr - hr).sum(), 0.1, 0, beta=1)
+    assert gain > 0, (
+        f"With the adversarial loss alone the gain has to grow (the discriminator likes bright pictures here); it moved by "
+        f"{gain:.4f}. Equation 6: -log D(G(LR)), so the target for SR is 1 in this loss.")
+
+
+def test_the_discriminator_tells_hr_from_sr():
+    gain, slope, _ = epoch(nn.MSELoss(), 0, 0.1, beta=1e-3)
+    assert abs(gain) < 1e-6, "The generator moved although its learning rate is 0."
+    assert slope > 0, (f"HR is the brighter one here, so the slope has to grow; it moved by {slope:.4f}. Equation 2: the "
+                       "target is 1 for HR and 0 for SR.")
