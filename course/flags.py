@@ -12,6 +12,7 @@ import numpy as np
 
 from course.check import same_picture
 from course.facts import CODE, NOTEBOOKS
+from course.regions import split, split_notebook
 from imresize import imresize
 from utils import read_image
 
@@ -22,10 +23,13 @@ LR_TOLERANCE = 6.0       # grey levels in the mean; honest results lie below 3
 
 
 def edition_lines(root):
-    """Hashes of the lines that the course hands out: they count for nobody."""
+    """Hashes of the lines that the course hands out: they count for nobody.  Solutions are not among them."""
     lines = set()
-    for file in [*Path(root).glob("*.py"), *(Path(root) / name for name in NOTEBOOKS)]:
-        lines |= set(_hashes(_text(file)))
+    for file in Path(root).glob("*.py"):
+        lines |= set(_hashes(split(file.read_text(encoding="utf-8"), file.name)[0]))
+    for name in NOTEBOOKS:
+        notebook, _ = split_notebook(nbformat.read(Path(root, name), as_version=4), name)
+        lines |= set(_hashes(_code_of(notebook)))
     return lines
 
 
@@ -43,9 +47,12 @@ def _text(path):
     if path.suffix != ".ipynb":
         return path.read_text(encoding="utf-8-sig", errors="replace")
     try:
-        notebook = nbformat.read(path, as_version=4)
+        return _code_of(nbformat.read(path, as_version=4))
     except Exception:                    # "check" has said so
         return ""
+
+
+def _code_of(notebook):
     return "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
 
 

@@ -38,8 +38,8 @@ def grade_command(parser):
     def run(args):
         rows = grade(args.zips, args.hidden, args.data, args.out, read_facts(args.course))
         faulty = sum(bool(row["fault"]) for row in rows)
-        print(f"{len(rows)} hand-ins, {faulty} of them could not be opened. {args.out / 'grades.csv'}, a page for each in "
-              f"{args.out / 'students'}")
+        print(f"{len(rows)} hand-ins, {faulty} of them could not be opened. {args.out / 'grades.csv'}, a page for each "
+              f"in {args.out / 'students'}")
         return 0
     return run
 
@@ -70,6 +70,7 @@ def grade(zips, bundle, data, out, facts, progress=True):
     for row in rows:
         row["flags"] = row["own_flags"] + flags.get(row["file"], [])
     write_grades(Path(out, "grades.csv"), rows, facts)
+    write_atomically(Path(out, "grades.json"), json.dumps(rows, ensure_ascii=False, indent=1).encode("utf-8"))
     feedback_pages(Path(out, "students"), rows)
     return rows
 
@@ -108,8 +109,8 @@ def grade_one(path, inputs, expected, references, given, hide, facts, pictures):
         dict: "file", "student_id", "name", "fault" (why it could not be opened, or ""), "findings", "tests",
         "pictures" (per image psnr, ssim), "own_flags", "lines" (hashes of the code's own lines), "hashes".
     """
-    row = {"file": path.name, "student_id": path.stem, "name": "", "fault": "", "findings": [], "tests": [], "notes": [],
-           "pictures": {}, "own_flags": [], "lines": []}
+    row = {"file": path.name, "student_id": path.stem, "name": "", "fault": "", "findings": [], "tests": [],
+           "notes": [], "pictures": {}, "own_flags": [], "lines": []}
     with tempfile.TemporaryDirectory(prefix="srgan-grade-") as scratch:
         try:
             folder = Path(scratch, "handin")

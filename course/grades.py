@@ -1,6 +1,6 @@
 """grades.csv, the final table, and each student's page."""
 
-import csv
+import json
 from pathlib import Path
 from statistics import fmean
 
@@ -25,11 +25,11 @@ def write_grades(path, rows, facts):
     """grades.csv, a row a hand-in; and a row for everybody of the roster who has not handed in."""
     table = [COLUMNS]
     for row in rows:
-        means = [f"{fmean(picture[key] for picture in row['pictures'].values()):.{digits}f}"
-                 if len(row["pictures"]) == len(SET5) else "" for key, digits in (("psnr", 2), ("ssim", 4))]
+        dB, similarity = set5_means(row)
+        means = [f"{dB:.2f}" if dB else "", f"{similarity:.4f}" if dB else ""]
         levels = [finding[1] for finding in row["findings"]]
-        table.append([row["student_id"], row["name"] or facts.roster.get(row["student_id"], ""), row["file"], row["fault"],
-                      hidden_points(row), *means, levels.count("fault"), levels.count("warning"),
+        table.append([row["student_id"], row["name"] or facts.roster.get(row["student_id"], ""), row["file"],
+                      row["fault"], hidden_points(row), *means, levels.count("fault"), levels.count("warning"),
                       "; ".join(row["flags"])])
     handed_in = {row["student_id"] for row in rows}
     table += [[student, name, "", "nothing handed in", 0, "", "", "", "", ""]
@@ -43,15 +43,17 @@ def hidden_points(row):
 
 
 def read_grades(path):
-    """The rows of grades.csv as dicts.
+    """The rows of grades.json, as ``grade`` has made them.
 
     Raises:
         ValueError: for another file.
     """
-    with open(path, encoding="utf-8-sig", newline="") as file:
-        rows = list(csv.DictReader(file))
-    if rows and tuple(rows[0]) != COLUMNS:
-        raise ValueError(f"{path} has not the columns of grades.csv: {', '.join(COLUMNS)}.")
+    try:
+        rows = json.loads(Path(path).read_text(encoding="utf-8"))
+        if not all(isinstance(row, dict) and {"student_id", "tests", "pictures"} <= set(row) for row in rows):
+            raise ValueError("rows of another kind")
+    except (OSError, ValueError, TypeError) as error:
+        raise ValueError(f"{path} is not the grades.json that `python -m course grade` writes: {error}.") from error
     return rows
 
 
@@ -62,21 +64,27 @@ def final_table(grades, opinions, facts):
     """
     students = {row["student"]: row for row in opinions["students"]}
     anchors = {row["student"]: row["mos"] for row in opinions["anchors"]}
-    header = ["student_id", "name", "hidden_tests", "psnr_ssim", "set5_scores", "report", "mos", "mos_low", "mos_high",
-              "band", "rank", "set5_psnr", "set5_ssim", "flags"]
-    table = [header]
+    table = [["student_id", "name", "hidden_tests", "psnr_ssim", "set5_scores", "report", "mos", "mos_low", "mos_high",
+              "band", "rank", "set5_psnr", "set5_ssim", "flags"]]
     for row in grades:
         opinion = students.get(row["student_id"])
-        psnr = float(row["set5_psnr"] or 0)
         score = share(opinion["mos"], anchors["bicubic"], anchors["SRResNet"]) if opinion else 0
-        table.append([row["student_id"], row["name"], f"{facts.points.hidden_tests * int(row['hidden_points']) / 100:.1f}",
-                      f"{facts.points.psnr_ssim * share(psnr, PSNR_FROM, PSNR_TO):.1f}",
-                      f"{facts.points.set5_scores * score:.1f}", "",
-                      *([f"{opinion[key]:.2f}" for key in ("mos", "low", "high")] if opinion else ["", "", ""]),
+        dB, similarity = set5_means(row)
+        points = (facts.points.hidden_tests * hidden_points(row) / 100,
+                  facts.points.psnr_ssim * share(dB, PSNR_FROM, PSNR_TO) if dB else 0, facts.points.set5_scores * score)
+        votes = [f"{opinion[key]:.2f}" for key in ("mos", "low", "high")] if opinion else ["", "", ""]
+        table.append([row["student_id"], row["name"], *(f"{value:.1f}" for value in points), "", *votes,
                       opinion["band"] if opinion else "",
                       f"{opinion['rank_best']} to {opinion['rank_worst']}" if opinion else "",
-                      row["set5_psnr"], row["set5_ssim"], row["flags"]])
-    return table
+                      f"{dB:.2f}" if dB else "", f"{similarity:.4f}" if dB else "", "; ".join(row["flags"])])
+    return [[safe(value) for value in line] for line in table]
+
+
+def set5_means(row):
+    """(psnr, ssim) over the five pictures; (None, None) where one is missing."""
+    if len(row["pictures"]) < len(SET5):
+        return None, None
+    return tuple(fmean(picture[key] for picture in row["pictures"].values()) for key in ("psnr", "ssim"))
 
 
 def share(value, low, high):

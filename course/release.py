@@ -13,8 +13,8 @@ from course.regions import split, split_notebook
 from course.sandbox import ROOT, run_probes
 
 # What students get.  weights/, benchmarks/ and extensions/ would give the solution away.
-TEXTS = ("*.py", "README.md", "README.zh-CN.md", "course.toml", "handin.toml", "requirements.txt", "Makefile", "LICENSE",
-         "pytest.ini", ".gitignore", "docs/assignment*.md", "docs/student*.md", "tests/conftest.py",
+TEXTS = ("*.py", "README.md", "README.zh-CN.md", "course.toml", "handin.toml", "requirements.txt", "Makefile",
+         "LICENSE", "pytest.ini", ".gitignore", "docs/assignment*.md", "docs/student*.md", "tests/conftest.py",
          "tests/students/*.py", "tests/test_imresize.py", "tests/test_data_lists.py", "tests/test_config.py")
 OTHERS = ("docs/pictures/student_*.png", "docs/pictures/assignment_*.png")
 COURSE = ("__init__.py", "__main__.py", "facts.py", "handin.py", "check.py", "texts.py", "commands.py", "pack.py",
@@ -49,15 +49,15 @@ def release(out, hidden, root=ROOT):
     out, root = Path(out), Path(root)
     if out.exists() or Path(hidden).exists():
         raise ReleaseError(f"{out if out.exists() else hidden} is there already; choose another name or remove it.")
-    solutions, written = set(), {}
+    solutions, written = {}, {}            # of each file: its solutions' lines; its text without them
     for path in texts_of(root):
         text, lines = split(path.read_text(encoding="utf-8"), path.relative_to(root).as_posix(), path.suffix == ".md")
         written[path.relative_to(root)] = squeezed(text)
-        solutions |= {line.strip() for line in lines}
+        solutions[path.relative_to(root)] = {line.strip() for line in lines}
     for name in NOTEBOOKS:
         notebook, lines = split_notebook(nbformat.read(root / name, as_version=4), name)
         written[Path(name)] = nbformat.writes(notebook) + "\n"
-        solutions |= {line.strip() for line in lines}
+        solutions[Path(name)] = {line.strip() for line in lines}
     leaks = find_leaks(written, solutions)
     if leaks:
         raise ReleaseError("These lines of solutions would be handed out:\n  " + "\n  ".join(leaks))
@@ -74,7 +74,8 @@ def release(out, hidden, root=ROOT):
 
 def texts_of(root):
     """All files that are handed out as text, in order."""
-    return sorted({path for pattern in TEXTS for path in root.glob(pattern)} | {root / "course" / name for name in COURSE})
+    found = {path for pattern in TEXTS for path in root.glob(pattern)}
+    return sorted(found | {root / "course" / name for name in COURSE})
 
 
 def squeezed(text):
@@ -83,21 +84,22 @@ def squeezed(text):
 
 
 def find_leaks(written, solutions):
-    """Lines that stand in solutions only, and are found in the edition: list of "file: line".
+    """Long lines of solutions that are found in the edition: list of "file: line".
 
-    A line that stands outside of regions too (in any file of the edition) is no secret.
+    A line that stands outside of the regions of its own file too is no secret.
     """
-    long = {line for line in solutions if len(line) > LONG}
-    shown = {}
-    for name, text in written.items():
-        if name.suffix != ".ipynb":
-            for line in text.splitlines():
-                shown.setdefault(line.strip(), []).append(name.as_posix())
-        else:
-            for cell in nbformat.reads(text, as_version=4).cells:
-                for line in cell.source.splitlines():
-                    shown.setdefault(line.strip(), []).append(name.as_posix())
-    return [f"{', '.join(shown[line])}: {line}" for line in sorted(long & shown.keys())]
+    shown = {name: _lines(name, text) for name, text in written.items()}
+    leaks = []
+    for name, lines in solutions.items():
+        secret = {line for line in lines - shown[name] if len(line) > LONG}
+        leaks += [f"{other.as_posix()}: {line}" for other in shown for line in sorted(secret & shown[other])]
+    return leaks
+
+
+def _lines(name, text):
+    if name.suffix == ".ipynb":
+        text = "\n".join(cell.source for cell in nbformat.reads(text, as_version=4).cells)
+    return {line.strip() for line in text.splitlines()}
 
 
 def expected_of(root, inputs, names):

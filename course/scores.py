@@ -38,7 +38,7 @@ class ScoresError(ValueError):
 def scores_command(parser):
     parser.add_argument("csv", nargs="+", type=Path, metavar="CSV", help="what the raters exported")
     parser.add_argument("--key", type=Path, required=True, help="the gallery's key")
-    parser.add_argument("--grades", type=Path, help="grades.csv of `grade`, to join")
+    parser.add_argument("--grades", type=Path, help="grades.json of `grade`, to join")
     parser.add_argument("--out", type=Path, default=Path("scores"), help="default: %(default)s")
     parser.add_argument("--course", type=Path, default=Path("course.toml"))
 
@@ -50,7 +50,7 @@ def scores_command(parser):
             grades = read_grades(args.grades)
             rows = final_table(grades, result["students"], read_facts(args.course))
             write_csv(args.out / "final.csv", rows)
-            pages = feedback_pages(args.out / "feedback", grades, result, rows)
+            pages = feedback_pages(args.out / "feedback", grades, result)
             print(f"{args.out / 'final.csv'}; {len(pages)} feedback pages in {args.out / 'feedback'}")
         print(f"{args.out / 'students.csv'}, pictures.csv, raters.csv, opinions.png")
         return 0
