@@ -18,7 +18,7 @@ from course.grades import feedback_pages, write_grades
 from course.handin import HandIn, HandInError
 from course.hidden import CASES, judge, read_bundle
 from course.pack import changed_since
-from course.sandbox import ROOT, run_probes
+from course.sandbox import LIMITS, ROOT, run_probes
 from course.unpack import UnpackError, unpack
 from datasets import SRDataset
 from inference import super_resolve
@@ -44,7 +44,7 @@ def grade_command(parser):
     return run
 
 
-def grade(zips, bundle, data, out, facts, progress=True):
+def grade(zips, bundle, data, out, facts, progress=True, limits=LIMITS):
     """Grade every zip file of a folder; a run that was stopped goes on.
 
     Returns:
@@ -63,7 +63,7 @@ def grade(zips, bundle, data, out, facts, progress=True):
         label = [VERSION, _sha256(path), _sha256(bundle)]
         row = _read_kept(kept, label)
         if row is None:
-            row = grade_one(path, inputs, expected, references, given, hide, facts, pictures_of(out, path.name))
+            row = grade_one(path, inputs, expected, references, given, hide, facts, pictures_of(out, path.name), limits)
             write_atomically(kept, json.dumps([label, row], ensure_ascii=False).encode("utf-8"))
         rows.append(row)
     flags = between_students(rows, {row["file"]: pictures_of(out, row["file"]) for row in rows})
@@ -102,7 +102,7 @@ def _read_kept(path, label):
     return row if found == label else None
 
 
-def grade_one(path, inputs, expected, references, given, hide, facts, pictures):
+def grade_one(path, inputs, expected, references, given, hide, facts, pictures, limits):
     """Everything about one hand-in that needs no other one, as plain values.
 
     Returns:
@@ -117,7 +117,8 @@ def grade_one(path, inputs, expected, references, given, hide, facts, pictures):
             folder.mkdir()
             unpack(path, folder, facts.limits)
             handin = HandIn(folder)
-            _grade_opened(row, handin, inputs, expected, references, given, hide, facts, Path(scratch), pictures)
+            _grade_opened(row, handin, inputs, expected, references, given, hide, facts, Path(scratch), pictures,
+                          limits)
         except (UnpackError, HandInError) as error:
             row["fault"] = str(error)
         except Exception:            # the grader's own mistake must not stop the rest either, but has to be seen
@@ -125,7 +126,7 @@ def grade_one(path, inputs, expected, references, given, hide, facts, pictures):
     return row
 
 
-def _grade_opened(row, handin, inputs, expected, references, given, hide, facts, scratch, pictures):
+def _grade_opened(row, handin, inputs, expected, references, given, hide, facts, scratch, pictures, limits):
     row["student_id"], row["name"] = handin.student_id or row["student_id"], handin.name
     if facts.roster and row["student_id"] not in facts.roster:
         row["own_flags"].append(f"{row['student_id']} is not in the roster")
@@ -135,7 +136,8 @@ def _grade_opened(row, handin, inputs, expected, references, given, hide, facts,
     row["findings"] = [list(finding) for finding in check(handin.folder, facts, references=references)]
     code = assemble(handin, scratch / "code")
     (scratch / "inputs.npz").write_bytes(inputs)
-    outcome = run_probes(code, scratch / "inputs.npz", [case.probe for case in CASES], scratch / "jail", hide)
+    outcome = run_probes(code, scratch / "inputs.npz", [case.probe for case in CASES], scratch / "jail", hide,
+                         limits)
     row["tests"] = [list(verdict) for verdict in judge(expected, outcome.arrays, outcome.failures)]
     row["notes"] = outcome.notes
     row["lines"] = sorted(own_lines(handin, given))
