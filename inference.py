@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from checkpoints import load_generator, save_image, shipped_names, write_csv
-from config import run_folder
+from config import run_folder, stage_config
 from datasets import MissingList, SRDataset
 from layers import folded
 from metrics import psnr, ssim
@@ -19,25 +19,28 @@ SHIPPED = {"pretrain": "srresnet-x4", "srgan": "srgan-mse-x4"}      # in weights
 
 
 def generators_of(config):
-    """The two generators that test.ipynb and super_resolution.ipynb show, in eval mode, on config.device.
+    """The generators that test.ipynb and super_resolution.ipynb show, in eval mode, on config.device.
 
-    "pretrain" is the run's best of the pre-training, "srgan" its last of SRGAN.  Where nothing
-    has been trained in the run folder yet, they are those that come with the kit (SHIPPED), and
-    ``config.name`` becomes "shipped": their pictures must not lie among a student's own.
+    "pretrain" is the run's best of the pre-training, "srgan" its last of SRGAN; a stage of no
+    epochs has none (without pre-training, "pretrain" is what config.checkpoint names).  Where
+    nothing has been trained in the run folder yet, they are those that come with the kit (SHIPPED),
+    and ``config.name`` becomes "shipped": their pictures must not lie among a student's own.
 
     Returns:
         (generators, whose): a dict, and a sentence (Markdown) that says whose weights they are.
 
     Raises:
-        CheckpointError: if one of the run's two is missing or damaged, or if nothing has been
-            trained and the scaling factor is not 4, that of the shipped ones.
+        CheckpointError: if a stage of the run has left none, or a damaged one; or if nothing has
+            been trained and the scaling factor is not 4, that of the shipped ones.
     """
     folder = run_folder(config) / "checkpoints"
     paths = {"pretrain": folder / "pretrain_best.pth", "srgan": folder / "srgan_last.pth"}
     if any(folder.glob("*.pth")):
-        if config.pretrain.get("epochs") == 0 and config.checkpoint:       # SRGAN has begun with these
-            paths["pretrain"] = config.checkpoint
-        whose = f"Weights: those of this run, {paths['pretrain']} and {paths['srgan']}."
+        for stage in [stage for stage in paths if stage_config(config, stage).epochs == 0]:
+            paths.pop(stage)
+            if stage == "pretrain" and config.checkpoint:       # SRGAN has begun with these
+                paths = {stage: config.checkpoint, **paths}
+        whose = f"Weights: those of this run, {' and '.join(map(str, paths.values()))}."
     elif config.scaling_factor == 4 and set(SHIPPED.values()) <= set(shipped_names()):
         whose = (f"**Nothing has been trained in {run_folder(config).as_posix()} yet. Shown are weights that come with "
                  f"the kit: `{SHIPPED['pretrain']}` and `{SHIPPED['srgan']}` (see `weights/`). They are not yours to "

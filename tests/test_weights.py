@@ -153,6 +153,15 @@ def test_a_run_without_pre_training_shows_what_srgan_began_with(config):
     assert "srresnet-x4" in whose and sum(p.numel() for p in generators["pretrain"].parameters()) == FULL
 
 
+def test_a_stage_of_no_epochs_has_no_generator(config):
+    config.pretrain.epochs = 0
+    save_checkpoint(Path("runs/tiny/checkpoints/srgan_last.pth"), checkpoint_of(config, 1))
+    assert list(generators_of(config)[0]) == ["srgan"]
+    config.pretrain.epochs, config.epochs = 2, 0
+    save_checkpoint(Path("runs/tiny/checkpoints/pretrain_best.pth"), checkpoint_of(config, 0))
+    assert list(generators_of(config)[0]) == ["pretrain"]
+
+
 def test_other_scaling_factors_have_no_weights_in_the_kit(data, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(CheckpointError, match="pretrain_best.pth"):
