@@ -40,7 +40,11 @@ COMMON = dict(
     workers=0,                  # the image store cuts patches quicker than a CPU can train on them
     G=dict(large_kernel_size=9, small_kernel_size=3, n_channels=64, n_blocks=16),      # paper, figure 4
     D=dict(kernel_size=3, n_channels=64, n_blocks=8, fc_size=1024),                    # paper, figure 4
+    ### BEGIN SOLUTION
     start="interpolation",      # Generator.start_as_interpolation(), or "random"
+    ### REPLACED BY
+    # start="random",
+    ### END SOLUTION
     checkpoint=None,            # weights to begin with: a file, or a name such as "srresnet-x4" (see weights/)
     start_epoch=0,
     epochs=40,                  # 0: this stage is left out
@@ -75,7 +79,11 @@ PRESETS = {
         crop_size=48, patch_num=300,
         G=dict(large_kernel_size=9, small_kernel_size=3, n_channels=24, n_blocks=4),
         D=dict(kernel_size=3, n_channels=16, n_blocks=6, fc_size=64),
+        ### BEGIN SOLUTION
         pretrain=dict(epochs=4, updates_per_epoch=None, lr=2e-3, lr_schedule="cosine", warmup=20),
+        ### REPLACED BY
+        # pretrain=dict(epochs=0),      # yours to design
+        ### END SOLUTION
         epochs=3, updates_per_epoch=85, lr=1e-4, lr_d=3e-4, lr_schedule="cosine",
         # Untrained VGG filters: not the paper's loss, but the paper's code, without a download of 548 MB.
         vgg19_i=1, vgg19_j=1, vgg19_weights="random", averaging=0.99, print_freq=25, checkpoint_every=100,
@@ -87,7 +95,11 @@ PRESETS = {
         crop_size=64,
         G=dict(large_kernel_size=9, small_kernel_size=3, n_channels=32, n_blocks=8),
         D=dict(kernel_size=3, n_channels=32, n_blocks=6, fc_size=128),
+        ### BEGIN SOLUTION
         pretrain=dict(epochs=18, updates_per_epoch=500, lr=1e-3, lr_schedule="cosine", warmup=100),
+        ### REPLACED BY
+        # pretrain=dict(epochs=0),      # yours to design
+        ### END SOLUTION
         epochs=2, updates_per_epoch=300, lr=5e-5, lr_d=1e-4, lr_schedule="cosine",
         content_loss="mse", n_valid=3),
 
@@ -98,13 +110,21 @@ PRESETS = {
     # together 47,000 TFLOP: 1.6 hours at 8 TFLOP/s really reached, 3.3 hours at 4.
     "course": dict(
         workers=2,
+        ### BEGIN SOLUTION
         pretrain=dict(epochs=20, lr=4e-4, lr_schedule="cosine", warmup=500),
+        ### REPLACED BY
+        # pretrain=dict(epochs=0),      # yours to design
+        ### END SOLUTION
         epochs=10, lr_milestones=[0.5]),
 
     # As published: 10^6 updates, then 10^5 at 1e-4 and 10^5 at 1e-5 (with DIV2K's 800 images).
     "paper": dict(
         workers=2, start="random", averaging=0, feature_scale=1 / 12.75,
+        ### BEGIN SOLUTION
         pretrain=dict(epochs=200, lr_milestones=[]),
+        ### REPLACED BY
+        # pretrain=dict(epochs=0),      # yours to design
+        ### END SOLUTION
         epochs=40, lr_milestones=[0.5]),
 }
 
