@@ -5,6 +5,7 @@ import json
 import shutil
 import tempfile
 import traceback
+from datetime import datetime
 from pathlib import Path
 
 from tqdm import tqdm
@@ -117,6 +118,7 @@ def grade_one(path, inputs, expected, references, given, hide, facts, pictures, 
             folder.mkdir()
             unpack(path, folder, facts.limits)
             handin = HandIn(folder)
+            row["own_flags"] += late(path, facts.course.deadline)
             _grade_opened(row, handin, inputs, expected, references, given, hide, facts, Path(scratch), pictures,
                           limits)
         except (UnpackError, HandInError) as error:
@@ -158,6 +160,14 @@ def _grade_opened(row, handin, inputs, expected, references, given, hide, facts,
                 row["own_flags"].append(f"{name}.png is {kind}")
         row["own_flags"] += disagreement_with_lr(name, picture, references[name]["LR"])
     row["own_flags"] += wrong_claims(handin, row["pictures"])
+
+
+def late(path, deadline):
+    """A flag, if the file was last changed after the deadline; copying it may have done that."""
+    if deadline is None:
+        return []
+    changed = datetime.fromtimestamp(path.stat().st_mtime, deadline.tzinfo)
+    return [f"the file is of {changed:%Y-%m-%d %H:%M}, after the deadline"] if changed > deadline else []
 
 
 def assemble(handin, folder):

@@ -1,12 +1,15 @@
 """From the raters' CSV files to mean opinion scores with intervals, ranks, bands, and the final table."""
 
+import base64
 import csv
+import io
 import math
 from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
+from PIL import Image
 
 from checkpoints import write_atomically, write_csv
 from course.facts import SET5, read_facts
@@ -24,6 +27,7 @@ from course.opinions import (
     repeat_agreement,
     without_bias,
 )
+from course.report import templates
 from figures import as_png, table
 
 COLUMNS = ("gallery", "rater", "trial", "kind", "picture", "other", "value", "seconds", "time")
@@ -39,13 +43,17 @@ def scores_command(parser):
     parser.add_argument("csv", nargs="+", type=Path, metavar="CSV", help="what the raters exported")
     parser.add_argument("--key", type=Path, required=True, help="the gallery's key")
     parser.add_argument("--grades", type=Path, help="grades.json of `grade`, to join")
+    parser.add_argument("--gallery", type=Path, help="the gallery's folder, for a contact sheet with names")
     parser.add_argument("--out", type=Path, default=Path("scores"), help="default: %(default)s")
     parser.add_argument("--course", type=Path, default=Path("course.toml"))
 
     def run(args):
-        result = evaluate(read_opinions(args.csv, read_key(args.key)))
+        key = read_key(args.key)
+        result = evaluate(read_opinions(args.csv, key))
         write_scores(result, args.out)
         print(summary(result))
+        if args.gallery:
+            print(f"{contact_sheet(args.out / 'contact_sheet.html', result, key, args.gallery)}: with names")
         if args.grades:
             grades = read_grades(args.grades)
             rows = final_table(grades, result["students"], read_facts(args.course))
@@ -235,6 +243,30 @@ def figure(result):
     axes.grid(axis="x", alpha=0.3)
     axes.legend(fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, frameon=False)
     return drawn
+
+
+def contact_sheet(path, result, key, gallery):
+    """All pictures with names and scores on one page, the highest score first; returns its path."""
+    files = {(row["kind"], row["who"], row["image"]): Path(gallery, "pictures", f"{name}.png") for name, row in key.items()}
+    scores = {(row["kind"], row["who"], row["image"]): row["mos"] for row in result["pictures"]}
+    rows = []
+    for kind, group in (("student", result["students"]), ("anchor", result["anchors"])):
+        for row in group:
+            places = [(kind, row["student"], image) for image in SET5]
+            rows.append({"who": row["student"], "kind": kind, "mos": row["mos"], "cells": [
+                {"data": _jpeg(files[place]), "mos": scores[place]} if place in scores else None for place in places]})
+    rows.sort(key=lambda row: -row["mos"])
+    text = templates(autoescape=True).get_template("contact_sheet.html.j2").render(rows=rows, images=list(SET5))
+    write_atomically(path, text.encode("utf-8"))
+    return path
+
+
+def _jpeg(path, height=150):
+    with Image.open(path) as image:
+        small = image.resize((round(image.width * height / image.height), height), Image.Resampling.LANCZOS)
+        buffer = io.BytesIO()
+        small.save(buffer, "JPEG", quality=90)
+    return base64.b64encode(buffer.getvalue()).decode()
 
 
 def summary(result):
