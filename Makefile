@@ -1,7 +1,11 @@
 # make demo       the whole kit on a small scale, in about three minutes
 # make test       the tests
+### BEGIN SOLUTION
 # make test-long  50 kills of a training, many thousands of random inputs: up to half an hour
+### END SOLUTION
+### BEGIN SOLUTION
 # make bench      how quick it is, beside the plain way of doing it, in under ten minutes
+### END SOLUTION
 # make lab        JupyterLab with the notebooks
 #
 # Each makes .venv and installs requirements.txt the first time.
@@ -19,19 +23,25 @@ demo: $(INSTALLED)
 test: $(INSTALLED)
 	$(BIN)/python -m pytest
 
+### BEGIN SOLUTION
 test-long: $(INSTALLED)
 	$(BIN)/python -m pytest -m "long or fuzz" --hypothesis-profile=long
+### END SOLUTION
 
+### BEGIN SOLUTION
 bench: $(INSTALLED)
 	$(BIN)/python -m benchmarks
+### END SOLUTION
 
 lab: $(INSTALLED)
 	$(BIN)/python -m jupyter lab
 
+### BEGIN SOLUTION
 # Run the demo afresh and store its outputs in the notebooks of the repository.  Training comes last:
 # test.ipynb and super_resolution.ipynb are stored with the weights that come with the kit.
 notebooks: $(INSTALLED)
 	$(BIN)/python run_notebooks.py test super_resolution train --fresh --store
+### END SOLUTION
 
 # uv installs several times faster than pip; it lives in .venv with the rest.  It does not read pip's
 # settings: a mirror that is set there is handed over.
