@@ -59,6 +59,7 @@ COMMON = dict(
     vgg19_weights="imagenet",
     feature_scale=1.0,          # the course's formula; the paper's 1 / 12.75 divides this loss by 163
     beta=1e-3,                  # paper, equation 3
+    d_shift=0,                  # pixels by which D's place is moved at random (see solver.train); the paper has none
     averaging=0.999,            # decay of the averaged generator weights (0: no averaging)
     amp="auto",                 # mixed precision on CUDA, see precision.Precision
     channels_last=True,

@@ -93,7 +93,7 @@ def pretrain(train_loader, generator, content_loss_criterion, optimizer_g, epoch
 
 def train(train_loader, generator, discriminator, truncated_vgg19, content_loss_criterion,
           adversarial_loss_criterion, optimizer_g, optimizer_d, epoch, device, beta, print_freq, *,
-          precision=None, meters=None, first=0, after_update=None, watch=None):
+          precision=None, meters=None, first=0, after_update=None, watch=None, shift=0):
     """One epoch of SRGAN: a generator update and a discriminator update for each batch (section 2.2).
 
     Generator:      L_G = L_X + beta * (-log D(G(lr)))                               (equations 3, 6)
@@ -105,6 +105,7 @@ def train(train_loader, generator, discriminator, truncated_vgg19, content_loss_
         content_loss_criterion: nn.MSELoss() in the paper.
         adversarial_loss_criterion: nn.BCEWithLogitsLoss(): -log D where the target is 1.
         beta: weight of the adversarial loss, 1e-3 in the paper.
+        shift: the discriminator sees pictures from a random place, up to so many pixels off the corner.
         The others are those of ``pretrain``.
 
     Returns:
@@ -126,10 +127,16 @@ def train(train_loader, generator, discriminator, truncated_vgg19, content_loss_
         hr = convert_image(hr, "[0, 1]", "[-1, 1]")
 
         ### BEGIN SOLUTION
+        # Sub-pixel convolution writes squares of s x s pixels, and D's strides walk in step with them: D can tell a
+        # pixel by its place in the square, and teaches the generator a grid.  Out of step, it cannot.
+        top, left = torch.randint(shift + 1, (2,)).tolist() if shift else (0, 0)
+        height, width = hr.shape[2] - shift, hr.shape[3] - shift
+        seen = ..., slice(top, top + height), slice(left, left + width)
+
         # ---- Generator
         with precision.autocast():
             sr = generator(lr)                                    # (N, 3, s h, s w)
-            fake = discriminator(sr)                              # (N, 1) logits
+            fake = discriminator(sr[seen])                        # (N, 1) logits
             if truncated_vgg19 is not None:
                 features_sr = truncated_vgg19(convert_image(sr, "[-1, 1]", "[0, 1]"))
                 with torch.no_grad():                             # a target needs no graph
@@ -146,7 +153,7 @@ def train(train_loader, generator, discriminator, truncated_vgg19, content_loss_
 
         # ---- Discriminator.  HR goes in apart from SR: BatchNorm over a mixed batch would tell D which is which.
         with precision.autocast():
-            real = discriminator(hr).float()
+            real = discriminator(hr[seen]).float()
         loss_d = (adversarial_loss_criterion(real, torch.ones_like(real))
                   + adversarial_loss_criterion(fake, torch.zeros_like(fake)))
         watch.gradient("discriminator", precision.step(loss_d, optimizer_d))
@@ -235,5 +242,5 @@ def fit_srgan(config, generator, discriminator, truncated_vgg19, train_loader, v
     def one_epoch(loader, epoch, **inside):
         return train(loader, network, discriminator, features, content, adversarial,
                      stage.optimizer_g, stage.optimizer_d, epoch, config.device, config.beta,
-                     stage.settings.print_freq, **inside)
+                     stage.settings.print_freq, shift=config.d_shift, **inside)
     return stage.run(one_epoch)

@@ -238,6 +238,23 @@ def test_hr_and_sr_go_into_the_discriminator_apart_and_in_the_same_range():
         assert not real.requires_grad and np.allclose(real, 2 * hr - 1, atol=1e-6)
 
 
+def test_the_discriminator_sees_hr_and_sr_from_the_same_random_place():
+    torch.manual_seed(0)
+    loader, content = batches_of(sizes=(1,) * 40)
+    g, d = StubG(), StubD()
+    run_train(loader, g, d, None, rate=0.0, shift=2)
+    places = set()
+    for n, (lr, hr) in enumerate(content):
+        judged, real = (images.detach() for images in d.seen[2 * n:2 * n + 2])
+        found = [(y, x) for y in range(3) for x in range(3)
+                 if np.allclose(real, 2 * hr[:, :, y:y + 2, x:x + 2] - 1, atol=1e-6)]
+        assert len(found) == 1 and judged.shape == real.shape == (1, 3, 2, 2)
+        (y, x), = found
+        assert np.allclose(judged, doubled(1.5 * lr - 0.6)[:, :, y:y + 2, x:x + 2], atol=1e-6)
+        places.add((y, x))
+    assert len(places) == 9
+
+
 def test_the_quick_steps_give_the_weights_of_the_plain_ones(data):
     g, d = networks()
     vgg = TruncatedVGG19(2, 1, weights="random")
