@@ -51,6 +51,7 @@ COMMON = dict(
     lr_milestones=[0.5],        # in parts of the stage's updates
     warmup=0,                   # updates in which the learning rate rises from 0
     content_loss="vgg",         # "vgg" (equation 5) or "mse" (equation 4)
+    freeze_tail=False,          # SRGAN leaves the generator's upsampling and last layer alone; the paper does not
     vgg19_i=5, vgg19_j=4,       # VGG 5,4, the paper's sharpest
     vgg19_weights="imagenet",
     feature_scale=1.0,          # the course's formula; the paper's 1 / 12.75 divides this loss by 163

@@ -194,10 +194,14 @@ def fit_srgan(config, generator, discriminator, truncated_vgg19, train_loader, v
     Begins with the weights that ``generator`` has: load the pre-trained ones first, as
     the paper does "to avoid undesired local optima" (section 3.2).
     Leaves ``checkpoints/srgan_{last,best}.pth``.  Pictures come from ``last``: "best" is by
-    validation PSNR, which falls while texture comes back.  With ``config.epochs = 0`` there is no SRGAN stage.
+    validation PSNR, which falls while texture comes back.  With ``config.epochs = 0`` there is no SRGAN stage,
+    with ``config.freeze_tail`` the layers that enlarge stay as the pre-training has left them.
     """
     if config.epochs == 0:
         return []
+    # Left to learn, the sub-pixel layers soon write one pattern everywhere: the easiest way to look less smooth.
+    for part in (generator.upsampling, generator.last) if config.freeze_tail else ():
+        part.requires_grad_(False)
     stage = Stage("srgan", config, generator, train_loader, valid_set, discriminator, monitor)
     content, adversarial = torch.nn.MSELoss(), torch.nn.BCEWithLogitsLoss()
     network = stage.compiled(generator, config.crop_size // config.scaling_factor)
