@@ -13,6 +13,7 @@ from easydict import EasyDict
 
 from checkpoints import write_atomically
 
+SHIPPED_RUN = "shipped"     # the run under whose name the pictures of the kit's own weights are kept
 TEST_SETS = ["Set5", "Set14", "B100", "Urban100", "valid"]      # "valid" is DIV2K's validation set
 
 # PSNR (Y, dB) and SSIM at x4.  The SSIM of the SRGAN paper is another tool's and does not compare.
@@ -138,6 +139,11 @@ def get_config(preset="course", data_folder="data", name=None, seed=0):
 def run_folder(config):
     """runs/<name>/, where everything of this run is kept."""
     return Path("runs", config.name)
+
+
+def has_trained(folder):
+    """Whether a run folder holds a checkpoint of any stage."""
+    return any((Path(folder) / "checkpoints").glob("*.pth"))
 
 
 def stage_config(config, stage):

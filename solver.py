@@ -121,7 +121,8 @@ def train(train_loader, generator, discriminator, truncated_vgg19, content_loss_
         hr = convert_image(hr, "[0, 1]", "[-1, 1]")
 
         # Sub-pixel convolution writes squares of s x s pixels, and D's strides walk in step with them: D can tell a
-        # pixel by its place in the square, and teaches the generator a grid.  Out of step, it cannot.
+        # pixel by its place in the square, and teaches the generator a grid.  Out of step, the grid is fainter and
+        # comes later; a long game on few images still ends in one.
         top, left = torch.randint(shift + 1, (2,)).tolist() if shift else (0, 0)
         height, width = hr.shape[2] - shift, hr.shape[3] - shift
         seen = ..., slice(top, top + height), slice(left, left + width)
@@ -200,6 +201,7 @@ def fit_srgan(config, generator, discriminator, truncated_vgg19, train_loader, v
     if config.epochs == 0:
         return []
     # Left to learn, the sub-pixel layers soon write one pattern everywhere: the easiest way to look less smooth.
+    # Frozen, they put it off.
     for part in (generator.upsampling, generator.last) if config.freeze_tail else ():
         part.requires_grad_(False)
     stage = Stage("srgan", config, generator, train_loader, valid_set, discriminator, monitor)
