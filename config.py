@@ -13,6 +13,7 @@ from easydict import EasyDict
 
 from checkpoints import write_atomically
 
+SHIPPED_RUN = "shipped"     # the run under whose name the pictures of the kit's own weights are kept
 TEST_SETS = ["Set5", "Set14", "B100", "Urban100", "valid"]      # "valid" is DIV2K's validation set
 
 # PSNR (Y, dB) and SSIM at x4.  The SSIM of the SRGAN paper is another tool's and does not compare.
@@ -55,6 +56,7 @@ COMMON = dict(
     lr_milestones=[0.5],        # in parts of the stage's updates
     warmup=0,                   # updates in which the learning rate rises from 0
     content_loss="vgg",         # "vgg" (equation 5) or "mse" (equation 4)
+    freeze_tail=False,          # SRGAN leaves the generator's upsampling and last layer alone; the paper does not
     vgg19_i=5, vgg19_j=4,       # VGG 5,4, the paper's sharpest
     vgg19_weights="imagenet",
     feature_scale=1.0,          # the course's formula; the paper's 1 / 12.75 divides this loss by 163
@@ -157,6 +159,11 @@ def get_config(preset="course", data_folder="data", name=None, seed=0):
 def run_folder(config):
     """runs/<name>/, where everything of this run is kept."""
     return Path("runs", config.name)
+
+
+def has_trained(folder):
+    """Whether a run folder holds a checkpoint of any stage."""
+    return any((Path(folder) / "checkpoints").glob("*.pth"))
 
 
 def stage_config(config, stage):

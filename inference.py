@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from checkpoints import load_generator, save_image, shipped_names, write_csv
-from config import run_folder, stage_config
+from config import SHIPPED_RUN, has_trained, run_folder, stage_config
 from datasets import MissingList, SRDataset
 from layers import folded
 from metrics import psnr, ssim
@@ -24,7 +24,7 @@ def generators_of(config):
     "pretrain" is the run's best of the pre-training, "srgan" its last of SRGAN; a stage of no
     epochs has none (without pre-training, "pretrain" is what config.checkpoint names).  Where
     nothing has been trained in the run folder yet, they are those that come with the kit (SHIPPED),
-    and ``config.name`` becomes "shipped": their pictures must not lie among a student's own.
+    and ``config.name`` becomes SHIPPED_RUN: their pictures must not lie among a student's own.
 
     Returns:
         (generators, whose): a dict, and a sentence (Markdown) that says whose weights they are.
@@ -35,7 +35,7 @@ def generators_of(config):
     """
     folder = run_folder(config) / "checkpoints"
     paths = {"pretrain": folder / "pretrain_best.pth", "srgan": folder / "srgan_last.pth"}
-    if any(folder.glob("*.pth")):
+    if has_trained(run_folder(config)):
         for stage in [stage for stage in paths if stage_config(config, stage).epochs == 0]:
             paths.pop(stage)
             if stage == "pretrain" and config.checkpoint:       # SRGAN has begun with these
@@ -44,9 +44,9 @@ def generators_of(config):
     elif config.scaling_factor == 4 and set(SHIPPED.values()) <= set(shipped_names()):
         whose = (f"**Nothing has been trained in {run_folder(config).as_posix()} yet. Shown are weights that come with "
                  f"the kit: `{SHIPPED['pretrain']}` and `{SHIPPED['srgan']}` (see `weights/`). They are not yours to "
-                 f"hand in; their pictures are kept in runs/shipped. "
-                 f"本次运行尚未训练，这里用的是随教程附带的权重，结果保存在 runs/shipped，不可作为作业提交。**")
-        paths, config.name = SHIPPED, "shipped"
+                 f"hand in; their pictures are kept in runs/{SHIPPED_RUN}. "
+                 f"本次运行尚未训练，这里用的是随教程附带的权重，结果保存在 runs/{SHIPPED_RUN}，不可作为作业提交。**")
+        paths, config.name = SHIPPED, SHIPPED_RUN
     return {stage: load_generator(path).to(config.device) for stage, path in paths.items()}, whose
 
 

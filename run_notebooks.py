@@ -25,7 +25,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
 import provenance
-from config import PRESETS, get_config
+from config import PRESETS, SHIPPED_RUN, get_config, has_trained
 from figures import METHOD_TITLES, clock, table
 from utils import Line
 
@@ -185,7 +185,7 @@ def main(arguments=None):
         return 1
     relative = Path("runs", name)
     # Where nothing has been trained, the notebooks have shown the kit's own weights (inference.generators_of).
-    shown = relative if any((folder / "checkpoints").glob("*.pth")) else Path("runs", "shipped")
+    shown = relative if has_trained(folder) else Path("runs", SHIPPED_RUN)
     print()
     if (HERE / shown / "benchmark.csv").exists():
         whose = "" if shown == relative else ", by the weights that come with the kit: nothing has been trained yet"

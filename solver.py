@@ -128,7 +128,8 @@ def train(train_loader, generator, discriminator, truncated_vgg19, content_loss_
 
         ### BEGIN SOLUTION
         # Sub-pixel convolution writes squares of s x s pixels, and D's strides walk in step with them: D can tell a
-        # pixel by its place in the square, and teaches the generator a grid.  Out of step, it cannot.
+        # pixel by its place in the square, and teaches the generator a grid.  Out of step, the grid is fainter and
+        # comes later; a long game on few images still ends in one.
         top, left = torch.randint(shift + 1, (2,)).tolist() if shift else (0, 0)
         height, width = hr.shape[2] - shift, hr.shape[3] - shift
         seen = ..., slice(top, top + height), slice(left, left + width)
@@ -227,10 +228,15 @@ def fit_srgan(config, generator, discriminator, truncated_vgg19, train_loader, v
     Begins with the weights that ``generator`` has: load the pre-trained ones first, as
     the paper does "to avoid undesired local optima" (section 3.2).
     Leaves ``checkpoints/srgan_{last,best}.pth``.  Pictures come from ``last``: "best" is by
-    validation PSNR, which falls while texture comes back.  With ``config.epochs = 0`` there is no SRGAN stage.
+    validation PSNR, which falls while texture comes back.  With ``config.epochs = 0`` there is no SRGAN stage,
+    with ``config.freeze_tail`` the layers that enlarge stay as the pre-training has left them.
     """
     if config.epochs == 0:
         return []
+    # Left to learn, the sub-pixel layers soon write one pattern everywhere: the easiest way to look less smooth.
+    # Frozen, they put it off.
+    for part in (generator.upsampling, generator.last) if config.freeze_tail else ():
+        part.requires_grad_(False)
     stage = Stage("srgan", config, generator, train_loader, valid_set, discriminator, monitor)
     content, adversarial = torch.nn.MSELoss(), torch.nn.BCEWithLogitsLoss()
     network = stage.compiled(generator, config.crop_size // config.scaling_factor)

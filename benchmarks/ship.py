@@ -76,12 +76,12 @@ def facts_of(run, stage, checkpoint):
     recipe = {key: settings[key] for key in (
         "batch_size", "crop_size", "epochs", "lr", "lr_schedule", "warmup", "averaging")}
     if stage == "srgan":
-        recipe.update({key: settings[key] for key in ("lr_d", "beta", "content_loss", "D")})
+        recipe.update({key: settings[key] for key in ("lr_d", "beta", "d_shift", "freeze_tail", "content_loss", "D")})
         if settings["content_loss"] == "vgg":
             recipe.update({key: settings[key] for key in ("vgg19_i", "vgg19_j", "vgg19_weights", "feature_scale")})
     return {"stage": stage, "begins_with": settings["checkpoint"] or f"start = {settings['start']}", "recipe": recipe,
             "updates": int(rows[-1]["updates"]), "seconds": sum(float(row["seconds"]) for row in rows),
-            "sittings": len(starts), "seed": config["seed"], "n_images": len(checkpoint["images"]["train"]),
+            "seed": config["seed"], "n_images": len(checkpoint["images"]["train"]),
             "data_sha256": starts[-1]["data_sha256"], "code_sha256": starts[-1]["code_sha256"],
             "command": starts[-1]["command"],
             "versions": {key: starts[-1][key] for key in ("python", "torch", "numpy")}}

@@ -644,6 +644,17 @@ def test_srgan_keeps_the_log_of_pretraining_and_its_own_checkpoints(config):
     assert any("running_mean" in name for name in last["discriminator"])      # BatchNorm's buffers too
 
 
+def test_a_frozen_tail_stays_while_the_trunk_learns(config):
+    config.freeze_tail = True
+    loader = make_loader(SRDataset("train", config), config.batch_size)
+    generator = Generator(config)
+    before = copy.deepcopy(generator.state_dict())
+    fit_srgan(config, generator, Discriminator(config), None, loader, SRDataset("valid", config))
+    changed = {name.split(".")[0] for name, _ in generator.named_parameters()
+               if not torch.equal(generator.state_dict()[name], before[name])}
+    assert changed == {"first", "blocks", "after_blocks"}
+
+
 def test_the_learning_rate_of_every_update_is_that_of_the_schedule(config):
     config.update(print_freq=1, pretrain=EasyDict(epochs=2, lr=1e-2, lr_schedule="cosine"))
     used = []

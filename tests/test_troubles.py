@@ -218,7 +218,7 @@ def test_a_checkpoint_of_another_kind_is_refused_by_name(stopped, change, match)
 
 
 def test_another_format_version_is_refused_by_name(stopped, monkeypatch):
-    monkeypatch.setattr("utils.FORMAT", 2)
+    monkeypatch.setattr("checkpoints.FORMAT", 2)
     with pytest.raises(CheckpointError, match=r"pretrain_last\.pth has the checkpoint format 1; .* reads format 2"):
         load_checkpoint(checkpoint_path(stopped))
 
