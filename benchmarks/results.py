@@ -29,7 +29,8 @@ ROOT = Path(__file__).resolve().parents[1]
 FOLDER = Path("runs", "benchmarks")
 SETS = {"Set5": "Set5", "Set14": "Set14", "B100": "B100", "Urban100": "Urban100", "valid": "DIV2K valid"}
 MISSING = {"valid": "python create_data_lists.py --download div2k"}       # the others: --download benchmark
-CHINESE = {"PSNR (dB) / SSIM on Y": "PSNR (dB) / SSIM，Y 通道", "510 x 339 enlarged in": "放大 510 x 339 用时",
+CHINESE = {"PSNR (dB) / SSIM on Y": "PSNR (dB) / SSIM，Y 通道", "parameters": "参数量",
+           "510 x 339 enlarged in": "放大 510 x 339 用时",
            "not measured: not here": "未测：没有该数据集", "how to get it": "获取方法", "DIV2K valid": "DIV2K 验证集",
            ", self-ensemble": "，自集成", ", published": "，公开数值", " (paper)": "（论文）", "bicubic ": "双三次 ",
            "bicubic，": "双三次，", " (trained on the 291 images)": "（用 291 张图像训练）"}
@@ -45,7 +46,7 @@ def main():
     args = parser.parse_args()
     config, methods = get_config("course", args.data, "shipped"), shipped_methods()
     measured = measure(config, args.sets, methods)
-    text, between = as_text(measured, seconds_of(methods), args.sets), interpolation(config)
+    text, between = as_text(measured, methods, args.sets), interpolation(config)
     picture = as_png(interpolation_figure())
     write_atomically(FOLDER / "results.md", f"{text}\n\n{between}\n".encode("utf-8"))
     write_atomically(FOLDER / "interpolation.png", picture)
@@ -114,18 +115,23 @@ def seconds_of(methods, repeats=3):
     return {method: statistics.median(values) for method, values in seconds.items()}
 
 
-def as_text(measured, seconds, sets):
+def as_text(measured, methods, sets):
     """The table in Markdown, a row a method; then a row for each set that is not there."""
+    seconds = seconds_of(methods)
+    sizes = {method: sum(p.numel() for p in generator.parameters()) for method, (_, generator) in methods.items()
+             if generator is not None}
     there = [name for name in sets if any(key[0] == name for key in measured)]
     shown = [name for name in sets if name in there or any(name in by_set for by_set in PUBLISHED.values())]
     rows = []
     for method in dict.fromkeys(key[1] for key in measured):
         values = [mean_of(measured[name, method]) if name in there else None for name in shown]
-        rows.append([method, *map(cell, values), f"{seconds[method]:.2f} s" if method in seconds else ""])
+        rows.append([method, *map(cell, values), f"{sizes[method] / 1e6:.2f} M" if method in sizes else "",
+                     f"{seconds[method]:.2f} s" if method in seconds else ""])
     for method, by_set in PUBLISHED.items():
         rows.append([f"{method}, published" if "paper" not in method else method,
-                     *(cell(by_set.get(name)) for name in shown), ""])
-    text = table(["PSNR (dB) / SSIM on Y", *(SETS[name] for name in shown), "510 x 339 enlarged in"], rows)
+                     *(cell(by_set.get(name)) for name in shown), "", ""])
+    text = table(["PSNR (dB) / SSIM on Y", *(SETS[name] for name in shown), "parameters", "510 x 339 enlarged in"],
+                 rows)
     absent = [[SETS[name], f"`{MISSING.get(name, 'python create_data_lists.py --download benchmark')}`"]
               for name in sets if name not in there]
     return text + ("\n\n" + table(["not measured: not here", "how to get it"], absent) if absent else "")

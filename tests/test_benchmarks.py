@@ -180,7 +180,7 @@ def test_the_results_have_a_row_a_method_and_say_what_is_not_here(tmp_path, monk
     for name in ("`srresnet-x4` ", "`srresnet-x4`, self-ensemble", "`srgan-mse-x4` ", "bicubic, published",
                  "SRResNet (paper)"):
         assert f"| {name}" in text
-    assert "`srgan-mse-x4`, self-ensemble" not in text
+    assert "`srgan-mse-x4`, self-ensemble" not in text and "| 0.00 M " in text
     assert "| Urban100 " in text and "--download benchmark" in text and "Set5 is not here" in text
     with open(tmp_path / "runs/benchmarks/results.csv", encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
