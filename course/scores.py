@@ -14,7 +14,7 @@ from PIL import Image
 from checkpoints import write_atomically, write_csv
 from course.facts import SET5, read_facts
 from course.gallery import read_key
-from course.grades import feedback_pages, final_table, read_grades
+from course.grades import feedback_pages, final_table, read_grades, safe
 from course.opinions import (
     ANCHORS,
     anchors_in_order,
@@ -215,11 +215,10 @@ def write_scores(result, out):
 
 
 def cell(value):
-    """A value for a table: numbers with two decimals; a text that a spreadsheet would run as a formula gets a '."""
+    """A value for a table: numbers with two decimals, nothing for none; texts that no spreadsheet runs."""
     if isinstance(value, (float, np.floating)):
         return "" if math.isnan(value) else f"{value:.2f}"
-    text = str(value)
-    return "'" + text if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
+    return safe(value)
 
 
 def figure(result):
@@ -247,7 +246,8 @@ def figure(result):
 
 def contact_sheet(path, result, key, gallery):
     """All pictures with names and scores on one page, the highest score first; returns its path."""
-    files = {(row["kind"], row["who"], row["image"]): Path(gallery, "pictures", f"{name}.png") for name, row in key.items()}
+    files = {(row["kind"], row["who"], row["image"]): Path(gallery, "pictures", f"{name}.png")
+             for name, row in key.items()}
     scores = {(row["kind"], row["who"], row["image"]): row["mos"] for row in result["pictures"]}
     rows = []
     for kind, group in (("student", result["students"]), ("anchor", result["anchors"])):

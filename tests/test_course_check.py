@@ -54,7 +54,8 @@ def test_each_fault_is_found_by_its_rule(tmp_path, files, data, name):
 
 
 def test_other_code_is_only_a_warning_and_comments_are_no_change(tmp_path, files, data):
-    changed = {**files, "solver.py": files["solver.py"].replace(b'"""Training:', b'"""My training:') + b"\n# a remark\n"}
+    solver = files["solver.py"].replace(b'"""Training:', b'"""My training:') + b"\n# a remark\n"
+    changed = {**files, "solver.py": solver}
     assert faults(check(put(tmp_path, changed), read_facts(), data)) == set()
     (tmp_path / "solver.py").write_bytes(files["solver.py"] + b"\nANOTHER = 1\n")
     found = [finding for finding in check(tmp_path, read_facts(), data) if finding.level != "ok"]
@@ -159,7 +160,8 @@ def test_the_courses_facts_are_read(tmp_path):
     assert read_facts(tmp_path / "none.toml").points.report == 20
 
 
-@pytest.mark.parametrize("text", ["[corse]\nname = 1", "[limits]\nzip = 3", '[limits]\nzip_mb = "10"', "[points]\nreport = 90",
+@pytest.mark.parametrize("text", ["[corse]\nname = 1", "[limits]\nzip = 3", '[limits]\nzip_mb = "10"',
+                                  "[points]\nreport = 90",
                                   "not toml"])
 def test_facts_that_cannot_be_are_refused_by_name(tmp_path, text):
     path = tmp_path / "course.toml"

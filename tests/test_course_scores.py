@@ -52,7 +52,7 @@ def simulate(folder, key, truth, n_raters=6, share=0.7, noise=0.6, seed=0):
         with open(path, "w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file)
             writer.writerow(COLUMNS)
-            writer.writerows((GALLERY, f"R{k:02}", n, kind, a, b, value, 5.5, f"2026-11-21T10:{n // 60:02}:{n % 60:02}Z")
+            writer.writerows((GALLERY, f"R{k:02}", n, kind, a, b, value, 5.5, f"2026-11-21T10:{n // 60:02}:{n % 60:02}")
                              for n, (kind, a, b, value) in enumerate(rows))
         paths.append(path)
     return paths
@@ -97,8 +97,8 @@ def test_an_export_half_way_and_one_at_the_end_count_once(opinions, tmp_path):
 
 
 @pytest.mark.parametrize("old, new, fault", [
-    ("abc,R00,0,", "xyz,R00,0,", "row 2.*gallery xyz"), (",score,", ",sorce,", "no vote"), ("gallery,rater", "a,b", "columns"),
-    ("score,S", "score,T", "no picture 'T")])
+    ("abc,R00,0,", "xyz,R00,0,", "row 2.*gallery xyz"), (",score,", ",sorce,", "no vote"),
+    ("gallery,rater", "a,b", "columns"), ("score,S", "score,T", "no picture 'T")])
 def test_a_file_that_cannot_be_counted_is_refused_with_its_row(opinions, tmp_path, old, new, fault):
     key, _, paths = opinions
     path = tmp_path / "x.csv"
@@ -152,7 +152,8 @@ def made(tmp_path_factory):
         if student == 2:
             files["handin.toml"] = 'student_id = "<b>"\nname = "<script>alert(1)</script>"'.encode()
         write_zip(folder / "zips" / f"2026{student:04}.zip", files)
-    faults, load = make_gallery(folder / "zips", folder / "page", folder / "key.csv", data, 3, 30, read_facts("none"), seed=1)
+    faults, load = make_gallery(folder / "zips", folder / "page", folder / "key.csv", data, 3, 30, read_facts("none"),
+                                seed=1)
     return EasyDict(folder=folder, faults=faults, load=load, key=read_key(folder / "key.csv"))
 
 

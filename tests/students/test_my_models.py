@@ -43,7 +43,7 @@ def test_the_generator_has_the_layers_of_figure_4():
     network = Generator(**SMALL)
     norms, convolutions = len(of_kind(network, nn.BatchNorm2d)), len(of_kind(network, nn.Conv2d))
     assert norms == 2 * 2 + 1, (
-        f"A generator with 2 blocks has 2 x 2 + 1 = 5 BatchNorms, not {norms}. Figure 4: two in each residual block, one "
+        f"A generator with 2 blocks has 2 x 2 + 1 = 5 BatchNorms, not {norms}. Figure 4: two in each block, one "
         "before the long skip, none elsewhere.")
     assert convolutions == 1 + 2 * 2 + 1 + 2 + 1, (
         f"A generator with 2 blocks and x4 has 1 + 2 x 2 + 1 + 2 + 1 = 9 convolutions, not {convolutions} (figure 4).")
@@ -54,7 +54,7 @@ def test_the_generator_has_the_layers_of_figure_4():
 def test_the_full_generator_has_about_one_and_a_half_million_parameters():
     n = count(Generator())
     assert 1.50e6 < n < 1.60e6, (
-        f"Generator() has {n:,} parameters, expected about 1,547,350. Figure 4: 64 channels, 16 blocks, kernels 9 and 3; "
+        f"Generator() has {n:,} parameters, expected about 1,547,350. Figure 4: 64 channels, 16 blocks, kernels 9, 3; "
         "each sub-pixel convolution makes 4 x 64 channels.")
 
 
@@ -78,7 +78,7 @@ def test_the_last_layer_is_linear():
     network = Generator(**SMALL).eval()
     nn.init.constant_(of_kind(network, nn.Conv2d)[-1].bias, 7)
     mean = network(torch.rand(1, 3, 8, 8)).mean().item()
-    assert mean > 5, (f"With a last bias of 7 the output's mean is {mean:.2f}: something bounds it. Figure 4 has nothing "
+    assert mean > 5, (f"With a last bias of 7 the output's mean is {mean:.2f}: something bounds it. Figure 4: nothing "
                       "behind the last convolution, no tanh either.")
 
 
@@ -105,7 +105,7 @@ def test_in_eval_mode_a_picture_does_not_depend_on_its_batch():
 def test_the_discriminator_gives_one_number_a_picture(size):
     out = Discriminator(**SMALL_D)(2 * torch.rand(3, 3, size, size) - 1)
     assert out.numel() == 3, (
-        f"Three crops of {size} x {size} have to give three numbers, not {tuple(out.shape)}. Figure 4: after the blocks two "
+        f"Three crops of {size} x {size} have to give 3 numbers, not {tuple(out.shape)}. Figure 4: after the blocks two "
         "linear layers, the last one to a single number.")
 
 
@@ -143,7 +143,7 @@ def test_every_parameter_of_the_discriminator_learns():
 def test_the_feature_map_has_its_shape(i, j, shape):
     features = TruncatedVGG19(i, j, weights="random")(torch.rand(2, 3, 32, 32))
     assert tuple(features.shape) == (2, *shape), (
-        f"VGG {i},{j} of (2, 3, 32, 32) has to be {(2, *shape)}, not {tuple(features.shape)}. Section 2.2.1: the {j}-th "
+        f"VGG {i},{j} of (2, 3, 32, 32) has to be {(2, *shape)}, not {tuple(features.shape)}. Section 2.2.1: {j}-th "
         f"convolution (after its activation) before the {i}-th max-pool.")
     assert features.min() >= 0, "The feature map has negative values: it is taken behind the ReLU (section 2.2.1)."
 
@@ -161,5 +161,5 @@ def test_vgg_changes_neither_its_input_nor_its_mode():
     network, images = TruncatedVGG19(1, 2, weights="random"), torch.rand(1, 3, 16, 16)
     before = copy.deepcopy(images)
     network(images)
-    assert torch.equal(images, before), "VGG has changed its input: the first ReLU must not work in place on the picture."
+    assert torch.equal(images, before), "VGG has changed its input: the first ReLU must not work in place on it."
     assert not network.training, "VGG has to be in eval mode."
