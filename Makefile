@@ -7,6 +7,9 @@
 # make bench      how quick it is, beside the plain way of doing it, in under ten minutes
 ### END SOLUTION
 # make lab        JupyterLab with the notebooks
+### BEGIN SOLUTION
+# make browser    Chromium for the test of the gallery, where no Chrome, Edge or Chromium is installed
+### END SOLUTION
 #
 # Each makes .venv and installs requirements.txt the first time.
 # Without make (Windows): see README.md, the same three steps in plain Python.
@@ -31,6 +34,11 @@ test-long: $(INSTALLED)
 ### BEGIN SOLUTION
 bench: $(INSTALLED)
 	$(BIN)/python -m benchmarks
+### END SOLUTION
+
+### BEGIN SOLUTION
+browser: $(INSTALLED)
+	$(BIN)/python -m playwright install chromium
 ### END SOLUTION
 
 lab: $(INSTALLED)

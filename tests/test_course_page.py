@@ -17,16 +17,19 @@ playwright = pytest.importorskip("playwright.sync_api", reason="playwright is no
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge", "microsoft-edge")
 
 
-def browser_path():
-    return os.environ.get("CHROME_PATH") or next(filter(None, map(shutil.which, NAMES)), None)
+def browser_path(api):
+    """The browser's program: what CHROME_PATH says, one that is installed, or that of ``make browser``."""
+    own = api.chromium.executable_path
+    return os.environ.get("CHROME_PATH") or next(filter(None, map(shutil.which, NAMES)),
+                                                 own if Path(own).exists() else None)
 
 
 @pytest.fixture(scope="module")
 def browser():
-    path = browser_path()
-    if path is None:
-        pytest.skip("no Chromium, Chrome or Edge is installed (CHROME_PATH names one elsewhere)")
     with playwright.sync_playwright() as api:
+        path = browser_path(api)
+        if path is None:
+            pytest.skip("no Chromium, Chrome or Edge is installed: run make browser, or name one in CHROME_PATH")
         browser = api.chromium.launch(executable_path=path, args=["--no-sandbox"])
         yield browser
         browser.close()

@@ -105,7 +105,7 @@ def test_in_eval_mode_a_picture_does_not_depend_on_its_batch():
 def test_the_discriminator_gives_one_number_a_picture(size):
     out = Discriminator(**SMALL_D)(2 * torch.rand(3, 3, size, size) - 1)
     assert out.numel() == 3, (
-        f"Three crops of {size} x {size} have to give 3 numbers, not {tuple(out.shape)}. Figure 4: after the blocks two "
+        f"Three crops of {size} x {size} have to give 3 numbers, not {tuple(out.shape)}. Figure 4: behind the blocks 2 "
         "linear layers, the last one to a single number.")
 
 
