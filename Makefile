@@ -18,7 +18,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: demo test test-long bench lab notebooks
+.PHONY: demo test test-long bench browser lab notebooks
 
 demo: $(INSTALLED)
 	$(BIN)/python run_notebooks.py
