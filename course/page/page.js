@@ -6,7 +6,8 @@ const KINDS = {
   training: "Practice, not counted · 练习，不计分", score: "Score · 评分", pair: "Which is better? · 哪张更好？",
 };
 const byId = (id) => document.getElementById(id);
-let rater = null, trials = [], answers = [], position = 0, shownAt = 0, solo = false;
+const UNSAVED = "This browser does not keep answers: export before you close the page. 此浏览器无法保存评分，关闭前请先导出。";
+let rater = null, trials = [], answers = [], position = 0, shownAt = 0, solo = false, isSaved = true;
 // What all panes look at, in pixels of HR: the point in the middle, and screen pixels for one of HR.
 let view = { x: 0, y: 0, zoom: 1 };
 
@@ -25,9 +26,9 @@ function load(code) {
 function save() {
   try {
     localStorage.setItem(storageKey(rater), JSON.stringify(answers));
+    isSaved = true;
   } catch (error) {
-    byId("progress").textContent = "This browser does not keep answers: export before you close the page. "
-      + "此浏览器无法保存评分，关闭前请先导出。";
+    isSaved = false;
   }
 }
 
@@ -74,14 +75,14 @@ function begin(code) {
 function next() {
   if (position >= trials.length) {
     const counted = trials.filter((trial) => trial.kind !== "training").length;
-    byId("summary").textContent = `${rater}: ${counted} answers · 共 ${counted} 个评分`;
+    byId("summary").textContent = `${rater}: ${counted} answers · 共 ${counted} 个评分 ${isSaved ? "" : UNSAVED}`;
     show("done");
     byId("export").focus();
     return;
   }
   show("rate");
   const trial = trials[position];
-  byId("progress").textContent = `${position + 1} / ${trials.length} · ${KINDS[trial.kind]}`;
+  byId("progress").textContent = `${position + 1} / ${trials.length} · ${isSaved ? KINDS[trial.kind] : UNSAVED}`;
   buildPanes(trial);
   buildAnswers(trial);
   look("w");
@@ -134,7 +135,8 @@ function buildPanes(trial) {
   const file = (id) => GALLERY.pictures[id].file;
   const panes = trial.kind === "pair"
     ? [["left · 左", file(trial.picture), 1], ["right · 右", file(trial.other), 1], ["original · 原图", image.hr, 1]]
-    : [["before · 放大前", image.lr, 4], ["to be scored · 待评分", file(trial.picture), 1], ["original · 原图", image.hr, 1]];
+    : [["before · 放大前", image.lr, 4], ["to be scored · 待评分", file(trial.picture), 1],
+      ["original · 原图", image.hr, 1]];
   byId("panes").replaceChildren(...panes.map(([text, source, factor], k) => {
     const pane = document.createElement("div"), img = document.createElement("img"), label = document.createElement("span");
     pane.className = "pane";
