@@ -195,8 +195,10 @@ class SRDataset(Dataset):
         large = [min(size) * self.scale >= self.crop for size in sizes]
         small = [f"{pair.hr.name} (row {pair.row})" for pair, is_large in zip(self.pairs, large) if not is_large]
         if small:
-            print(f"Notice: left out of training, smaller than a crop of {self.crop}: {', '.join(small)}. "
-                  "config.crop_size = 48 or less would take small images in.")
+            more = f" and {len(small) - 5} more" if len(small) > 5 else ""
+            print(f"Notice: {len(small)} of {len(large)} training images are smaller than a crop of {self.crop} and are "
+                  f"left out: {', '.join(small[:5])}{more}. config.crop_size = {self.scale * np.min(sizes)} would take "
+                  "them all in.")
         if not any(large):
             raise DataError(f"Every training image is smaller than crop_size = {self.crop}. Lower it.")
         self.pairs = [pair for pair, is_large in zip(self.pairs, large) if is_large]

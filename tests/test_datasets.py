@@ -741,6 +741,14 @@ def test_images_smaller_than_a_crop_are_left_out_with_a_notice(tmp_path, capsys)
         SRDataset("train", tiny_config(tmp_path, crop_size=64))
 
 
+def test_many_small_images_are_counted_and_the_crop_that_takes_them_in_is_named(tmp_path, capsys):
+    write_set(tmp_path, "train", {"large": noise(32, 32), **{f"s{k}": noise(14, 20) for k in range(7)}})
+    assert SRDataset("train", tiny_config(tmp_path)).names == ["large"]
+    out = capsys.readouterr().out
+    assert "7 of 8" in out and "s4.png" in out and "s5.png" not in out and "and 2 more" in out
+    assert len(SRDataset("train", tiny_config(tmp_path, crop_size=12)).names) == 8 and "crop_size = 12" in out
+
+
 def test_a_crop_size_that_the_scale_does_not_divide_is_refused(data):
     with pytest.raises(DataError, match="18.*4"):
         SRDataset("train", tiny_config(data, crop_size=18))

@@ -46,8 +46,8 @@ def enlarged(name, images):
 
 # ---------------------------------------------------------------- the files
 
-def test_the_generators_of_the_notebooks_are_among_them():
-    assert set(SHIPPED.values()) <= set(NAMES)
+def test_the_generators_of_the_notebooks_and_the_small_one_are_among_them():
+    assert {*SHIPPED.values(), *BARS} <= set(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -69,7 +69,7 @@ def test_the_full_ones_are_the_papers_network_and_the_small_one_is_small(name):
     assert size <= 400_000 if "small" in name else size == FULL
 
 
-@pytest.mark.parametrize("name", [name for name in BARS if name in NAMES])
+@pytest.mark.parametrize("name", BARS)
 def test_the_figures_are_the_cards_and_reach_their_bars(name, pairs):
     card = (WEIGHTS / f"{name}.md").read_text(encoding="utf-8")
     shown = re.search(rf"^\| {name} +\| ([0-9.]+) / ([0-9.]+) +\| ([0-9.]+) / ([0-9.]+)", card, flags=re.MULTILINE)
