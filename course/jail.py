@@ -16,6 +16,7 @@ CLONE_NEWNS, CLONE_NEWIPC, CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = (
     0x00020000, 0x08000000, 0x10000000, 0x20000000, 0x40000000)
 MS_BIND, MS_REC, MS_PRIVATE = 4096, 16384, 1 << 18
 PR_SET_PDEATHSIG = 1
+MAPPED = 8 * 2**30       # bytes of address space that torch and CUDA map without using them
 
 
 def main(path):
@@ -79,8 +80,8 @@ def separate(hide):
 
 def limit(settings):
     import resource
-    wanted = {"RLIMIT_AS": settings["memory"], "RLIMIT_FSIZE": settings["file_size"], "RLIMIT_CPU": settings["seconds"],
-              "RLIMIT_CORE": 0}
+    wanted = {"RLIMIT_AS": settings["memory"] + MAPPED, "RLIMIT_FSIZE": settings["file_size"],
+              "RLIMIT_CPU": settings["seconds"], "RLIMIT_CORE": 0}
     for name, value in wanted.items():
         kind = getattr(resource, name, None)
         if kind is not None:

@@ -97,7 +97,7 @@ def notebooks(code_line, student=0):
 def own_code(student):
     """Lines that only this student has written: the solution, with helper functions of the student's own."""
     lines = "".join(f"\n\ndef helper_{student}_{k}(value_{student}):\n"
-                    f"    return value_{student} * {k} + len('student {student} line {k}')\n" for k in range(20))
+                    f"    return value_{student} * {k} + len('student {student} line {k}')\n" for k in range(80))
     return MODELS + lines
 
 
@@ -170,8 +170,10 @@ def _no_declaration(notebook):
     notebook.cells[-1].source = 'declaration = """\n(write here) 在此填写\n"""\nprint(declaration.strip())'
 
 
-def models_with(text, place="end"):
-    return (text + "\n" + MODELS if place == "begin" else MODELS + "\n" + text).encode("utf-8")
+def models_with(student, text, place="end"):
+    """A student's own models.py with something at its beginning or its end."""
+    own = own_code(student)
+    return (text + "\n" + own if place == "begin" else own + "\n" + text).encode("utf-8")
 
 
 # name -> (function files -> files, rule or flag by which it has to be found)
@@ -223,7 +225,7 @@ def write_class(folder, tmp, n=60, hostile=HOSTILE, faults=FAULTS):
         if fault in faults:
             files = faults[fault][0](files)
         elif fault in hostile:
-            files["models.py"] = models_with(*hostile[fault])
+            files["models.py"] = models_with(student, *hostile[fault])
         path = folder / f"2026{student:04}.zip"
         write_zip(path, files)
         made[path.name] = fault

@@ -65,20 +65,18 @@ def test_the_points_are_a_hundred_and_every_case_has_its_probe():
 
 
 def test_honest_faulty_and_hostile_hand_ins_beside_each_other(tmp_path, bundle, data):
-    base = complete(1, tmp_path / "code")
-    wrong = models_with("class Generator(Generator):\n"
-                        "    def forward(self, lr):\n        return super().forward(lr).tanh()")
-    rows = grade_files(
-        tmp_path, bundle, data, a_complete=base, b_exits={**complete(2, tmp_path / "code"), "models.py": models_with(
-            *HOSTILE["exits_early"])},
-        c_tanh={**complete(3, tmp_path / "code"), "models.py": wrong}, d_no_report=FAULTS["no_report"][0](
-            complete(4, tmp_path / "code")), e_rar={"a": b""})
+    first, second, third = (complete(k, tmp_path / "code") for k in (1, 2, 3))
+    second["models.py"] = models_with(2, *HOSTILE["exits_early"])
+    third["models.py"] = models_with(3, "class Generator(Generator):\n"
+                                        "    def forward(self, lr):\n        return super().forward(lr).tanh()")
+    rows = grade_files(tmp_path, bundle, data, a_complete=first, b_exits=second,
+                       c_tanh=FAULTS["no_report"][0](third))
     points = {name: sum(test[1] for test in row["tests"]) for name, row in rows.items()}
     assert points["a_complete"] == 100 and rows["a_complete"]["flags"] == []
     assert points["b_exits"] == 22                             # what solver.py alone earns: the stub networks are ours
     lost = {test[0] for test in rows["c_tanh"]["tests"] if test[1] == 0}
     assert "generator_last_layer" in lost and "discriminator_shapes" not in lost
-    assert {finding[0] for finding in rows["d_no_report"]["findings"] if finding[1] == "fault"} == {"files"}
+    assert {finding[0] for finding in rows["c_tanh"]["findings"] if finding[1] == "fault"} == {"files"}
     assert len(rows["a_complete"]["pictures"]) == 5
     with open(tmp_path / "out/grades.csv", encoding="utf-8-sig", newline="") as file:
         table = {row["file"]: row for row in csv.DictReader(file)}
