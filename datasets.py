@@ -1,5 +1,6 @@
 """The images: lists of HR/LR pairs, training patches, test pairs, the loader."""
 
+import contextlib
 import csv
 import os
 import pickle
@@ -380,7 +381,9 @@ class BatchLoader(DataLoader):
     def end_workers(self):
         """End the worker processes; the next epoch starts new ones."""
         if self._iterator is not None and self.num_workers:
-            self._iterator._shutdown_workers()
+            # torch raises for a worker that has died at whatever line the news arrives; here it is known.
+            with contextlib.suppress(RuntimeError):
+                self._iterator._shutdown_workers()
         self._iterator = None
 
 
