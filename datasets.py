@@ -1,5 +1,6 @@
 """The images: lists of HR/LR pairs, training patches, test pairs, the loader."""
 
+import contextlib
 import csv
 import os
 import pickle
@@ -196,9 +197,9 @@ class SRDataset(Dataset):
         small = [f"{pair.hr.name} (row {pair.row})" for pair, is_large in zip(self.pairs, large) if not is_large]
         if small:
             more = f" and {len(small) - 5} more" if len(small) > 5 else ""
-            print(f"Notice: {len(small)} of {len(large)} training images are smaller than a crop of {self.crop} and are "
-                  f"left out: {', '.join(small[:5])}{more}. config.crop_size = {self.scale * np.min(sizes)} would take "
-                  "them all in.")
+            print(f"Notice: {len(small)} of {len(large)} training images are left out, because they are smaller than a "
+                  f"crop of {self.crop}: {', '.join(small[:5])}{more}. config.crop_size = {self.scale * np.min(sizes)} "
+                  "would take them all in.")
         if not any(large):
             raise DataError(f"Every training image is smaller than crop_size = {self.crop}. Lower it.")
         self.pairs = [pair for pair, is_large in zip(self.pairs, large) if is_large]
@@ -380,7 +381,9 @@ class BatchLoader(DataLoader):
     def end_workers(self):
         """End the worker processes; the next epoch starts new ones."""
         if self._iterator is not None and self.num_workers:
-            self._iterator._shutdown_workers()
+            # torch raises for a worker that has died at whatever line the news arrives; here it is known.
+            with contextlib.suppress(RuntimeError):
+                self._iterator._shutdown_workers()
         self._iterator = None
 
 

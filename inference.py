@@ -45,7 +45,8 @@ def generators_of(config):
         whose = (f"**Nothing has been trained in {run_folder(config).as_posix()} yet. Shown are weights that come with "
                  f"the kit: `{SHIPPED['pretrain']}` and `{SHIPPED['srgan']}` (see `weights/`). They are not yours to "
                  f"hand in; their pictures are kept in runs/{SHIPPED_RUN}. "
-                 f"本次运行尚未训练，这里用的是随教程附带的权重，结果保存在 runs/{SHIPPED_RUN}，不可作为作业提交。**")
+                 f"{run_folder(config).as_posix()} 尚未训练，这里显示的是套件附带的权重 `{SHIPPED['pretrain']}` 和 "
+                 f"`{SHIPPED['srgan']}`（见 `weights/`）；结果保存在 runs/{SHIPPED_RUN}，不可作为作业提交。**")
         paths, config.name = SHIPPED, SHIPPED_RUN
     return {stage: load_generator(path).to(config.device) for stage, path in paths.items()}, whose
 
@@ -71,6 +72,9 @@ def interpolated(first, second, alpha):
     for value, other in zip(result.state_dict().values(), second.state_dict().values()):
         if value.is_floating_point():
             value.lerp_(other.to(value), alpha)          # BatchNorm's means and variances too
+    for layer in result.modules():
+        if isinstance(layer, torch.nn.BatchNorm2d):      # an alpha beyond 0 to 1 can lead below zero
+            layer.running_var.clamp_(min=0)
     return result.eval()
 
 

@@ -235,7 +235,8 @@ def fit_srgan(config, generator, discriminator, truncated_vgg19, train_loader, v
         return []
     # Left to learn, the sub-pixel layers soon write one pattern everywhere: the easiest way to look less smooth.
     # Frozen, they put it off.
-    for part in (generator.upsampling, generator.last) if config.freeze_tail else ():
+    frozen = (generator.upsampling, generator.last) if config.freeze_tail else ()
+    for part in frozen:
         part.requires_grad_(False)
     stage = Stage("srgan", config, generator, train_loader, valid_set, discriminator, monitor)
     content, adversarial = torch.nn.MSELoss(), torch.nn.BCEWithLogitsLoss()
@@ -249,4 +250,8 @@ def fit_srgan(config, generator, discriminator, truncated_vgg19, train_loader, v
         return train(loader, network, discriminator, features, content, adversarial,
                      stage.optimizer_g, stage.optimizer_d, epoch, config.device, config.beta,
                      stage.settings.print_freq, shift=config.d_shift, **inside)
-    return stage.run(one_epoch)
+    try:
+        return stage.run(one_epoch)
+    finally:
+        for part in frozen:           # whoever trains this generator on may want them to learn
+            part.requires_grad_(True)

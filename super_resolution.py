@@ -19,6 +19,7 @@ from checkpoints import CheckpointError, load_generator, save_image, shipped_nam
 from imresize import imresize
 from inference import SHIPPED, super_resolve
 from metrics import three_channels
+from troubles import is_out_of_memory
 from utils import Line, as_8_bit_array, open_image
 
 # lr: uint8 (h, w, 3).  alpha: uint8 (h, w) or None.  profile: the ICC profile's bytes or None.
@@ -101,8 +102,11 @@ def main(arguments=None):
                              ".safetensors file (default: %(default)s)")
     parser.add_argument("--out", type=Path, default=Path("enlarged"), metavar="FOLDER", help="default: %(default)s")
     parser.add_argument("--self-ensemble", action="store_true",
-                        help="the mean over eight flips and rotations: eight times as long, a little more PSNR")
+                        help="the mean over eight flips and rotations: eight times as long, a little more PSNR "
+                             "(for an SRResNet; it takes some of an SRGAN's texture away)")
     args = parser.parse_args(arguments)
+    if args.out.exists() and not args.out.is_dir():
+        parser.error(f"--out {args.out} is a file. Give a folder; it is made where it is missing.")
     try:
         generator = load_generator(args.weights).to("cuda" if torch.cuda.is_available() else "cpu")
         names = result_names(find_pictures(args.pictures), generator.scaling_factor)
@@ -116,12 +120,17 @@ def main(arguments=None):
             picture = read_picture(path)
             sr = enlarge(picture, lambda lr: super_resolve(
                 generator, lr, self_ensemble=args.self_ensemble, progress=lambda text: line.show(f"{label}  {text}")))
+            replaced = (args.out / name).exists()
             save_picture(args.out / name, sr, picture)
-        except (ValueError, OSError) as error:       # the other pictures are not to suffer
+        except (ValueError, OSError, MemoryError, RuntimeError) as error:       # the other pictures are not to suffer
+            if isinstance(error, RuntimeError) and not is_out_of_memory(error):
+                raise
             failed += 1
-            line.show(f"{label}  NOT ENLARGED: {error}", last=True)
+            reason = str(error) if isinstance(error, (ValueError, OSError)) else (
+                "the memory does not hold a picture of this size. Reduce it first.")
+            line.show(f"{label}  NOT ENLARGED: {reason}", last=True)
             continue
-        notice = f" ({picture.notice})" * bool(picture.notice)
+        notice = f" ({picture.notice})" * bool(picture.notice) + " (the former one is replaced)" * replaced
         line.show(f"{label}  {sr.shape[1]} x {sr.shape[0]}, {args.out / name}{notice}", last=True)
     return 1 if failed else 0
 

@@ -133,7 +133,8 @@ class OutOfMemory(RuntimeError):
 
 def is_out_of_memory(error):
     """Whether an exception says that the device's memory is full, in any version of torch."""
-    return type(error).__name__ == "OutOfMemoryError" or "out of memory" in str(error).lower()
+    text = str(error).lower()
+    return type(error).__name__ == "OutOfMemoryError" or "out of memory" in text or "can't allocate memory" in text
 
 
 def largest_that_fits(n, attempt):

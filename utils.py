@@ -154,6 +154,9 @@ def open_image(path):
                 notices.append("of its frames only the first was taken")
     except FileNotFoundError:
         raise ValueError(f"{path} does not exist.") from None
+    except Image.DecompressionBombError:
+        raise ValueError(f"{path} has more than {2 * Image.MAX_IMAGE_PIXELS / 1e6:.0f} megapixels. "
+                         "Reduce it, or cut it into parts, first.") from None
     except Exception as error:     # Pillow raises many kinds for damaged files
         is_heic = path.suffix.lower() in (".heic", ".heif")
         advice = "Export it as JPEG: HEIC is not read here" if is_heic else "Fetch or copy it again"

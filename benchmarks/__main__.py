@@ -15,6 +15,7 @@ from pathlib import Path
 
 import torch
 
+from benchmarks.measure import processor
 from benchmarks.parts import ALONE, PARTS
 from checkpoints import write_atomically
 from figures import table
@@ -67,15 +68,6 @@ def reached(row):
         return ""
     kept = row.value >= row.bound if row.bound > 0 else row.value <= -row.bound
     return "reached" if kept else "NOT reached"
-
-
-def processor():
-    """The processor's name, as far as the system tells."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
 
 
 if __name__ == "__main__":

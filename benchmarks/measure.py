@@ -2,6 +2,7 @@
 
 import importlib.util
 import multiprocessing
+import platform
 import statistics
 import sys
 import time
@@ -21,6 +22,21 @@ PHOTOS = ("astronaut.png", "coffee.png", "chelsea.png", "rocket.jpg")      # sci
 def photograph(name):
     """One of scikit-image's photographs, uint8 (H, W, 3)."""
     return read_image(Path(importlib.util.find_spec("skimage").origin).parent / "data" / name)[0]
+
+
+def processor():
+    """The processor's name, as far as the system tells."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            return next(line.partition(":")[2].strip() for line in file if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def machine():
+    """Where something is measured, in words."""
+    card = f"{torch.cuda.get_device_name()}, " if torch.cuda.is_available() else ""
+    return f"{card}{processor()}, {torch.get_num_threads()} threads, torch {torch.__version__}"
 
 
 def mosaic(seed, height=1356, width=2040):

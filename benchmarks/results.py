@@ -14,15 +14,17 @@ import time
 from pathlib import Path
 
 import torch
+from matplotlib.figure import Figure
 
-from benchmarks.measure import mosaic, photograph
+from benchmarks.measure import machine, mosaic, photograph
 from checkpoints import load_generator, read_metadata, shipped_names, weight_file, write_atomically, write_csv
 from config import PUBLISHED, get_config
 from datasets import SRDataset, list_path, read_list
-from figures import as_png, comparison_figure, table
+from figures import as_png, table
+from figures import picture as show_picture
 from imresize import imresize
 from inference import SHIPPED, evaluate, interpolated, mean_of, super_resolve
-from metrics import gradient_magnitude, psnr, ssim
+from metrics import fullest_boxes, gradient_magnitude, gradients, psnr, ssim
 from utils import Line
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -31,6 +33,7 @@ SETS = {"Set5": "Set5", "Set14": "Set14", "B100": "B100", "Urban100": "Urban100"
 MISSING = {"valid": "python create_data_lists.py --download div2k"}       # the others: --download benchmark
 CHINESE = {"PSNR (dB) / SSIM on Y": "PSNR (dB) / SSIM，Y 通道", "parameters": "参数量",
            "510 x 339 enlarged in": "放大 510 x 339 用时",
+           "Enlarged in: ": "放大用时的测试环境：", " threads": " 线程",
            "not measured: not here": "未测：没有该数据集", "how to get it": "获取方法", "DIV2K valid": "DIV2K 验证集",
            ", self-ensemble": "，自集成", ", published": "，公开数值", " (paper)": "（论文）", "bicubic ": "双三次 ",
            "bicubic，": "双三次，", " (trained on the 291 images)": "（用 291 张图像训练）"}
@@ -45,14 +48,18 @@ def main():
     parser.add_argument("--write", action="store_true", help="bring docs/results.md and the READMEs up to date")
     args = parser.parse_args()
     config, methods = get_config("course", args.data, "shipped"), shipped_methods()
+    if not Path(args.data).is_dir():
+        parser.error(f"There is no folder {args.data}.")
+    if args.write and (set(args.sets) != set(SETS) or not is_there("Set5", config)):
+        parser.error("--write needs Set5, and all sets that are there: the tables of docs/ are not to lose rows.")
     measured = measure(config, args.sets, methods)
-    text, between = as_text(measured, methods, args.sets), interpolation(config)
-    picture = as_png(interpolation_figure())
-    write_atomically(FOLDER / "results.md", f"{text}\n\n{between}\n".encode("utf-8"))
-    write_atomically(FOLDER / "interpolation.png", picture)
     write_csv(FOLDER / "results.csv", [["set", "method", "image", "psnr", "ssim"], *(
         [name, method, image, f"{dB:.6f}", f"{similarity:.6f}"]
         for (name, method), rows in measured.items() for image, dB, similarity in rows)])
+    text, between = as_text(measured, methods, args.sets), interpolation(config, args.sets)
+    picture = as_png(interpolation_figure(), dpi=100)
+    write_atomically(FOLDER / "results.md", f"{text}\n\n{between}\n".encode("utf-8"))
+    write_atomically(FOLDER / "interpolation.png", picture)
     if args.write:
         for file in ("docs/results.md", "README.md", "README.zh-CN.md"):
             write_between(ROOT / file, "results", in_chinese(text) if "zh-CN" in file else text)
@@ -64,7 +71,7 @@ def main():
 def shipped_methods():
     """dict title -> (function uint8 -> uint8, its generator or None)."""
     methods = {"bicubic": (lambda lr: imresize(lr, 4), None)}
-    for name in shipped_names():
+    for name in sorted(shipped_names(), key=lambda name: not name.startswith("srresnet")):    # SRResNets first
         generator = load_generator(name).to("cuda" if torch.cuda.is_available() else "cpu")
         methods[f"`{name}`"] = (lambda lr, g=generator: super_resolve(g, lr)), generator
         if read_metadata(weight_file(name))["facts"].get("stage") == "pretrain":
@@ -105,13 +112,15 @@ def measure(config, sets, methods):
 
 def seconds_of(methods, repeats=3):
     """{method: median seconds to enlarge 510 x 339 to 2040 x 1356}, the generators in turn."""
-    lr, seconds = imresize(mosaic(0, 4 * SIDE[0], 4 * SIDE[1]), 1 / 4), {}
-    for _ in range(repeats):
+    lr, seconds, line = imresize(mosaic(0, 4 * SIDE[0], 4 * SIDE[1]), 1 / 4), {}, Line()
+    for repeat in range(repeats):
         for method, (upscale, generator) in methods.items():
             if generator is not None:
+                line.show(f"Timing {method}, {repeat + 1} of {repeats}")
                 begun = time.perf_counter()
                 upscale(lr)
                 seconds.setdefault(method, []).append(time.perf_counter() - begun)
+    line.show(f"Timed on {machine()}.", last=True)
     return {method: statistics.median(values) for method, values in seconds.items()}
 
 
@@ -132,6 +141,7 @@ def as_text(measured, methods, sets):
                      *(cell(by_set.get(name)) for name in shown), "", ""])
     text = table(["PSNR (dB) / SSIM on Y", *(SETS[name] for name in shown), "parameters", "510 x 339 enlarged in"],
                  rows)
+    text += f"\n\nEnlarged in: {machine()}."
     absent = [[SETS[name], f"`{MISSING.get(name, 'python create_data_lists.py --download benchmark')}`"]
               for name in sets if name not in there]
     return text + ("\n\n" + table(["not measured: not here", "how to get it"], absent) if absent else "")
@@ -156,13 +166,14 @@ def networks_between():
     return {alpha: interpolated(*ends, alpha) for alpha in ALPHAS}
 
 
-def interpolation(config):
+def interpolation(config, sets):
     """PSNR, SSIM and texture on Set5 for each alpha, as a table; a sentence where Set5 is not there."""
-    if not is_there("Set5", config):
+    if "Set5" not in sets or not is_there("Set5", config):
         return "Set5 is not here: not measured."
-    dataset, rows = SRDataset("Set5", config), []
+    dataset, rows, line = SRDataset("Set5", config), [], Line()
     pairs = [dataset.pair(i) for i in range(len(dataset))]
     for alpha, generator in networks_between().items():
+        line.show(f"Measuring alpha = {alpha:g} on Set5")
         pictures = [(super_resolve(generator, lr), hr) for lr, hr in pairs]
         means = [statistics.fmean(measure_pair(sr, hr) for sr, hr in pictures)
                  for measure_pair in (psnr, ssim, lambda sr, hr: gradient_magnitude(sr))]
@@ -171,13 +182,22 @@ def interpolation(config):
     return table(["alpha", "Set5", "mean gradient, grey levels a pixel"], [*rows, ["HR", "", f"{hr_texture:.2f}"]])
 
 
-def interpolation_figure():
-    """A photograph of scikit-image (CC0) enlarged by each of these networks."""
-    hr = photograph("coffee.png")
-    lr = imresize(hr, 1 / 4)
-    versions = {f"alpha = {alpha:g}": super_resolve(generator, lr) for alpha, generator in networks_between().items()}
-    scores = {title: f"{psnr(sr, hr):.2f} dB, {gradient_magnitude(sr):.2f}" for title, sr in versions.items()}
-    return comparison_figure("coffee", lr, versions, hr, scores)
+def interpolation_figure(photographs=("astronaut.png", "chelsea.png", "coffee.png"), side=72):
+    """The most detailed square of photographs of scikit-image (CC0), enlarged by three of these networks."""
+    networks = {alpha: generator for alpha, generator in networks_between().items() if alpha in (0, 0.5, 1)}
+    figure = Figure(figsize=(11, 2.3 * len(photographs)))
+    for row, name in zip(figure.subplots(len(photographs), len(networks) + 2), photographs):
+        hr = photograph(name)
+        hr = hr[:hr.shape[0] // 4 * 4, :hr.shape[1] // 4 * 4]
+        lr = imresize(hr, 1 / 4)
+        top, left, _ = fullest_boxes(gradients(hr), side, 1, step=4)[0]
+        versions = {"LR": lr.repeat(4, axis=0).repeat(4, axis=1)}
+        versions |= {f"alpha = {alpha:g}": super_resolve(generator, lr) for alpha, generator in networks.items()}
+        for axes, (title, image) in zip(row, {**versions, "HR": hr}.items()):
+            scores = f"\n{psnr(image, hr):.2f} dB, {gradient_magnitude(image):.2f}" * title.startswith("alpha")
+            show_picture(axes, image[top:top + side, left:left + side], title + scores)
+    figure.tight_layout(pad=0.4)
+    return figure
 
 
 def write_between(path, name, text):

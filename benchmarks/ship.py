@@ -1,8 +1,8 @@
 """Make weights to hand around of a run: python -m benchmarks.ship NAME --run runs/NAME --data data ...
 
-Writes weights/<NAME>.safetensors (float16) and its model card weights/<NAME>.md.  What the
-card says comes from the run folder (config.json, log.csv, provenance.json, the checkpoint);
-its figures are measured here, in float32 and in float16.
+Writes weights/<NAME>.safetensors (float16) and its model card weights/<NAME>.md.  Recipe, time,
+command and hashes come from the run folder (config.json, log.csv, provenance.json, the
+checkpoint), the figures are measured here on the float16 file; images and machine are options.
 """
 
 import argparse
@@ -15,7 +15,7 @@ import torch
 from checkpoints import WEIGHTS, load_checkpoint, load_generator, save_generator, write_atomically
 from config import get_config
 from datasets import SRDataset
-from figures import clock, read_log, table
+from figures import read_log, table
 from imresize import imresize
 from inference import evaluate, mean_of, super_resolve
 
@@ -34,25 +34,26 @@ def main():
     parser.add_argument("--data", default="data", help="folder of the lists, to measure on")
     parser.add_argument("--sets", nargs="+", default=["Set5", "Set14", "valid"])
     parser.add_argument("--images", required=True, help="what it was trained on, in words")
+    parser.add_argument("--lists", required=True, help="the arguments of create_data_lists.py that made the lists")
     parser.add_argument("--machine", required=True, help="what it was trained on, in words")
     parser.add_argument("--note", default="", help="a sentence that stands first in the card")
-    parser.add_argument("--gpu", default="", metavar="COMMAND", help="the command for the same on a GPU")
     args = parser.parse_args()
     source = args.run / "checkpoints" / CHECKPOINTS[args.stage]
     path = WEIGHTS / f"{args.name}.safetensors"
     generator = load_generator(source)
     exact = measure(generator, args.sets, args.data)
-    facts = {**facts_of(args.run, args.stage, load_checkpoint(source)), "images": args.images, "machine": args.machine,
-             "note": args.note, "gpu": args.gpu, "licence": LICENCE}
+    facts = {**facts_of(args.run, args.stage, load_checkpoint(source)), "images": args.images, "lists": args.lists,
+             "machine": args.machine, "note": args.note, "licence": LICENCE}
     save_generator(path, generator, torch.float16, **facts)
-    figures = measure(load_generator(path), args.sets, args.data)
+    shipped = load_generator(path)
+    figures = measure(shipped, args.sets, args.data)
     difference = max(abs(a[0] - b[0]) for a, b in zip(exact.values(), figures.values()))
     if difference > TOLERANCE or path.stat().st_size > LARGEST:
         raise SystemExit(f"{path}: float16 changes a figure by {difference:.4f} dB (at most {TOLERANCE}), "
                          f"{path.stat().st_size / 1e6:.2f} MB (at most {LARGEST / 1e6:.0f}).")
     figures = {"bicubic": measure(None, args.sets, args.data), args.name: figures}
     if args.stage == "pretrain":
-        figures[f"{args.name}, self-ensemble"] = measure(generator, args.sets, args.data, self_ensemble=True)
+        figures[f"{args.name}, self-ensemble"] = measure(shipped, args.sets, args.data, self_ensemble=True)
     write_atomically(path.with_suffix(".md"), card(path, generator, facts, figures, difference).encode("utf-8"))
     print(path.with_suffix(".md").read_text(encoding="utf-8"))
 
@@ -81,7 +82,7 @@ def facts_of(run, stage, checkpoint):
             recipe.update({key: settings[key] for key in ("vgg19_i", "vgg19_j", "vgg19_weights", "feature_scale")})
     return {"stage": stage, "begins_with": settings["checkpoint"] or f"start = {settings['start']}", "recipe": recipe,
             "updates": int(rows[-1]["updates"]), "seconds": sum(float(row["seconds"]) for row in rows),
-            "seed": config["seed"], "n_images": len(checkpoint["images"]["train"]),
+            "sittings": len(starts), "seed": config["seed"], "n_images": len(checkpoint["images"]["train"]),
             "data_sha256": starts[-1]["data_sha256"], "code_sha256": starts[-1]["code_sha256"],
             "command": starts[-1]["command"],
             "versions": {key: starts[-1][key] for key in ("python", "torch", "numpy")}}
@@ -102,18 +103,20 @@ def card(path, generator, facts, figures, difference):
         ["images", f"{facts['images']} ({facts['n_images']} in the list `train`)"],
         ["recipe", recipe],
         ["updates", f"{facts['updates']:,}"],
-        ["time", f"{clock(facts['seconds'])} of training (h:mm:ss), {facts['machine']}"],
+        ["time", f"{_duration(facts['seconds'])} of training in {facts['sittings']} "
+                 f"{'sitting' if facts['sittings'] == 1 else 'sittings'}, {facts['machine']}"],
         ["seed", str(facts["seed"])],
+        ["SHA-256 of the data", f"`{facts['data_sha256']}`"],
+        ["SHA-256 of the code", f"`{facts['code_sha256']}`"],
         ["versions", ", ".join(f"{key} {value}" for key, value in facts["versions"].items())],
         ["file", f"{path.name}, float16, {path.stat().st_size / 1e6:.2f} MB (float32 differs by at most "
                  f"{difference:.4f} dB)"],
-        ["SHA-256", f"`{digest}`"],
+        ["SHA-256 of the file", f"`{digest}`"],
         ["licence", facts["licence"]]]
     measured = table(["PSNR (dB) / SSIM on Y, 4 pixels cut off", *next(iter(figures.values()))],
                      [[name, *(f"{psnr:.2f} / {ssim:.4f}" for psnr, ssim in by_set.values())]
                       for name, by_set in figures.items()])
     note = f"{facts['note']}\n\n" * bool(facts["note"])
-    gpu = f"\nOn a GPU (not run yet):\n\n```\n{facts['gpu']}\n```\n" * bool(facts["gpu"])
     return f"""# {path.stem}
 
 {note}{table(["", ""], rows)}
@@ -122,7 +125,7 @@ def card(path, generator, facts, figures, difference):
 
 {measured}
 
-`valid`: ten of the training set's images that were held out to choose by; Set5 and Set14 were only measured.
+`valid`: the images that were held out to choose by. The test sets were only measured.
 
 ## Use
 
@@ -135,10 +138,18 @@ noise, JPEG blocks and blur of a camera are enlarged with the rest.
 
 ## Train it again
 
+Put the images into the folder that the first line names. The second takes a GPU where torch finds one (not run yet).
+
 ```
+python create_data_lists.py {facts['lists']}
 python {facts['command']}
 ```
-{gpu}"""
+"""
+
+
+def _duration(seconds):
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
 
 
 if __name__ == "__main__":

@@ -184,9 +184,19 @@ def test_the_results_have_a_row_a_method_and_say_what_is_not_here(tmp_path, monk
     assert "| Urban100 " in text and "--download benchmark" in text and "Set5 is not here" in text
     with open(tmp_path / "runs/benchmarks/results.csv", encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert [row["method"] for row in rows] == ["bicubic", "`srgan-mse-x4`", "`srresnet-x4`",
-                                               "`srresnet-x4`, self-ensemble"]
+    assert [row["method"] for row in rows] == ["bicubic", "`srresnet-x4`", "`srresnet-x4`, self-ensemble",
+                                               "`srgan-mse-x4`"]
     assert text.splitlines()[0] in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("arguments, fault", [
+    (["--data", "nowhere"], "no folder nowhere"), (["--data", ".", "--write", "--sets", "Set14"], "all sets"),
+    (["--data", ".", "--write"], "needs Set5")])
+def test_tables_of_the_docs_are_not_cut_down(tmp_path, monkeypatch, small_weights, capsys, arguments, fault):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit):
+        run_results(monkeypatch, *arguments)
+    assert fault in " ".join(capsys.readouterr().err.split()) and not (tmp_path / "runs").exists()
 
 
 def test_no_result_without_the_published_bicubic_figure(tmp_path, monkeypatch, small_weights):
@@ -231,14 +241,15 @@ def test_weights_are_made_of_a_run_with_a_card(config, data, tmp_path, monkeypat
     solver.fit_pretrain(config, generator, loader, SRDataset("valid", config))
     monkeypatch.setattr(sys, "argv", ["ship", "tiny-x4", "--run", "runs/tiny", "--stage", "pretrain", "--data",
                                       str(data), "--sets", "valid", "--images", "four photographs", "--machine",
-                                      "a machine", "--note", "A trial."])
+                                      "a machine", "--note", "A trial.", "--lists", "--train-hr photos"])
     ship.main()
     path = tmp_path / "weights" / "tiny-x4.safetensors"
     card = path.with_suffix(".md").read_text(encoding="utf-8")
     n = sum(p.numel() for p in generator.parameters())
     for text in ("A trial.", f"{n:,} parameters", "four photographs (4 in the list", "batch_size 4", "| 20 ",
                  hashlib.sha256(path.read_bytes()).hexdigest(), "python run_notebooks.py train --name tiny",
-                 "self-ensemble"):
+                 "self-ensemble", "create_data_lists.py --train-hr photos", "in 1 sitting,", read_metadata(path)["facts"][
+                     "data_sha256"]):
         assert text in card, text
     trained = load_generator(tmp_path / "runs/tiny/checkpoints/pretrain_best.pth")
     shipped = load_generator(path)

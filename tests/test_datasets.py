@@ -525,6 +525,7 @@ def test_a_disk_that_fills_during_the_build_ends_it_with_the_ways_out(tmp_path, 
 
     def fills_up(path, content):
         if len(written) == 3:
+            time.sleep(0.05)                                            # the main thread hears of it meanwhile
             raise OSError(number, os.strerror(number)) if number else OSError("the disk was taken away")
         written.append(path)
         real(path, content)

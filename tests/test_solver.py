@@ -653,6 +653,7 @@ def test_a_frozen_tail_stays_while_the_trunk_learns(config):
     changed = {name.split(".")[0] for name, _ in generator.named_parameters()
                if not torch.equal(generator.state_dict()[name], before[name])}
     assert changed == {"first", "blocks", "after_blocks"}
+    assert all(p.requires_grad for p in generator.parameters())        # afterwards it can be trained on whole
 
 
 def test_the_learning_rate_of_every_update_is_that_of_the_schedule(config):

@@ -149,6 +149,39 @@ def test_what_is_not_there_is_named(tmp_path, weights, capsys):
     assert "No weights named 'srresnet-x5'" in capsys.readouterr().err
 
 
+def test_a_former_result_is_replaced_with_a_word_and_a_file_is_no_folder(tmp_path, weights, capsys):
+    path = write_image(tmp_path / "cup.png", photo("coffee.png", 100, 200, 16, 20))
+    arguments = path, "--weights", weights, "--out", tmp_path / "out"
+    assert run(*arguments) == 0 and "replaced" not in capsys.readouterr().err
+    assert run(*arguments) == 0 and "the former one is replaced" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        run(path, "--weights", weights, "--out", path)
+    assert "is a file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("CUDA out of memory"),
+                                   RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to")], ids=str)
+def test_a_picture_that_is_too_large_does_not_end_the_others(tmp_path, weights, capsys, monkeypatch, error):
+    real = super_resolution.super_resolve
+
+    def full(generator, lr, **options):
+        if lr.shape[1] == 24:
+            raise error
+        return real(generator, lr, **options)
+    monkeypatch.setattr("super_resolution.super_resolve", full)
+    for name, width in (("a", 24), ("b", 20)):
+        write_image(tmp_path / "in" / f"{name}.png", photo("coffee.png", 100, 200, 16, width))
+    assert run(tmp_path / "in", "--weights", weights, "--out", tmp_path / "out") == 1
+    assert "a.png  NOT ENLARGED: the memory" in capsys.readouterr().err and (tmp_path / "out/b_x4.png").exists()
+
+
+def test_a_picture_of_too_many_megapixels_says_so(tmp_path, monkeypatch):
+    path = write_image(tmp_path / "a.png", photo("coffee.png", 0, 0, 20, 20))
+    monkeypatch.setattr("PIL.Image.MAX_IMAGE_PIXELS", 100)
+    with pytest.raises(ValueError, match="more than 0 megapixels. Reduce it"):
+        read_picture(path)
+
+
 def test_it_runs_as_a_script(tmp_path, weights):
     write_image(tmp_path / "cup.png", cup())
     done = subprocess.run([sys.executable, str(ROOT / "super_resolution.py"), "cup.png", "--weights", weights,

@@ -50,7 +50,7 @@ def press():
 @pytest.mark.parametrize("stage", ["pretrain", "srgan"])
 @pytest.mark.parametrize("update", [4, 10, 13, 20], ids=str)
 def test_ctrl_c_completes_the_update_and_saves_first(config, capsys, stage, update):
-    whole, stopped = run_of(config, "whole"), run_of(config, "stopped")
+    whole, stopped, before = run_of(config, "whole"), run_of(config, "stopped"), signal.getsignal(signal.SIGINT)
     fit(whole, stage)
     with pytest.raises(KeyboardInterrupt):
         fit(stopped, stage, Stop(update, press))
@@ -58,7 +58,7 @@ def test_ctrl_c_completes_the_update_and_saves_first(config, capsys, stage, upda
     assert 10 * saved["epoch"] + saved["update"] == update
     out = capsys.readouterr().out
     assert "everything is saved first" in out and str(checkpoint_path(stopped, "last", stage)) in out
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is before
     fit(stopped, stage)
     assert differences(last(whole, stage), last(stopped, stage)) == []
 
@@ -364,6 +364,16 @@ class Dying(torch.utils.data.Dataset):
             if self.good < 0:
                 os.kill(os.getpid(), signal.SIGKILL) if hasattr(signal, "SIGKILL") else os._exit(1)
         return self.dataset.batch(epoch, indices)
+
+
+def test_news_of_a_dead_worker_that_arrives_while_the_workers_are_ended_is_no_error(config, monkeypatch):
+    loader = make_loader(SRDataset("train", config), 4, workers=2)
+
+    def news(*_):
+        raise RuntimeError("DataLoader worker (pid 1) is killed by signal: Killed.")
+    monkeypatch.setattr(loader, "_iterator", type("Iterator", (), {"_shutdown_workers": news})())
+    loader.end_workers()
+    assert loader._iterator is None
 
 
 @pytest.mark.parametrize("good", [0, 2])

@@ -81,6 +81,26 @@ def test_the_figures_are_the_cards_and_reach_their_bars(name, pairs):
         assert float(shown[2 * k + 2]) == pytest.approx(similarity, abs=0.00006)
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_cards_and_tables_say_the_same(name):
+    """PSNR and SSIM of Set5 and Set14 in the card, in docs/results.md and in both READMEs."""
+    root = WEIGHTS.parent
+    for label, in_chinese in ((name, f"`{name}`"), (f"{name}, self-ensemble", f"`{name}`，自集成")):
+        card = _cells(root / "weights" / f"{name}.md", label)
+        for page, row in (("docs/results.md", f"`{name}`" + label.removeprefix(name)),
+                          ("README.md", f"`{name}`" + label.removeprefix(name)), ("README.zh-CN.md", in_chinese)):
+            assert card == _cells(root / page, row), (page, label)
+    assert _cells(root / "docs/results.md", f"`{name}`")
+
+
+def _cells(path, label):
+    """The cells of Set5 and Set14 in the row that begins with ``label``, or None."""
+    rows = [line.strip("|").split("|") for line in path.read_text(encoding="utf-8").splitlines()
+            if line.startswith("|")]
+    return next(([cell.strip() for cell in row[1:3]] for row in rows
+                 if row[0].strip() == label and re.match(r" *[0-9.]+ / ", row[1])), None)
+
+
 def test_srgan_is_sharper_and_not_far_below(pairs):
     plain, sharp = (enlarged(SHIPPED[stage], pairs["Set5"]) for stage in ("pretrain", "srgan"))
     texture = [np.mean([gradient_magnitude(sr) for sr in pictures]) for pictures in (plain, sharp)]
@@ -184,6 +204,14 @@ def test_weights_are_interpolated_and_the_networks_left_alone():
     lr = torch.rand(1, 3, 6, 7)
     assert torch.equal(interpolated(first, second, 0)(lr), first(lr))
     assert torch.allclose(interpolated(first, second, 1)(lr), second(lr), atol=1e-6)
+
+
+def test_beyond_both_ends_no_variance_is_negative():
+    seed_everything(0)
+    first, second = (Generator(3, 3, 4, 1, 2).eval() for _ in range(2))
+    second.blocks[0].layers[1].running_var.fill_(0.1)
+    beyond = interpolated(first, second, 3)
+    assert beyond.blocks[0].layers[1].running_var.min() == 0 and torch.isfinite(beyond(torch.rand(1, 3, 6, 7))).all()
 
 
 def test_networks_of_other_shapes_have_nothing_between_them():
