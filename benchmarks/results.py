@@ -57,7 +57,7 @@ def main():
         [name, method, image, f"{dB:.6f}", f"{similarity:.6f}"]
         for (name, method), rows in measured.items() for image, dB, similarity in rows)])
     text, between = as_text(measured, methods, args.sets), interpolation(config, args.sets)
-    picture = as_png(interpolation_figure(), dpi=100)
+    picture = as_png(interpolation_figure(), dpi=90)
     write_atomically(FOLDER / "results.md", f"{text}\n\n{between}\n".encode("utf-8"))
     write_atomically(FOLDER / "interpolation.png", picture)
     if args.write:
@@ -185,7 +185,7 @@ def interpolation(config, sets):
 def interpolation_figure(photographs=("astronaut.png", "chelsea.png", "coffee.png"), side=72):
     """The most detailed square of photographs of scikit-image (CC0), enlarged by three of these networks."""
     networks = {alpha: generator for alpha, generator in networks_between().items() if alpha in (0, 0.5, 1)}
-    figure = Figure(figsize=(11, 2.3 * len(photographs)))
+    figure = Figure(figsize=(11, 2.6 * len(photographs)))
     for row, name in zip(figure.subplots(len(photographs), len(networks) + 2), photographs):
         hr = photograph(name)
         hr = hr[:hr.shape[0] // 4 * 4, :hr.shape[1] // 4 * 4]
@@ -196,7 +196,7 @@ def interpolation_figure(photographs=("astronaut.png", "chelsea.png", "coffee.pn
         for axes, (title, image) in zip(row, {**versions, "HR": hr}.items()):
             scores = f"\n{psnr(image, hr):.2f} dB, {gradient_magnitude(image):.2f}" * title.startswith("alpha")
             show_picture(axes, image[top:top + side, left:left + side], title + scores)
-    figure.tight_layout(pad=0.4)
+    figure.tight_layout(pad=0.4, h_pad=1.5)
     return figure
 
 
