@@ -28,10 +28,10 @@ def main(arguments=None):
     for name, (module, text) in there.items():
         command = commands.add_parser(name, help=text, description=text)
         if [name] == chosen:                          # the others' modules need not be loaded
-            command.set_defaults(run=getattr(importlib.import_module(module), f"{name}_command")(command))
+            command.set_defaults(do=getattr(importlib.import_module(module), f"{name}_command")(command))
     args = parser.parse_args(arguments)
     try:
-        return args.run(args)
+        return args.do(args)
     except (ValueError, OSError) as error:
         print(f"{parser.prog} {args.command}: {error}", file=sys.stderr)
         return 2

@@ -2,6 +2,7 @@
 
 import base64
 import csv
+import glob
 import io
 import math
 from collections import defaultdict
@@ -40,7 +41,7 @@ class ScoresError(ValueError):
 
 
 def scores_command(parser):
-    parser.add_argument("csv", nargs="+", type=Path, metavar="CSV", help="what the raters exported")
+    parser.add_argument("csv", nargs="+", metavar="CSV", help="what the raters exported, such as opinions_*.csv")
     parser.add_argument("--key", type=Path, required=True, help="the gallery's key")
     parser.add_argument("--grades", type=Path, help="grades.json of `grade`, to join")
     parser.add_argument("--gallery", type=Path, help="the gallery's folder, for a contact sheet with names")
@@ -49,14 +50,16 @@ def scores_command(parser):
 
     def run(args):
         key = read_key(args.key)
-        result = evaluate(read_opinions(args.csv, key))
+        # A Windows prompt hands patterns over as they are.
+        files = [Path(name) for text in args.csv for name in sorted(glob.glob(text)) or [text]]
+        result = evaluate(read_opinions(files, key))
         write_scores(result, args.out)
         print(summary(result))
         if args.gallery:
             print(f"{contact_sheet(args.out / 'contact_sheet.html', result, key, args.gallery)}: with names")
         if args.grades:
             grades = read_grades(args.grades)
-            rows = final_table(grades, result["students"], read_facts(args.course))
+            rows = final_table(grades, result, read_facts(args.course))
             write_csv(args.out / "final.csv", rows)
             pages = feedback_pages(args.out / "feedback", grades, result)
             print(f"{args.out / 'final.csv'}; {len(pages)} feedback pages in {args.out / 'feedback'}")

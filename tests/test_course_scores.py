@@ -1,6 +1,7 @@
 """From a class and simulated raters to the table: the true order comes back, faults in files are named."""
 
 import csv
+import json
 import random
 
 import numpy as np
@@ -114,6 +115,17 @@ def test_the_command_writes_tables_and_a_figure(opinions, tmp_path, capsys):
         csv.writer(file).writerows([KEY_COLUMNS, *(row.values() for row in key.values())])
     assert read_key(key_file) == key
     assert command.main(["scores", *map(str, paths), "--key", str(key_file), "--out", str(tmp_path / "out")]) == 0
+    students = sorted({row["who"] for row in key.values() if row["kind"] == "student"})
+    grades = [{"student_id": name, "name": name, "file": f"{name}.zip", "fault": "", "findings": [], "tests": [],
+               "pictures": {}, "flags": []} for name in students]
+    (tmp_path / "grades.json").write_text(json.dumps(grades), encoding="utf-8")
+    pattern = str(paths[0].parent / "opinions_*.csv")           # as a Windows prompt hands it over
+    assert command.main(["scores", pattern, "--key", str(key_file), "--out", str(tmp_path / "out"), "--grades",
+                         str(tmp_path / "grades.json")]) == 0
+    with open(tmp_path / "out/final.csv", encoding="utf-8", newline="") as file:
+        final = {row["student_id"]: row for row in csv.DictReader(file)}
+    assert len(final) == 20 and float(final["S19"]["mos"]) > float(final["S00"]["mos"])
+    assert "Mean opinion score" in (tmp_path / "out/feedback/S19.html").read_text(encoding="utf-8")
     with open(tmp_path / "out/students.csv", encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 20 and tuple(rows[0]) == STUDENT_COLUMNS
