@@ -73,7 +73,7 @@ def test_honest_faulty_and_hostile_hand_ins_beside_each_other(tmp_path, bundle, 
                        c_tanh=FAULTS["no_report"][0](third))
     points = {name: sum(test[1] for test in row["tests"]) for name, row in rows.items()}
     assert points["a_complete"] == 100 and rows["a_complete"]["flags"] == []
-    solver_alone = sum(case.points for case in CASES if case.probe.startswith("train_"))     # it plays with stubs of ours
+    solver_alone = sum(case.points for case in CASES if case.probe.startswith("train_"))      # it plays with our stubs
     assert points["b_exits"] == solver_alone == 16
     lost = {test[0] for test in rows["c_tanh"]["tests"] if test[1] == 0}
     assert "generator_last_layer" in lost and "discriminator_shapes" not in lost
