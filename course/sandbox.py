@@ -16,9 +16,8 @@ from course import jail, probes
 from course.hidden import load_arrays
 
 ROOT = Path(__file__).resolve().parents[1]
-LIMITS = {"seconds": 60, "start_seconds": 60, "memory": 6 * 2**30, "processes": 40, "file_size": 64 * 2**20}
-MOST_STOPS = 2        # so often a process is stopped before the rest is given up
-MOST_DEATHS = 2       # so often it dies in probes of one network before the others of that network are given up
+LIMITS = {"seconds": 30, "start_seconds": 60, "memory": 6 * 2**30, "processes": 40, "file_size": 64 * 2**20}
+MOST_DEATHS = 2       # so often a process dies in probes of one network before the others of that network are given up
 LOOK = 0.1            # seconds between two looks at a running process
 # arrays: dict probe -> dict of arrays.  failures: dict probe -> why there are none.  notes: list of sentences.
 Outcome = namedtuple("Outcome", "arrays failures notes")
@@ -43,7 +42,7 @@ def run_probes(code, inputs, names, scratch, hide=(), limits=LIMITS):
         folder.mkdir(parents=True)
     shutil.copy(inputs, scratch / "inputs.npz")
     shutil.copy(probes.__file__, scratch / "probes.py")
-    left, failures, notes, stops, deaths = list(names), {}, [], 0, Counter()
+    left, failures, notes, deaths = list(names), {}, [], Counter()
     while left:
         died, note = _run(scratch, Path(code), left, [str(path) for path in hide], limits)
         notes += [note] if note and note not in notes else []
@@ -53,10 +52,9 @@ def run_probes(code, inputs, names, scratch, hide=(), limits=LIMITS):
         # The probe that was running takes the blame, and is not tried again.
         died, culprit, left = died or "the process ended without a result", left[at], left[at + 1:]
         failures[culprit] = died
-        stops, deaths[_part(culprit)] = stops + died.startswith("stopped"), deaths[_part(culprit)] + 1
+        deaths[_part(culprit)] += 1
         # Code that hangs or exits when it is imported does so in every probe.
-        given_up = [name for name in left
-                    if stops == MOST_STOPS or deaths[_part(name)] == MOST_DEATHS]
+        given_up = [name for name in left if deaths[_part(name)] == MOST_DEATHS]
         failures.update(dict.fromkeys(given_up, f"not tried: {died}, {MOST_DEATHS} times before"))
         left = [name for name in left if name not in given_up]
     arrays = {}

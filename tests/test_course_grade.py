@@ -32,7 +32,7 @@ from course.handin import HandIn
 from course.hidden import CASES, judge, load_arrays, make_bundle, make_inputs, read_bundle
 from course.sandbox import LIMITS, ROOT, Outcome, run_probes
 
-QUICK = {**LIMITS, "seconds": 20, "memory": 3 * 2**30}        # for code that hangs or eats memory
+QUICK = {**LIMITS, "seconds": 20, "start_seconds": 45, "memory": 3 * 2**30}        # for code that hangs or eats memory
 
 
 @pytest.fixture(scope="module")
@@ -249,7 +249,7 @@ def test_a_class_of_sixty_with_every_fault_and_every_attack(tmp_path, bundle, da
         if fault in FAULTS:
             assert FAULTS[fault][1] in broken, fault
         elif fault in HOSTILE:
-            assert points <= 30, fault
+            assert points == 16, fault               # what solver.py alone earns
         else:
             assert points == 100 and broken == set() and row["flags"] == [], file
     assert "leads out" in rows["slip.zip"]["fault"] and ".rar" in rows["other.rar"]["fault"]
