@@ -42,7 +42,7 @@ def gallery_command(parser):
     parser.add_argument("--data", type=Path, default=Path("data"), help="folder of the lists with Set5")
     parser.add_argument("--raters", type=int, default=6, help="how many people score (default: %(default)s)")
     parser.add_argument("--minutes", type=float, default=30, help="at most, for each of them (default: %(default)s)")
-    parser.add_argument("--course", type=Path, default=Path("course.toml"))
+    parser.add_argument("--course", type=Path, default=Path("course.toml"), help="the facts (default: %(default)s)")
 
     def run(args):
         key = args.key or args.out.with_name(f"{args.out.name}_key.csv")
@@ -55,7 +55,8 @@ def gallery_command(parser):
         print(f"{args.out / 'index.html'}: open it in a browser, or hand the folder {args.out} to the raters.\n"
               f"{key}: whose pictures they are. Keep it from the raters.\n"
               f"{args.raters} raters, {load['trials']} trials each (about {load['minutes']:.0f} minutes); "
-              f"each picture is scored {load['least']} to {load['most']} times.")
+              f"each picture is scored {load['least']} times"
+              + (f" to {load['most']} times." if load["most"] > load["least"] else "."))
         return 0
     return run
 

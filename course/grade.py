@@ -26,7 +26,8 @@ from inference import super_resolve
 from metrics import psnr, ssim, three_channels
 from utils import read_image
 
-VERSION = 1              # of what is kept of a hand-in: another one is graded anew
+PACKED = {".zip", ".rar", ".7z", ".tar", ".gz", ".tgz", ".bz2", ".xz"}
+VERSION = 2              # of what is kept of a hand-in: another one is graded anew
 
 
 def grade_command(parser):
@@ -34,7 +35,7 @@ def grade_command(parser):
     parser.add_argument("--hidden", type=Path, required=True, help="the bundle that `release` has written")
     parser.add_argument("--data", type=Path, default=Path("data"), help="folder of the lists with Set5")
     parser.add_argument("--out", type=Path, default=Path("grading"), help="default: %(default)s")
-    parser.add_argument("--course", type=Path, default=Path("course.toml"))
+    parser.add_argument("--course", type=Path, default=Path("course.toml"), help="the facts (default: %(default)s)")
 
     def run(args):
         rows = grade(args.zips, args.hidden, args.data, args.out, read_facts(args.course))
@@ -52,10 +53,14 @@ def grade(zips, bundle, data, out, facts, progress=True, limits=LIMITS):
         list of dicts, see ``grade_one``; also kept as out/grades.csv and out/students/<id>.html.
     """
     inputs, expected = read_bundle(bundle)
+    if progress:
+        print("Making the pictures to compare with, once: those of the kit's generators ...", flush=True)
     references = with_shipped(set5_references(data), data)
-    paths = sorted(path for path in Path(zips).iterdir() if path.is_file() and not path.name.startswith("."))
+    paths, others = packed_files(zips)
+    if others:
+        print(f"Not looked at: {', '.join(others)}")
     if not paths:
-        raise ValueError(f"There is no file in {zips}.")
+        raise ValueError(f"There is no zip file in {zips}.")
     given, rows = edition_lines(ROOT), []
     hide = [Path(zips).resolve(), Path(bundle).resolve(), Path(out).resolve(), Path(data).resolve(), ROOT / "course",
             ROOT / "weights", ROOT / "benchmarks", ROOT / "tests", ROOT / "models.py", ROOT / "solver.py"]
@@ -71,9 +76,17 @@ def grade(zips, bundle, data, out, facts, progress=True, limits=LIMITS):
     for row in rows:
         row["flags"] = row["own_flags"] + flags.get(row["file"], [])
     write_grades(Path(out, "grades.csv"), rows, facts)
-    write_atomically(Path(out, "grades.json"), json.dumps(rows, ensure_ascii=False, indent=1).encode("utf-8"))
+    text = json.dumps(rows, ensure_ascii=False, indent=1, allow_nan=False)
+    write_atomically(Path(out, "grades.json"), text.encode("utf-8"))
     feedback_pages(Path(out, "students"), rows)
     return rows
+
+
+def packed_files(folder):
+    """(files that may be hand-ins, names of the others); .rar and its like are refused later, by name."""
+    files = sorted(path for path in Path(folder).iterdir() if path.is_file() and not path.name.startswith("."))
+    packed = [path for path in files if path.suffix.lower() in PACKED]
+    return packed, [path.name for path in files if path not in packed]
 
 
 def pictures_of(out, file):
@@ -153,11 +166,12 @@ def _grade_opened(row, handin, inputs, expected, references, given, hide, facts,
         hr = references[name]["HR"]
         if picture.shape != hr.shape:
             continue
-        row["pictures"][name] = {"psnr": psnr(picture, hr), "ssim": ssim(picture, hr)}
+        copied = [kind for kind, other in references[name].items() if same_picture(picture, other)]
+        row["own_flags"] += [f"{name}.png is {kind}" for kind in copied]
+        # Of HR itself the PSNR is infinite, which no table and no JSON can hold.
+        row["pictures"][name] = {"psnr": min(psnr(picture, hr), 100.0), "ssim": ssim(picture, hr),
+                                 "copied": bool(copied)}
         save_image(pictures / f"{name}.png", picture)          # for the comparison between students
-        for kind, other in references[name].items():
-            if same_picture(picture, other):
-                row["own_flags"].append(f"{name}.png is {kind}")
         row["own_flags"] += disagreement_with_lr(name, picture, references[name]["LR"])
     row["own_flags"] += wrong_claims(handin, row["pictures"])
 

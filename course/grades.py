@@ -81,8 +81,8 @@ def final_table(grades, opinions, facts):
 
 
 def set5_means(row):
-    """(psnr, ssim) over the five pictures; (None, None) where one is missing."""
-    if len(row["pictures"]) < len(SET5):
+    """(psnr, ssim) over the five pictures; (None, None) where one is missing, or a copy of HR and the like."""
+    if len(row["pictures"]) < len(SET5) or any(picture.get("copied") for picture in row["pictures"].values()):
         return None, None
     return tuple(fmean(picture[key] for picture in row["pictures"].values()) for key in ("psnr", "ssim"))
 

@@ -81,15 +81,17 @@ def gather(run):
         ReportError: if there is no log.csv: then nothing has been trained.
     """
     if not (run / "log.csv").exists() or not (run / "config.json").exists():
-        raise ReportError(f"{run} holds no log.csv and config.json: run train.ipynb first, or name another run with "
-                          "--run.")
+        there = ", ".join(sorted(path.parent.name for path in run.parent.glob("*/log.csv"))) or "none"
+        raise ReportError(f"{run} holds no log.csv and config.json. Which run it is says handin.toml (run = ...), or "
+                          f"--run; runs that are here: {there}. Without any, run train.ipynb first. "
+                          f"没有找到这次运行的记录：请检查 handin.toml 中的 run，或先运行 train.ipynb。")
     config, log = json.loads((run / "config.json").read_text(encoding="utf-8")), figures.read_log(run)
     stages = [stage for stage in ("pretrain", "srgan") if any(row["stage"] == stage for row in log)]
     return {"run": run.name, "config": config, "settings": settings_table(config, stages),
             "networks": [["G", _words(config["G"])], ["D", _words(config["D"])]],
             "log": [["stage", "epochs", "updates", "minutes", "validation PSNR / SSIM"],
                     *(stage_row(stage, log) for stage in stages)],
-            "results": results_table(run / "benchmark.csv"), "figures": [],
+            "results": results_table(run / "benchmark.csv"), "figures": [], "stages": stages,
             "pictures": {name: (run / "figures" / name).read_bytes() for name in FIGURES
                          if (run / "figures" / name).exists()}}
 

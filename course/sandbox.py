@@ -16,9 +16,11 @@ from course import jail, probes
 from course.hidden import load_arrays
 
 ROOT = Path(__file__).resolve().parents[1]
-LIMITS = {"seconds": 60, "start_seconds": 60, "memory": 6 * 2**30, "processes": 40, "file_size": 64 * 2**20}
-MOST_STOPS = 2        # so often a process is stopped before the rest is given up
-MOST_DEATHS = 2       # so often it dies in probes of one network before the others of that network are given up
+# Seconds of processor time, of a start and of each probe; seconds by the clock; bytes.
+LIMITS = {"seconds": 30, "start_seconds": 60, "wall": 240,
+          "memory": 6 * 2**30, "processes": 40, "file_size": 64 * 2**20}
+MOST_DEATHS = 2       # so often a process dies in probes of one network before the others of that network are given up
+ASLEEP = "stopped, asleep,"
 LOOK = 0.1            # seconds between two looks at a running process
 # arrays: dict probe -> dict of arrays.  failures: dict probe -> why there are none.  notes: list of sentences.
 Outcome = namedtuple("Outcome", "arrays failures notes")
@@ -43,7 +45,7 @@ def run_probes(code, inputs, names, scratch, hide=(), limits=LIMITS):
         folder.mkdir(parents=True)
     shutil.copy(inputs, scratch / "inputs.npz")
     shutil.copy(probes.__file__, scratch / "probes.py")
-    left, failures, notes, stops, deaths = list(names), {}, [], 0, Counter()
+    left, failures, notes, deaths = list(names), {}, [], Counter()
     while left:
         died, note = _run(scratch, Path(code), left, [str(path) for path in hide], limits)
         notes += [note] if note and note not in notes else []
@@ -53,11 +55,10 @@ def run_probes(code, inputs, names, scratch, hide=(), limits=LIMITS):
         # The probe that was running takes the blame, and is not tried again.
         died, culprit, left = died or "the process ended without a result", left[at], left[at + 1:]
         failures[culprit] = died
-        stops, deaths[_part(culprit)] = stops + died.startswith("stopped"), deaths[_part(culprit)] + 1
+        deaths[_part(culprit)] += MOST_DEATHS if died.startswith(ASLEEP) else 1       # minutes are gone already
         # Code that hangs or exits when it is imported does so in every probe.
-        given_up = [name for name in left
-                    if stops == MOST_STOPS or deaths[_part(name)] == MOST_DEATHS]
-        failures.update(dict.fromkeys(given_up, f"not tried: {died}, {MOST_DEATHS} times before"))
+        given_up = [name for name in left if deaths[_part(name)] >= MOST_DEATHS]
+        failures.update(dict.fromkeys(given_up, f"not tried: before, {died}"))
         left = [name for name in left if name not in given_up]
     arrays = {}
     for name in names:
@@ -118,16 +119,22 @@ def _run(scratch, code, names, hide, limits):
 
 
 def _watch(process, out, names, limits):
-    """Wait for the end; why it had to come early, or how the process ended by itself."""
-    done, deadline = 0, time.monotonic() + limits["start_seconds"] + limits["seconds"]
+    """Wait for the end; why it had to come early, or how the process ended by itself.
+
+    Processor time counts, or a busy computer would take points away; the clock only ends what sleeps.
+    """
+    done, budget, spent, began = 0, limits["start_seconds"] + limits["seconds"], 0.0, time.monotonic()
     while process.poll() is None:
         time.sleep(LOOK)
+        family = _family(process)
+        now_spent = sum(map(_seconds, family))
         now_done = sum(_is_done(out, name) for name in names)
         if now_done > done:
-            done, deadline = now_done, time.monotonic() + limits["seconds"]
-        if time.monotonic() > deadline:
-            return f"stopped after {limits['seconds']} s"
-        family = _family(process)
+            done, budget, spent, began = now_done, limits["seconds"], now_spent, time.monotonic()
+        if now_spent - spent > budget:
+            return f"stopped after {budget} s of processor time"
+        if time.monotonic() - began > limits["wall"]:
+            return f"{ASLEEP} after {limits['wall']} s by the clock"
         if len(family) > limits["processes"]:
             return f"stopped: more than {limits['processes']} processes"
         if sum(map(_memory, family)) > limits["memory"]:
@@ -144,6 +151,14 @@ def _family(process):
         return [parent, *parent.children(recursive=True)]
     except psutil.Error:
         return []
+
+
+def _seconds(process):
+    """Processor time of a process and of its children that have ended."""
+    try:
+        return sum(process.cpu_times()[:4])
+    except psutil.Error:
+        return 0.0
 
 
 def _memory(process):

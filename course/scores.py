@@ -36,6 +36,9 @@ STUDENT_COLUMNS = ("student", "mos", "low", "high", "rank_best", "rank_worst", "
                    *SET5)
 
 
+LEAST_RATERS = 3         # for bands
+
+
 class ScoresError(ValueError):
     """Files that cannot be evaluated; the message names file and row."""
 
@@ -46,7 +49,7 @@ def scores_command(parser):
     parser.add_argument("--grades", type=Path, help="grades.json of `grade`, to join")
     parser.add_argument("--gallery", type=Path, help="the gallery's folder, for a contact sheet with names")
     parser.add_argument("--out", type=Path, default=Path("scores"), help="default: %(default)s")
-    parser.add_argument("--course", type=Path, default=Path("course.toml"))
+    parser.add_argument("--course", type=Path, default=Path("course.toml"), help="the facts (default: %(default)s)")
 
     def run(args):
         key = read_key(args.key)
@@ -135,6 +138,8 @@ def evaluate(votes_and_key, n_bootstrap=1000, seed=0):
     students = [k for k, (kind, _) in enumerate(owners) if kind == "student"]
     best, worst = rank_ranges(samples[:, students])
     band = bands(mos[students], low[students], high[students])
+    if len(raters) < LEAST_RATERS:             # two who agree by chance leave intervals of no width
+        band = np.zeros_like(band)
     strengths = _strengths(votes, key, [owners[k][1] for k in students])
     of_picture = {(key[name]["kind"], key[name]["who"], key[name]["image"]): quality[k] for k, name in enumerate(names)}
     for place, k in enumerate(students):
@@ -281,6 +286,8 @@ def summary(result):
     lines += [f"anchor {row['student']}: {row['mos']:.2f} ({row['low']:.2f} to {row['high']:.2f})"
               for row in result["anchors"]]
     lines += [f"WARNING: the anchors are out of order: {fault}. Look at raters.csv." for fault in result["order"]]
+    if len(result["raters"]) < LEAST_RATERS:
+        lines.append(f"No bands: fewer than {LEAST_RATERS} raters, and intervals that say little.")
     for rater in result["raters"]:
         if rater["repeats"] and rater["repeat_difference"] > 1:
             lines.append(f"WARNING: {rater['rater']} differs from the own first votes by "

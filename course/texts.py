@@ -18,8 +18,11 @@ RULES = {
     "executed": Rule(
         "the notebooks were run from the first cell to the last",
         "notebook 已从头到尾按顺序运行",
-        "In Jupyter: Kernel > Restart Kernel and Run All Cells, then save. A complete training is not repeated.",
-        "在 Jupyter 中选择 Kernel > Restart Kernel and Run All Cells，然后保存；已完成的训练不会重跑。"),
+        "In Jupyter: Kernel > Restart Kernel and Run All Cells, then save; or run_notebooks.py with --store. "
+        "A complete training is not repeated.",
+        "在 Jupyter 中选择 Kernel > Restart Kernel and Run All Cells，然后保存；"
+        "或运行 run_notebooks.py 并加上 --store。"
+        "已完成的训练不会重跑。"),
     "errors": Rule(
         "no cell has ended with an error",
         "没有报错的单元格",
@@ -28,8 +31,8 @@ RULES = {
     "figures": Rule(
         "the notebooks have kept their outputs and figures",
         "notebook 保留了输出和图像",
-        "Run all cells and save; do not clear outputs.",
-        "运行全部单元格后保存，不要清除输出。"),
+        "Run all cells and save, or run run_notebooks.py with --store; do not clear outputs.",
+        "运行全部单元格后保存，或运行 run_notebooks.py 并加上 --store；不要清除输出。"),
     "code": Rule(
         "the outputs belong to the code that is handed in",
         "输出与提交的代码一致",

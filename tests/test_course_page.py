@@ -162,6 +162,14 @@ def test_keys_that_mean_nothing_do_nothing(page):
     assert progress(page) == "1"
 
 
+def test_a_key_that_is_held_down_answers_once(page):
+    begin(page)
+    for _ in range(5):                             # the second "down" without an "up" is a repeat
+        page.keyboard.down("3")
+    page.keyboard.up("3")
+    assert progress(page) == "2"
+
+
 def test_by_tab_and_enter_alone(page):
     page.focus("#rater")
     page.keyboard.press("Tab")

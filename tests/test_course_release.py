@@ -141,6 +141,18 @@ def test_once_models_py_is_done_its_tests_pass_and_the_poor_training_runs(editio
     assert not list((work / "runs/demo/checkpoints").glob("pretrain_*"))
 
 
+def test_every_link_of_the_edition_leads_somewhere(edition):
+    for page in edition.rglob("*.md"):
+        text = page.read_text(encoding="utf-8")
+        anchors = {re.sub(r"[^\w\u4e00-\u9fff -]", "", title).strip().lower().replace(" ", "-")
+                   for title in re.findall(r"^#+ (.*)$", text, flags=re.MULTILINE)}
+        for target in re.findall(r"\]\(([^)\s]+)\)", text):
+            if target.startswith("#"):
+                assert target[1:] in anchors, (page.name, target)
+            elif "://" not in target:
+                assert (page.parent / target.partition("#")[0]).exists(), (page.name, target)
+
+
 def test_the_students_commands_are_there_and_the_graders_are_not(edition):
     done = run(edition, "-m", "course", "--help")
     assert done.returncode == 0 and all(word in done.stdout for word in ("check", "pack", "report"))

@@ -245,6 +245,10 @@ document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || rater === null) {
     return;
   }
+  if (event.repeat && /^([1-5=]|Backspace)$/.test(event.key)) {       // a key that is held down answers once
+    event.preventDefault();
+    return;
+  }
   if (!byId("rate").hidden) {
     const pair = trials[position].kind === "pair";
     if (pair && ["1", "2", "3", "="].includes(event.key)) {
