@@ -30,6 +30,7 @@ REPORT_PARTS = {      # of each part one of these words has to stand in the repo
     "attempts": ("attempts", "improvements", "尝试", "改进"),
 }
 LEAST_WORDS = 200      # characters of Chinese or words of English that a report has at least
+NOTHING = ("absent", "")
 
 
 def check(folder, facts, data=None, references=None):
@@ -58,7 +59,7 @@ def check(folder, facts, data=None, references=None):
 
 
 def _with_level(found):
-    """A rule yields details, which are faults, or pairs ("warning", detail)."""
+    """A rule yields details, which are faults, or pairs ("warning", detail); or NOTHING, where nothing is to judge."""
     return found if isinstance(found, tuple) else ("fault", found)
 
 
@@ -84,6 +85,8 @@ def executed(notebooks):
 
 
 def errors(notebooks):
+    if not any(cell.execution_count for notebook in notebooks.values() for cell in _code_cells(notebook)):
+        yield NOTHING
     for name, notebook in notebooks.items():
         for number, cell in enumerate(_code_cells(notebook), start=1):
             for output in cell.outputs:
@@ -141,7 +144,7 @@ def copies(handin, data, references=None):
     """Results that are the original, or were made without a network."""
     there = {name: path for name, path in handin.pictures().items() if name in SET5}
     if not there:
-        return []
+        return [NOTHING]
     try:
         references = references or set5_references(data)
     except (OSError, ValueError) as error:
@@ -186,7 +189,7 @@ def five_set_table(notebook):
 
 def report(handin):
     if handin.report is None:
-        return []                             # "files" has said so
+        return [NOTHING]                      # "files" has said so
     try:
         text = report_text(handin.report)
     except Exception as error:                # a damaged .docx or .pdf raises many kinds

@@ -8,7 +8,7 @@ from course.facts import read_facts
 from course.pack import pack
 from course.texts import RULES
 
-MARKS = {"ok": "[ ok ]", "warning": "[warn]", "fault": "[FAIL]"}
+MARKS = {"ok": "[ ok ]", "absent": "[ -- ]", "warning": "[warn]", "fault": "[FAIL]"}
 
 
 def check_command(parser):
@@ -41,12 +41,12 @@ def pack_command(parser):
 
 def _say(findings):
     """One line a rule, below it what was found and how to mend it; 1 if a rule is broken."""
-    levels = ("ok", "warning", "fault")
+    levels = ("ok", "absent", "warning", "fault")       # "absent": nothing to judge yet
     for rule, words in RULES.items():
         found = [finding for finding in findings if finding.rule == rule]
         level = max((finding.level for finding in found), key=levels.index)
         print(f"{MARKS[level]} {words.en} · {words.zh}")
-        if level != "ok":
+        if level in ("warning", "fault"):
             for finding in found:
                 print(f"         {finding.detail}")
             print(f"       > {words.mend_en}\n       > {words.mend_zh}")

@@ -168,3 +168,10 @@ def test_facts_that_cannot_be_are_refused_by_name(tmp_path, text):
     path.write_text(text, encoding="utf-8")
     with pytest.raises(FactsError, match="course.toml"):
         read_facts(path)
+
+
+def test_where_there_is_nothing_to_judge_no_rule_is_called_kept(tmp_path, capsys):
+    (tmp_path / "handin.toml").write_text('student_id = "1"\nname = "a"\nrun = "mine"\n', encoding="utf-8")
+    levels = {finding.rule: finding.level for finding in check(tmp_path, read_facts("none"))}
+    assert {rule for rule, level in levels.items() if level == "absent"} == {"errors", "copies", "report"}
+    assert command.main(["check", str(tmp_path)]) == 1 and capsys.readouterr().out.count("[ -- ]") == 3

@@ -34,7 +34,7 @@ from course.handin import HandIn
 from course.hidden import CASES, judge, load_arrays, make_bundle, make_inputs, read_bundle
 from course.sandbox import LIMITS, ROOT, Outcome, run_probes
 
-QUICK = {**LIMITS, "seconds": 20, "start_seconds": 45, "wall": 150, "memory": 3 * 2**30}
+QUICK = {**LIMITS, "seconds": 12, "start_seconds": 45, "wall": 150, "memory": 3 * 2**30}
 
 
 @pytest.fixture(scope="module")
