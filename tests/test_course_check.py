@@ -48,7 +48,8 @@ def test_each_fault_is_found_by_its_rule(tmp_path, files, data, name):
     change, rule = FAULTS[name]
     found = faults(check(put(tmp_path, change(files)), read_facts(), data))
     assert rule in found
-    consequences = {"files": {"code", "executed", "figures"}, "code": {"code"}, "figures": {"figures", "table", "code"},
+    consequences = {"files": {"code", "executed", "figures", "report"}, "code": {"code"},
+                    "figures": {"figures", "table", "code"},
                     "pictures": {"copies"}}
     assert found - {rule} <= consequences.get(rule, set()), found
 
