@@ -94,16 +94,16 @@ def notebooks(code_line, student=0):
     return result
 
 
-def own_code(student):
+def own_code(student, text=MODELS):
     """Lines that only this student has written: the solution, with helper functions of the student's own."""
     lines = "".join(f"\n\ndef helper_{student}_{k}(value_{student}):\n"
                     f"    return value_{student} * {k} + len('student {student} line {k}')\n" for k in range(80))
-    return MODELS + lines
+    return text + lines
 
 
 def complete(student, tmp):
     """The files of a complete hand-in: dict path -> bytes."""
-    code = {"models.py": own_code(student), "solver.py": SOLVER}
+    code = {"models.py": own_code(student), "solver.py": own_code(student, SOLVER)}
     folder = Path(tmp, f"code_{student}")
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in code.items():
@@ -196,7 +196,7 @@ FAULTS = {
     "damaged_report": (lambda f: {**without(f, "report.md"), "report.docx": b"PK no document"}, "report"),
     "no_declaration": (lambda f: changed_notebook(f, "train.ipynb", _no_declaration), "declaration"),
     "with_weights": (lambda f: {**f, "checkpoints/best.pth": b"0" * 1000}, "nothing_else"),
-    "other_code": (lambda f: {**f, "solver.py": (SOLVER + "\nANOTHER = 1\n").encode("utf-8")}, "code"),
+    "other_code": (lambda f: {**f, "solver.py": f["solver.py"] + b"\nANOTHER = 1\n"}, "code"),
     "syntax_error": (lambda f: {**f, "models.py": b"def generator(:\n"}, "code"),
     "damaged_notebook": (lambda f: {**f, "test.ipynb": b"{"}, "figures"),
 }
