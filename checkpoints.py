@@ -277,5 +277,6 @@ def load_generator(path):
             raise CheckpointError(f"{path} holds no generator (method, settings or weights are missing).")
     if method not in METHODS:
         raise CheckpointError(f"{path} holds a network of the method {method!r}; known here: "
-                              f"{', '.join(sorted(METHODS))}. Import the module that defines it first.")
+                              f"{', '.join(sorted(METHODS))}. Import the module that defines it first "
+                              "(in a terminal: python -m extensions.super_resolution).")
     return load_weights(METHODS[method](**settings), state, path).eval()

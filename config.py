@@ -52,7 +52,8 @@ COMMON = dict(
     updates_per_epoch=None,     # at most so many updates an epoch; None: every patch once
     lr=1e-4,                    # paper
     lr_d=None,                  # the discriminator's; None: as the generator's
-    lr_schedule="steps",        # "steps": divided by 10 at each milestone; "cosine": down to 0
+    lr_schedule="steps",        # "steps": times lr_factor at each milestone; "cosine": down to 0
+    lr_factor=0.1,              # paper
     lr_milestones=[0.5],        # in parts of the stage's updates
     warmup=0,                   # updates in which the learning rate rises from 0
     content_loss="vgg",         # "vgg" (equation 5) or "mse" (equation 4)
@@ -167,8 +168,8 @@ def has_trained(folder):
 
 
 def stage_config(config, stage):
-    """The settings of one stage: for "pretrain", config.pretrain over the top level."""
-    return EasyDict({**config, **(config["pretrain"] if stage == "pretrain" else {})})
+    """The settings of one stage: its own section, such as config.pretrain, over the top level."""
+    return EasyDict({**config, **config.get(stage, {})})
 
 
 def plain(config):
@@ -190,7 +191,7 @@ def learning_rate(update, n_updates, settings):
     if settings.lr_schedule == "cosine":
         factor = 0.5 * (1 + math.cos(math.pi * update / n_updates))
     elif settings.lr_schedule == "steps":
-        factor = 0.1 ** sum(update >= part * n_updates for part in settings.lr_milestones)
+        factor = settings.get("lr_factor", 0.1) ** sum(update >= part * n_updates for part in settings.lr_milestones)
     else:
         raise ValueError(f"lr_schedule must be 'steps' or 'cosine', not {settings.lr_schedule!r}.")
     return settings.lr * factor * min(1, (update + 1) / max(settings.warmup, 1))

@@ -20,7 +20,7 @@ from utils import Line, in_notebook, read_image
 
 METHOD_TITLES = {"bicubic": "bicubic", "pretrain": "pre-trained", "srgan": "SRGAN", "self-ensemble": "self-ensemble"}
 TITLES = {"pretrain": "Pre-training", "srgan": "SRGAN"}      # of the stages
-COLOURS = {"pretrain": "tab:blue", "srgan": "tab:orange"}
+COLOURS = {"pretrain": "tab:blue", "srgan": "tab:orange"}       # of their curves; other methods put theirs in
 
 
 # ---------------------------------------------------------------- showing things

@@ -1,6 +1,7 @@
 """The trained networks at work: enlarging a picture of any size, measuring a test set."""
 
 import copy
+import json
 import math
 from pathlib import Path
 
@@ -22,7 +23,8 @@ def generators_of(config):
     """The generators that test.ipynb and super_resolution.ipynb show, in eval mode, on config.device.
 
     "pretrain" is the run's best of the pre-training, "srgan" its last of SRGAN; a stage of no
-    epochs has none (without pre-training, "pretrain" is what config.checkpoint names).  Where
+    epochs has none (without pre-training, "pretrain" is what config.checkpoint names).  A run of
+    another method (its module has to be imported) has the best of its own stages.  Where
     nothing has been trained in the run folder yet, they are those that come with the kit (SHIPPED),
     and ``config.name`` becomes SHIPPED_RUN: their pictures must not lie among a student's own.
 
@@ -33,13 +35,8 @@ def generators_of(config):
         CheckpointError: if a stage of the run has left none, or a damaged one; or if nothing has
             been trained and the scaling factor is not 4, that of the shipped ones.
     """
-    folder = run_folder(config) / "checkpoints"
-    paths = {"pretrain": folder / "pretrain_best.pth", "srgan": folder / "srgan_last.pth"}
+    paths = _paths_of(config)
     if has_trained(run_folder(config)):
-        for stage in [stage for stage in paths if stage_config(config, stage).epochs == 0]:
-            paths.pop(stage)
-            if stage == "pretrain" and config.checkpoint:       # SRGAN has begun with these
-                paths = {stage: config.checkpoint, **paths}
         whose = f"Weights: those of this run, {' and '.join(map(str, paths.values()))}."
     elif config.scaling_factor == 4 and set(SHIPPED.values()) <= set(shipped_names()):
         whose = (f"**Nothing has been trained in {run_folder(config).as_posix()} yet. Shown are weights that come with "
@@ -49,6 +46,23 @@ def generators_of(config):
                  f"`{SHIPPED['srgan']}`（见 `weights/`）；结果保存在 runs/{SHIPPED_RUN}，不可作为作业提交。**")
         paths, config.name = SHIPPED, SHIPPED_RUN
     return {stage: load_generator(path).to(config.device) for stage, path in paths.items()}, whose
+
+
+def _paths_of(config):
+    """{stage: path of the weights that it has left to be shown}."""
+    folder = run_folder(config) / "checkpoints"
+    paths = {"pretrain": folder / "pretrain_best.pth", "srgan": folder / "srgan_last.pth"}
+    best = {path.name.removesuffix("_best.pth"): path for path in sorted(folder.glob("*_best.pth"))}
+    others = {stage: path for stage, path in best.items() if stage not in paths}
+    if others:                             # a run of another method: its stages in the order of its training
+        path = run_folder(config) / "config.json"
+        order = json.loads(path.read_text(encoding="utf-8")).get("stages", []) if path.exists() else []
+        return dict(sorted(others.items(), key=lambda item: order.index(item[0]) if item[0] in order else -1))
+    for stage in [stage for stage in paths if stage_config(config, stage).epochs == 0]:
+        paths.pop(stage)
+        if stage == "pretrain" and config.checkpoint:       # SRGAN has begun with these
+            paths = {stage: config.checkpoint, **paths}
+    return paths
 
 
 @torch.no_grad()

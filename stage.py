@@ -40,11 +40,20 @@ from utils import AverageMeter, random_states, restore_random_states
 LOG_COLUMNS = ("stage", "epoch", "updates", "lr", "content", "adversarial", "discriminator", "d_real", "d_sr",
                "valid_psnr", "valid_ssim", "seconds")
 
+CORE = ("pretrain", "srgan")        # the stages of solver.py, whose generator config.G describes
+
 # Settings that change nothing in the weights, or nothing in those of the pre-training.
 WITHOUT_EFFECT = {"preset", "name", "pretrain", "workers", "print_freq", "checkpoint_every", "keep_every", "test_sets",
                   "store", "on_trouble", "exploding_gradient", "d_has_won_loss", "d_has_won_updates"}
 SRGAN_ONLY = {"D", "d_shift", "freeze_tail", "lr_d", "content_loss", "vgg19_i", "vgg19_j", "vgg19_weights",
               "feature_scale", "beta"}
+
+
+def tell_not_compiled(network, error):
+    """Say that torch.compile has failed for a network, and that this stops nothing."""
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    print(f"Notice: torch.compile does not work for {type(network).__name__} here ({reason}). Training goes on without "
+          "it, with the same result. config.compile = False makes this notice go away.")
 
 
 class Stage:
@@ -100,9 +109,7 @@ class Stage:
                 fast(images.contiguous(memory_format=self.precision.format)).float().mean().backward()
             return fast
         except Exception as error:                       # no C++ compiler, a Python or a card that is not supported
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            print(f"Notice: torch.compile does not work for {type(network).__name__} here ({reason}). Training goes "
-                  "on without it, with the same result. config.compile = False makes this notice go away.")
+            tell_not_compiled(network, error)
             return network
         finally:
             network.load_state_dict(before)              # BatchNorm has seen a batch that is none
@@ -119,7 +126,7 @@ class Stage:
         remove_unfinished(self.folder)
         if self.has_begun():
             self.resume()
-            if not any((self.folder / "samples").glob(f"{self.name}_*.png")):       # deleted meanwhile
+            if not any((self.folder / "samples").glob(f"{self.name}_[0-9]*.png")):       # deleted meanwhile
                 self.save_sample()
         else:
             self.save_sample()
@@ -155,23 +162,36 @@ class Stage:
         raise OutOfMemory(self.advice_on_memory(one_epoch))
 
     def advice_on_memory(self, one_epoch):
-        """What to do when the device's memory is full, found by trying; afterwards the weights are a checkpoint's."""
-        dataset, size = self.train_loader.dataset.dataset, self.settings.batch_size
+        """What to do when the device's memory is full; afterwards the weights are a checkpoint's."""
         try:
-            fits = largest_that_fits(size, lambda n: one_epoch(
-                make_loader(dataset, n, n_batches=2), 0, precision=self.precision, after_update=lambda *_: None))
+            fits = self.batch_that_fits(one_epoch)
         finally:
             checkpoint, path = self.newest_checkpoint()
             self.restore(checkpoint, path)
-        stage = "config.pretrain" if "batch_size" in self.config.pretrain and self.name == "pretrain" else "config"
-        if fits:
-            advice = f"A batch of {fits} fits (tried just now): set {stage}.batch_size = {fits}."
+        size, crop = self.settings.batch_size, self.settings.crop_size
+        if fits is None:
+            advice = f"Try {self.setting('batch_size')} = {size // 2}."
+        elif fits:
+            advice = f"A batch of {fits} fits (tried just now): set {self.setting('batch_size')} = {fits}."
         else:
-            advice = (f"Not even one patch fits: set config.crop_size = {self.config.crop_size // 2}, or give the "
-                      "generator fewer channels (config.G.n_channels).")
-        return (f"The memory of {self.precision.device} is full: batches of {size} patches of {self.config.crop_size} "
-                f"pixels do not fit. {advice} Other programs that use the card take from it too. The weights are those "
+            fewer = "generator fewer channels (config.G.n_channels)" if self.name in CORE else "network fewer channels"
+            advice = f"Not even one patch fits: set {self.setting('crop_size')} = {crop // 2}, or give the {fewer}."
+        return (f"The memory of {self.precision.device} is full: batches of {size} patches of {crop} pixels do not "
+                f"fit. {advice} Other programs that use the card take from it too. The weights are those "
                 f"of {path}; batches of another size go on from there with other patches.")
+
+    def batch_that_fits(self, one_epoch):
+        """The largest part of the batch that does not fill the device's memory, found by trying; 0 if none does.
+
+        None where it cannot be tried.
+        """
+        dataset = self.train_loader.dataset.dataset
+        return largest_that_fits(self.settings.batch_size, lambda n: one_epoch(
+            make_loader(dataset, n, n_batches=2), 0, precision=self.precision, after_update=lambda *_: None))
+
+    def setting(self, key):
+        """How a setting of this stage is written: "config.lr", or "config.pretrain.lr" where the stage has its own."""
+        return f"config.{self.name}.{key}" if key in self.config.get(self.name, {}) else f"config.{key}"
 
     def after_update(self, update, meters):
         """What follows each update inside an epoch."""
@@ -266,7 +286,7 @@ class Stage:
             if not all(torch.isfinite(weight).all() for weight in network.parameters()):
                 raise TrainingDiverged(
                     f"The {type(network).__name__.lower()} has weights that are no finite numbers: a gradient has "
-                    "overflowed. Divide config.pretrain.lr or config.lr by 3, or set config.amp = None.")
+                    f"overflowed. Divide {self.setting('lr')} by 3, or set {self.setting('amp')} = None.")
 
     def save(self, which):
         """Write everything that the rest of the run depends on; a checkpoint is always a good one."""
@@ -292,7 +312,9 @@ class Stage:
         """
         if self.path("last").exists() or self.path("previous").exists():
             return True
-        left = sorted(path.name for path in (self.folder / "checkpoints").glob(f"{self.name}_*"))
+        # Not simply "<name>_*": another stage's name may begin with this one's.
+        left = sorted(path.name for which in ("best.*", "damaged.*", "epoch_[0-9]*")
+                      for path in (self.folder / "checkpoints").glob(f"{self.name}_{which}"))
         if left:
             raise CheckpointError(f"{self.folder / 'checkpoints'} holds {', '.join(left[:3])}, but neither "
                                   f"{self.path('last').name} nor {self.path('previous').name} to go on from. Copy one "

@@ -12,6 +12,7 @@ import datasets
 import inference
 import solver
 from benchmarks import plain
+from benchmarks.a2n import a2n
 from benchmarks.common import CROP, Row, batch_of, check_same, data_config, full_networks, operations, pairs_folder
 from benchmarks.cuda import cuda
 from benchmarks.measure import Way, matrix_rate, mosaic, side_by_side
@@ -238,4 +239,4 @@ def metrics(work):
 
 PARTS = {"loading": loading, "store": store, "resize": resize, "metrics": metrics, "step": step, "srgan": srgan,
          "enlarge": enlarge, "cuda": cuda}
-ALONE = {"large": large}          # only when they are named
+ALONE = {"large": large, "a2n": a2n}          # only when they are named

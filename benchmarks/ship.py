@@ -12,16 +12,20 @@ from pathlib import Path
 
 import torch
 
-from checkpoints import WEIGHTS, load_checkpoint, load_generator, save_generator, write_atomically
-from config import get_config
+import extensions  # noqa: F401  its networks register themselves
+from checkpoints import WEIGHTS, load_checkpoint, load_generator, read_weights, save_generator, write_atomically
+from config import get_config, stage_config
 from datasets import SRDataset
-from figures import read_log, table
+from figures import TITLES, read_log, table
 from imresize import imresize
 from inference import evaluate, mean_of, super_resolve
 
 LICENCE = ("Research and teaching. The code is under the MIT licence; the training images may be used for research "
            "only, and what was learnt from them is handed on under the same terms.")
-CHECKPOINTS = {"pretrain": "pretrain_best.pth", "srgan": "srgan_last.pth"}
+SHOWN = {"srgan": "last"}      # the checkpoint that is handed on; of every other stage the best
+STAGES = {"pretrain": "pre-training: the squared error of the pixels (equation 4 of the paper)",
+          "srgan": "SRGAN: content loss and adversarial loss (equation 3 of the paper)"}
+BEGINNINGS = {"srdiff": "the encoder that the same run has trained; start = interpolation"}
 LARGEST = 7e6        # bytes
 TOLERANCE = 0.01     # dB that float16 may cost
 
@@ -30,29 +34,30 @@ def main():
     parser = argparse.ArgumentParser(prog="python -m benchmarks.ship", description=__doc__.split("\n\n")[1])
     parser.add_argument("name", help="such as srresnet-x4")
     parser.add_argument("--run", type=Path, required=True, help="the run folder")
-    parser.add_argument("--stage", choices=list(CHECKPOINTS), required=True)
+    parser.add_argument("--stage", choices=list(TITLES), required=True)
     parser.add_argument("--data", default="data", help="folder of the lists, to measure on")
     parser.add_argument("--sets", nargs="+", default=["Set5", "Set14", "valid"])
     parser.add_argument("--images", required=True, help="what it was trained on, in words")
     parser.add_argument("--lists", required=True, help="the arguments of create_data_lists.py that made the lists")
     parser.add_argument("--machine", required=True, help="what it was trained on, in words")
     parser.add_argument("--note", default="", help="a sentence that stands first in the card")
+    parser.add_argument("--float32", action="store_true", help="where float16 would change a figure")
     args = parser.parse_args()
-    source = args.run / "checkpoints" / CHECKPOINTS[args.stage]
+    source = args.run / "checkpoints" / f"{args.stage}_{SHOWN.get(args.stage, 'best')}.pth"
     path = WEIGHTS / f"{args.name}.safetensors"
     generator = load_generator(source)
     exact = measure(generator, args.sets, args.data)
     facts = {**facts_of(args.run, args.stage, load_checkpoint(source)), "images": args.images, "lists": args.lists,
              "machine": args.machine, "note": args.note, "licence": LICENCE}
-    save_generator(path, generator, torch.float16, **facts)
+    save_generator(path, generator, None if args.float32 else torch.float16, **facts)
     shipped = load_generator(path)
-    figures = measure(shipped, args.sets, args.data)
+    figures = exact if args.float32 else measure(shipped, args.sets, args.data)
     difference = max(abs(a[0] - b[0]) for a, b in zip(exact.values(), figures.values()))
     if difference > TOLERANCE or path.stat().st_size > LARGEST:
         raise SystemExit(f"{path}: float16 changes a figure by {difference:.4f} dB (at most {TOLERANCE}), "
                          f"{path.stat().st_size / 1e6:.2f} MB (at most {LARGEST / 1e6:.0f}).")
     figures = {"bicubic": measure(None, args.sets, args.data), args.name: figures}
-    if args.stage == "pretrain":
+    if args.stage in ("pretrain", "a2n"):           # SRGAN's texture would be smoothed away
         figures[f"{args.name}, self-ensemble"] = measure(shipped, args.sets, args.data, self_ensemble=True)
     write_atomically(path.with_suffix(".md"), card(path, generator, facts, figures, difference).encode("utf-8"))
     print(path.with_suffix(".md").read_text(encoding="utf-8"))
@@ -70,7 +75,7 @@ def measure(generator, sets, data, **options):
 def facts_of(run, stage, checkpoint):
     """What the run folder tells of a training, as plain values."""
     config = checkpoint["config"]
-    settings = {**config, **(config["pretrain"] if stage == "pretrain" else {})}
+    settings = stage_config(config, stage)
     rows = [row for row in read_log(run) if row["stage"] == stage]
     starts = [start for start in json.loads((run / "provenance.json").read_text(encoding="utf-8"))
               if start["stage"] == stage]
@@ -80,7 +85,11 @@ def facts_of(run, stage, checkpoint):
         recipe.update({key: settings[key] for key in ("lr_d", "beta", "d_shift", "freeze_tail", "content_loss", "D")})
         if settings["content_loss"] == "vgg":
             recipe.update({key: settings[key] for key in ("vgg19_i", "vgg19_j", "vgg19_weights", "feature_scale")})
-    return {"stage": stage, "begins_with": settings["checkpoint"] or f"start = {settings['start']}", "recipe": recipe,
+    if stage in STAGES:
+        begins_with = settings["checkpoint"] or f"start = {settings['start']}"
+    else:
+        begins_with = settings.get("transfer") or BEGINNINGS.get(stage, "random weights")
+    return {"stage": stage, "begins_with": begins_with, "recipe": recipe,
             "updates": int(rows[-1]["updates"]), "seconds": sum(float(row["seconds"]) for row in rows),
             "sittings": len(starts), "seed": config["seed"], "n_images": len(checkpoint["images"]["train"]),
             "data_sha256": starts[-1]["data_sha256"], "code_sha256": starts[-1]["code_sha256"],
@@ -94,11 +103,12 @@ def card(path, generator, facts, figures, difference):
     recipe = ", ".join(f"{key} {value}" for key, value in facts["recipe"].items())
     n = sum(parameter.numel() for parameter in generator.parameters())
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    stage = {"pretrain": "pre-training: the squared error of the pixels (equation 4 of the paper)",
-             "srgan": "SRGAN: content loss and adversarial loss (equation 3 of the paper)"}[facts["stage"]]
+    dtype = str(next(iter(read_weights(path).values())).dtype).removeprefix("torch.")
+    dtype += f" (float32 differs by at most {difference:.4f} dB)" * (dtype == "float16")
+    program = "super_resolution.py" if facts["stage"] in STAGES else "-m extensions.super_resolution"
     rows = [
-        ["network", f"`Generator({settings})`, {n:,} parameters"],
-        ["stage", stage],
+        ["network", f"`{type(generator).__name__}({settings})`, {n:,} parameters"],
+        ["stage", STAGES.get(facts["stage"], TITLES[facts["stage"]])],
         ["begins with", facts["begins_with"]],
         ["images", f"{facts['images']} ({facts['n_images']} in the list `train`)"],
         ["recipe", recipe],
@@ -109,8 +119,7 @@ def card(path, generator, facts, figures, difference):
         ["SHA-256 of the data", f"`{facts['data_sha256']}`"],
         ["SHA-256 of the code", f"`{facts['code_sha256']}`"],
         ["versions", ", ".join(f"{key} {value}" for key, value in facts["versions"].items())],
-        ["file", f"{path.name}, float16, {path.stat().st_size / 1e6:.2f} MB (float32 differs by at most "
-                 f"{difference:.4f} dB)"],
+        ["file", f"{path.name}, {dtype}, {path.stat().st_size / 1e6:.2f} MB"],
         ["SHA-256 of the file", f"`{digest}`"],
         ["licence", facts["licence"]]]
     measured = table(["PSNR (dB) / SSIM on Y, 4 pixels cut off", *next(iter(figures.values()))],
@@ -130,7 +139,7 @@ def card(path, generator, facts, figures, difference):
 ## Use
 
 ```
-python super_resolution.py photo.jpg --weights {path.stem}
+python {program} photo.jpg --weights {path.stem}
 ```
 
 or `utils.load_generator("{path.stem}")`. It has learnt to undo MATLAB's bicubic reduction by 4 and nothing else:

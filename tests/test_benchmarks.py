@@ -15,7 +15,7 @@ from ways import prepare_failure, prepare_work
 
 import solver
 from benchmarks import __main__ as command
-from benchmarks import common, cuda, measure, plain, quality, results, ship
+from benchmarks import common, cuda, diffusion, measure, plain, quality, results, ship
 from checkpoints import load_generator, read_metadata, save_generator
 from datasets import SRDataset, make_loader
 from imresize import imresize
@@ -257,3 +257,28 @@ def test_weights_are_made_of_a_run_with_a_card(config, data, tmp_path, monkeypat
         assert torch.allclose(value, other, rtol=1e-3, atol=1e-6)
     facts = read_metadata(path)["facts"]
     assert facts["updates"] == 20 and facts["seed"] == 3 and facts["recipe"]["crop_size"] == 16
+
+
+@pytest.mark.parametrize("method, steps, walk", [("srdiff", "3", "DDIM, 3 steps"), ("sr3", "2", "DDIM, 2 steps"),
+                                                 ("srdiff", "0", "DDPM, 100 steps")])
+def test_both_ways_of_diffusion_compute_the_same(method, steps, walk, monkeypatch, capsys):
+    monkeypatch.setattr(diffusion, "SIDE", 32)
+    diffusion.main([method, "--preset", "demo", "--steps", steps, "--repeats", "1", "--device", "cpu"])
+    said = capsys.readouterr().out
+    assert said.count("| kit ") == said.count("| plain ") == 2 and f"32 x 32, {walk}" in said
+
+
+def test_attention_in_the_plain_way_is_the_same_attention():
+    torch.manual_seed(0)
+    layer, x = diffusion.sr3.Attention(16, 4), torch.randn(2, 16, 5, 7)
+    quick = layer(x)
+    layer.__class__ = diffusion.PlainAttention
+    assert torch.allclose(layer(x), quick, atol=1e-5)
+
+
+def test_ways_of_diffusion_that_differ_are_not_timed(monkeypatch):
+    monkeypatch.setattr(diffusion, "SIDE", 32)
+    sample = diffusion.plain_sample
+    monkeypatch.setattr(diffusion, "plain_sample", lambda network, lr: sample(network, lr) + 0.01)
+    with pytest.raises(SystemExit, match="differ by 1.0"):
+        diffusion.main(["srdiff", "--preset", "demo", "--steps", "3", "--repeats", "1", "--device", "cpu"])

@@ -9,6 +9,7 @@ import pytest
 import torch
 from conftest import photo, tiny_config
 
+import extensions  # noqa: F401  its networks register themselves
 from checkpoints import (
     WEIGHTS,
     CheckpointError,
@@ -57,13 +58,14 @@ def test_every_file_is_small_and_has_a_card_with_its_hash_and_its_command(name):
     assert path.stat().st_size < 7e6
     assert hashlib.sha256(path.read_bytes()).hexdigest() in text
     assert facts["command"] in text and facts["licence"] in text and f"{facts['updates']:,}" in text
-    assert facts["command"].startswith("run_notebooks.py train ") and f"--name {name}" in facts["command"]
+    assert facts["command"].startswith(("run_notebooks.py train ", "-m extensions "))
+    assert f"--name {name}" in facts["command"]
     assert not re.search(r"/(?:home|root|tmp|work|Users)/", text + str(facts))
     if "vgg" in str(facts["recipe"].get("content_loss")):
         assert facts["recipe"]["vgg19_weights"] == "random" and "not the paper's loss" in facts["note"]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [name for name in NAMES if load_generator(name).method == Generator.method])
 def test_the_full_ones_are_the_papers_network_and_the_small_one_is_small(name):
     size = sum(p.numel() for p in load_generator(name).parameters())
     assert size <= 400_000 if "small" in name else size == FULL
@@ -107,6 +109,17 @@ def test_srgan_is_sharper_and_not_far_below(pairs):
     dB = [np.mean([psnr(sr, hr) for sr, (_, hr) in zip(pictures, pairs["Set5"])]) for pictures in (plain, sharp)]
     assert texture[1] > 1.03 * texture[0]
     assert 0 < dB[0] - dB[1] <= MOST_BELOW
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", ("srdiff-small-x4", "sr3-small-x4"))
+def test_diffusion_is_not_below_bicubic_and_has_its_texture_from_somewhere(name, pairs):
+    """The bar is 0.5 dB below bicubic interpolation."""
+    pictures = enlarged(name, pairs["Set5"])
+    bicubic = [imresize(lr, 4) for lr, _ in pairs["Set5"]]
+    dB = [np.mean([psnr(sr, hr) for sr, (_, hr) in zip(made, pairs["Set5"])]) for made in (pictures, bicubic)]
+    texture = [np.mean([gradient_magnitude(sr) for sr in made]) for made in (pictures, bicubic)]
+    assert dB[0] >= dB[1] - 0.5 and texture[0] > 1.1 * texture[1]
 
 
 # ---------------------------------------------------------------- names

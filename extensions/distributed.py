@@ -1,0 +1,196 @@
+"""Training on several GPUs (or processes) of one machine:
+
+    torchrun --standalone --nproc_per_node=2 -m extensions sr3 --preset full --data data
+
+Each process takes its part of every batch, and DistributedDataParallel averages the gradients, so
+that all make the same update.  Only the first one (rank 0) prepares the data, validates, writes and
+speaks; it is the core's Stage as it is.  The others follow it: they begin with the checkpoint that
+it has read or written.  Where one ends with an error, torchrun ends the others.
+"""
+
+import contextlib
+import datetime
+import os
+import signal
+import sys
+
+import torch
+from torch import distributed, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from datasets import hash_numbers
+from stage import Stage
+
+PATIENCE = datetime.timedelta(hours=6)        # the others wait while rank 0 decodes the images, or validates
+
+
+# ---------------------------------------------------------------- the processes
+
+def is_on():
+    """Whether torchrun has started this process together with others."""
+    return size() > 1
+
+
+def size():
+    """How many processes there are."""
+    return int(os.environ.get("WORLD_SIZE", 1))
+
+
+def rank():
+    return int(os.environ.get("RANK", 0)) if is_on() else 0
+
+
+def begin(config):
+    """Meet the other processes; each has its own GPU, where there are any."""
+    if not is_on() or distributed.is_initialized():
+        return
+    if torch.cuda.is_available():
+        number = int(os.environ["LOCAL_RANK"])
+        torch.cuda.set_device(number)
+        config.device = f"cuda:{number}"
+    distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo", timeout=PATIENCE)
+    if rank() > 0:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")       # rank 0 says the same
+        signal.signal(signal.SIGINT, signal.SIG_IGN)               # at Ctrl-C rank 0 wants them for one more update
+
+
+def end():
+    """Part, once all is done.  Not after an error: the processes would wait for each other."""
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
+
+
+@contextlib.contextmanager
+def first_alone():
+    """Rank 0 does what is inside, and the others do it after it: they find the files that it has made."""
+    if rank() > 0:
+        distributed.barrier()
+    yield
+    if is_on() and rank() == 0:
+        distributed.barrier()
+
+
+def told_by_first(value=None):
+    """What rank 0 hands over, in every process; all have to call this."""
+    values = [value]
+    distributed.broadcast_object_list(values)
+    return values[0]
+
+
+# ---------------------------------------------------------------- network and batches
+
+class LossOf(nn.Module):
+    """The loss as a forward: DistributedDataParallel looks at nothing else."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.network = network
+
+    def forward(self, lr, hr):
+        return self.network.loss(lr, hr)
+
+
+class Parallel:
+    """A network as ``extensions.train.one_epoch`` uses it: ``train`` and ``loss``."""
+
+    def __init__(self, network):
+        device = next(network.parameters()).device
+        self.network = network
+        self.loss = DistributedDataParallel(LossOf(network), device_ids=[device] if device.type == "cuda" else None)
+
+    def train(self):
+        self.network.train()
+
+
+class PartOf:
+    """This process's part of each batch of a loader, and its own noise: a function of (seed, epoch, update, rank).
+
+    So a run that is resumed needs no random states but these numbers.
+
+    Raises:
+        ValueError: if the batch cannot be divided evenly: its mean would not be the mean of the means.
+    """
+
+    def __init__(self, loader, seed):
+        self.loader, self.sampler, self.dataset = loader, loader.sampler, loader.dataset
+        self.seed, self.n = seed, distributed.get_world_size()
+        if loader.sampler.batch_size % self.n:
+            raise ValueError(f"A batch of {loader.sampler.batch_size} cannot be divided among {self.n} processes: "
+                             "set config.batch_size to a multiple.")
+
+    def __len__(self):
+        return len(self.loader)
+
+    def end_workers(self):
+        self.loader.end_workers()
+
+    def __iter__(self):
+        for update, (lr, hr) in enumerate(self.loader, start=self.sampler.first):
+            number, = hash_numbers(self.seed, self.sampler.epoch, [update], rank())
+            torch.manual_seed(int(number) % 2**63)
+            yield lr[rank()::self.n], hr[rank()::self.n]
+
+
+# ---------------------------------------------------------------- a stage
+
+class Leader(Stage):
+    """A stage in rank 0: as where it is alone."""
+
+    def batch_that_fits(self, one_epoch):
+        return None                               # the others would have to try with it
+
+
+class Follower(Stage):
+    """A stage in another process: the same updates, nothing written."""
+
+    def run(self, one_epoch):
+        if not told_by_first():                   # the stage is complete
+            return self.history
+        one_epoch.connect()
+        self.restore(*self.newest_checkpoint())   # rank 0 writes the next one after an update, so after all have it
+        while self.epoch < self.settings.epochs:
+            self.set_learning_rate()
+            one_epoch(self.train_loader, self.epoch, precision=self.precision, meters=None, first=self.update,
+                      after_update=self.follow, watch=self.watch)
+            self.epoch, self.update = self.epoch + 1, 0
+        return self.history
+
+    def follow(self, update, meters):
+        self.update = update
+        self.set_learning_rate()
+
+
+def stage_class():
+    """The class of a stage in this process."""
+    return (Leader if rank() == 0 else Follower) if is_on() else Stage
+
+
+class SharedEpoch:
+    """one_epoch for Stage.run, made by all processes together; each has its part of the stage's own loader."""
+
+    def __init__(self, stage, one_epoch):
+        self.stage, self.one_epoch, self.network = stage, one_epoch, None
+        self.part = PartOf(stage.train_loader, stage.config.seed)
+
+    def connect(self):
+        self.network = Parallel(self.stage.generator)
+
+    def __call__(self, loader, epoch, **inside):
+        if self.network is None:                  # rank 0's first epoch: its checkpoint is there
+            told_by_first(True)
+            self.connect()
+        return self.one_epoch(self.part, self.network, self.stage.optimizer_g, epoch, name=self.stage.name,
+                              print_freq=self.stage.settings.print_freq, **inside)
+
+
+def run(stage, one_epoch):
+    """``stage.run`` in all processes; each returns once rank 0 has written everything.
+
+    Whether there is anything to do, only rank 0 knows: it has read the checkpoint.
+    """
+    shared = SharedEpoch(stage, one_epoch)
+    history = stage.run(shared)
+    if rank() == 0 and shared.network is None:
+        told_by_first(False)                      # there was nothing left to do
+    distributed.barrier()
+    return history
