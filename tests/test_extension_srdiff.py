@@ -392,20 +392,23 @@ def test_the_encoders_loss_is_l1_and_falls():
 
 
 @pytest.mark.long
-def test_it_overfits_one_picture():
-    picture, lr, hr = one_photograph(24)
-    model = model_of(multipliers=(1, 2, 2), n_channels=24, n_train_steps=100, n_steps=20, ddim=True).train()
-    optimizer = torch.optim.Adam(model.unet.parameters(), 2e-3)
-    batch = [x.expand(2, -1, -1, -1).contiguous(memory_format=torch.channels_last) for x in (lr, hr)]
-    for update in range(800):
-        for group in optimizer.param_groups:
-            group["lr"] = 1e-3 * (1 + math.cos(math.pi * update / 800))
-        loss = model.loss(*batch)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+def test_both_stages_overfit_one_picture():
+    picture, lr, hr = one_photograph(6)
+    model = model_of(encoder=dict(n_channels=16, n_blocks=2), n_channels=24, n_train_steps=100, n_steps=10).train()
+    many = [x.expand(8, -1, -1, -1).contiguous(memory_format=torch.channels_last) for x in (lr, hr)]   # of noise
+    for network, loss, batch, updates in [(model.encoder.requires_grad_(True), model.encoder.loss, (lr, hr), 200),
+                                          (model.unet, model.loss, many, 600)]:
+        optimizer = torch.optim.Adam(network.parameters(), 2e-3)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, updates)
+        for _ in range(updates):
+            optimizer.zero_grad()
+            loss(*batch).backward()
+            optimizer.step()
+            schedule.step()
+        network.requires_grad_(False)
     small = imresize(picture, 1 / 4)
-    assert psnr(super_resolve(model, small), picture) > psnr(imresize(small, 4), picture) + 3
+    # The encoder alone comes to 32 dB; 50 with the residual that the U-Net has learnt by heart.
+    assert psnr(super_resolve(model.eval(), small), picture) > psnr(imresize(small, 4), picture) + 10
 
 
 def test_the_command_trains_and_leaves_what_can_be_loaded(data, tmp_path, monkeypatch):
