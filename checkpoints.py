@@ -131,7 +131,7 @@ def load_checkpoint(path):
     """
     path = Path(path)
     if not path.is_file():
-        raise CheckpointError(f"There is no checkpoint {path}. It is made by train.ipynb with the same run_name.")
+        raise CheckpointError(f"There is no checkpoint {path}. A training with the same run_name makes it.")
     data = path.read_bytes()
     body, label, digest = data[:-HASH_BYTES], data[-HASH_BYTES:-64], data[-64:]
     if label != HASH_LABEL:
