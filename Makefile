@@ -1,7 +1,7 @@
 # make demo       the whole kit on a small scale, in about three minutes
 # make test       the tests
 ### BEGIN SOLUTION
-# make test-long  50 kills of a training, many thousands of random inputs, a class of 60: under an hour
+# make test-long  50 kills of a training, many thousands of random inputs, a class of 60: half an hour
 ### END SOLUTION
 ### BEGIN SOLUTION
 # make bench      how quick it is, beside the plain way of doing it, in under ten minutes
@@ -28,7 +28,7 @@ test: $(INSTALLED)
 
 ### BEGIN SOLUTION
 test-long: $(INSTALLED)
-	$(BIN)/python -m pytest -m "long or fuzz" --hypothesis-profile=long
+	$(BIN)/python -m pytest -n 2 -m "long or fuzz" --hypothesis-profile=long
 ### END SOLUTION
 
 ### BEGIN SOLUTION
