@@ -78,6 +78,20 @@ def tiny_config(folder, **changes):
     return config
 
 
+def learn(loss, parameters, n, rate=4e-3):
+    """n updates by Adam, its learning rate falling as a cosine; ``loss`` is called anew each time.  All losses."""
+    optimizer = torch.optim.Adam(parameters, rate)
+    schedule, losses = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, n), []
+    for _ in range(n):
+        optimizer.zero_grad()
+        value = loss()
+        value.backward()
+        optimizer.step()
+        schedule.step()
+        losses.append(value.item())
+    return losses
+
+
 @pytest.fixture(scope="session")
 def data(tmp_path_factory):
     """The folder of a tiny data set, shared: do not write into it."""

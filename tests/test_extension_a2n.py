@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import photo, tiny_config, write_image, write_list, write_set
+from conftest import learn, photo, tiny_config, write_image, write_list, write_set
 from test_resume import Stop, differences, interrupt, last, run_of
 from torch import nn
 from torch.nn import functional
@@ -159,25 +159,12 @@ def one_pair(side):
     return lr, hr, x, 2 * y - 1
 
 
-def learn(network, x, y, n, rate=4e-3):
-    optimizer = torch.optim.Adam(network.parameters(), rate)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, n)
-    losses = []
-    for _ in range(n):
-        loss = network.loss(x, y)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        schedule.step()
-        losses.append(loss.item())
-    return losses
-
-
 @pytest.mark.parametrize("loss", a2n.LOSSES)
 def test_each_loss_falls_on_one_batch_to_near_zero(loss):
     torch.manual_seed(0)
     _, _, x, y = one_pair(16)
-    losses = learn(a2n.A2N(4, 32, 32, 1, loss=loss), x, y, 600)
+    network = a2n.A2N(4, 32, 32, 1, loss=loss)
+    losses = learn(lambda: network.loss(x, y), network.parameters(), 600)
     # L1 ends at about 1 % of its start; Charbonnier cannot fall below its 0.001, 1.7 % of it.
     assert losses[-1] < {"l1": 0.03, "mse": 0.005, "charbonnier": 0.03}[loss] * losses[0]
 
@@ -186,7 +173,7 @@ def test_it_learns_one_picture_by_heart():
     torch.manual_seed(0)
     lr, hr, x, y = one_pair(32)
     network = a2n.A2N(4, 24, 24, 2, small=True)
-    learn(network, x, y, 600)
+    learn(lambda: network.loss(x, y), network.parameters(), 600)
     assert psnr(super_resolve(network, lr), hr) > psnr(imresize(lr, 4), hr) + 6
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import photo, tiny_config
+from conftest import learn, photo, tiny_config
 from torch import nn
 
 import extensions  # noqa: F401
@@ -24,7 +24,6 @@ from metrics import psnr
 from utils import seed_everything, to_float
 
 TINY = dict(n_channels=8, multipliers=[1, 2], attention_at=[], n_res_blocks=1, dropout=0.0, groups=4, size=16)
-UPDATES = 400
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -104,15 +103,7 @@ def test_the_loss_falls_on_one_batch_and_the_picture_is_learnt_by_heart():
     lr = imresize(hr, 0.25)
     x, y = as_tensor(lr).expand(8, -1, -1, -1), 2 * as_tensor(hr).expand(8, -1, -1, -1) - 1
     network = tiny(unet=dict(TINY, n_channels=16, groups=8), n_steps=10, ddim=False)
-    optimizer = torch.optim.Adam(network.parameters(), lr=1e-2)
-    losses = []
-    for update in range(UPDATES):
-        optimizer.param_groups[0]["lr"] = 1e-2 * (1 - update / UPDATES)
-        loss = network.loss(x, y)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.item())
+    losses = learn(lambda: network.loss(x, y), network.parameters(), 400, 5e-3)
     assert np.mean(losses[-20:]) < 0.2 * np.mean(losses[:5])
     assert psnr(super_resolve(network, lr), hr) > psnr(imresize(lr, 4), hr) + 6
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import photo
+from conftest import learn, photo
 from torch import nn
 from torch.nn import functional
 
@@ -358,7 +358,7 @@ def test_a_stage_is_not_taken_for_another_whose_name_begins_alike(config):
         train_all(config, lambda: None)
 
 
-def one_photograph(size=24):
+def one_photograph(size):
     hr = photo("astronaut.png", 60, 180, 4 * size, 4 * size)
     to_tensor = lambda image: torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255        # noqa: E731
     return hr, to_tensor(imresize(hr, 1 / 4)), 2 * to_tensor(hr) - 1
@@ -367,16 +367,11 @@ def one_photograph(size=24):
 def test_the_loss_of_one_batch_falls_to_nearly_nothing():
     _, lr, hr = one_photograph(4)
     model = model_of(multipliers=(1, 2), n_channels=16).train()
-    optimizer, losses = torch.optim.Adam(model.unet.parameters(), 4e-3), []
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 400)
-    for _ in range(400):
+
+    def loss():
         torch.manual_seed(1)                             # one batch: also the same steps and the same noise
-        loss = model.loss(lr, hr)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        schedule.step()
-        losses.append(loss.item())
+        return model.loss(lr, hr)
+    losses = learn(loss, model.unet.parameters(), 400)
     assert losses[0] > 0.6 and losses[-1] < 0.05
 
 
@@ -385,12 +380,8 @@ def test_the_encoders_loss_is_l1_and_falls():
     seed_everything(0)
     encoder = srdiff.Encoder(8, 2).train()
     assert encoder.loss(lr, hr).item() == pytest.approx((encoder(lr) - hr).abs().mean().item())
-    optimizer, first = torch.optim.Adam(encoder.parameters(), 3e-3), encoder.loss(lr, hr).item()
-    for _ in range(60):
-        optimizer.zero_grad()
-        encoder.loss(lr, hr).backward()
-        optimizer.step()
-    assert encoder.loss(lr, hr).item() < first / 4
+    losses = learn(lambda: encoder.loss(lr, hr), encoder.parameters(), 60)
+    assert losses[-1] < losses[0] / 4
 
 
 @pytest.mark.long
@@ -398,16 +389,9 @@ def test_both_stages_overfit_one_picture():
     picture, lr, hr = one_photograph(6)
     model = model_of(encoder=dict(n_channels=16, n_blocks=2), n_channels=24, n_train_steps=100, n_steps=10).train()
     many = [x.expand(8, -1, -1, -1).contiguous(memory_format=torch.channels_last) for x in (lr, hr)]   # of noise
-    for network, loss, batch, updates in [(model.encoder.requires_grad_(True), model.encoder.loss, (lr, hr), 200),
-                                          (model.unet, model.loss, many, 600)]:
-        optimizer = torch.optim.Adam(network.parameters(), 2e-3)
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, updates)
-        for _ in range(updates):
-            optimizer.zero_grad()
-            loss(*batch).backward()
-            optimizer.step()
-            schedule.step()
-        network.requires_grad_(False)
+    learn(lambda: model.encoder.loss(lr, hr), model.encoder.requires_grad_(True).parameters(), 200, 2e-3)
+    model.encoder.requires_grad_(False)
+    learn(lambda: model.loss(*many), model.unet.parameters(), 600, 2e-3)
     small = imresize(picture, 1 / 4)
     # The encoder alone comes to 32 dB; 50 with the residual that the U-Net has learnt by heart.
     assert psnr(super_resolve(model.eval(), small), picture) > psnr(imresize(small, 4), picture) + 10
