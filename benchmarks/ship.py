@@ -25,7 +25,8 @@ LICENCE = ("Research and teaching. The code is under the MIT licence; the traini
 SHOWN = {"srgan": "last"}      # the checkpoint that is handed on; of every other stage the best
 STAGES = {"pretrain": "pre-training: the squared error of the pixels (equation 4 of the paper)",
           "srgan": "SRGAN: content loss and adversarial loss (equation 3 of the paper)"}
-BEGINNINGS = {"srdiff": "the encoder that the same run has trained; start = interpolation"}
+# What a stage begins with where its settings name no file; the others: "start = ...".
+BEGINNINGS = {"srdiff": "the encoder that the same run has trained; start = {start}", "sr3": "random weights"}
 LARGEST = 7e6        # bytes
 TOLERANCE = 0.01     # dB that float16 may cost
 
@@ -85,10 +86,8 @@ def facts_of(run, stage, checkpoint):
         recipe.update({key: settings[key] for key in ("lr_d", "beta", "d_shift", "freeze_tail", "content_loss", "D")})
         if settings["content_loss"] == "vgg":
             recipe.update({key: settings[key] for key in ("vgg19_i", "vgg19_j", "vgg19_weights", "feature_scale")})
-    if stage in STAGES:
-        begins_with = settings["checkpoint"] or f"start = {settings['start']}"
-    else:
-        begins_with = settings.get("transfer") or BEGINNINGS.get(stage, "random weights")
+    begins_with = (settings.get("transfer") or settings.get("checkpoint")
+                   or BEGINNINGS.get(stage, "start = {start}").format(start=settings["start"]))
     return {"stage": stage, "begins_with": begins_with, "recipe": recipe,
             "updates": int(rows[-1]["updates"]), "seconds": sum(float(row["seconds"]) for row in rows),
             "sittings": len(starts), "seed": config["seed"], "n_images": len(checkpoint["images"]["train"]),
