@@ -1,19 +1,14 @@
-"""Files that must not be lost or believed blindly: atomic writing, checkpoints with a hash, weights."""
+"""Trained weights that must not be lost or believed blindly: checkpoints with a hash, weight files."""
 
-import contextlib
-import csv
-import errno
 import hashlib
 import io
 import json
-import os
 import pickle
-import re
-import uuid
 from pathlib import Path
 
 import torch
-from PIL import Image
+
+from files import write_atomically
 
 METHODS = {}      # name -> network class; a class registers itself, see register_method
 
@@ -41,68 +36,6 @@ class DamagedCheckpoint(CheckpointError):
 FORMAT = 1        # of checkpoints: raised when an older kit could not read them any more
 HASH_LABEL = b"sha256:"
 HASH_BYTES = len(HASH_LABEL) + 64
-UNFINISHED = re.compile(r".+\.[0-9a-f]{32}\.tmp")       # the names of write_atomically's temporary files
-
-
-def write_atomically(path, data, keep_old=None):
-    """Write bytes so that ``path`` holds the old or the new content, whenever the machine stops.
-
-    Args:
-        keep_old: the old content becomes this file, once the new one is on the disk.
-
-    Raises:
-        OSError: if it cannot be written; the message says why, and that the old file is still there.
-    """
-    path = Path(path)
-    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, "xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())     # renaming an unwritten file would leave an empty one after a power cut
-        if keep_old is not None and path.exists():
-            os.replace(path, keep_old)
-        os.replace(temporary, path)
-    except BaseException as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise type(error)(error.errno, _cannot_write(path, len(data), error)) from error
-        raise
-
-
-def _cannot_write(path, n_bytes, error):
-    reason = os.strerror(error.errno) if error.errno else str(error)
-    advice = {errno.ENOSPC: "Free some space", errno.EDQUOT: "Free some space", errno.EROFS: "Allow writing there",
-              errno.EACCES: "Allow writing there, or close the program that has it open"}.get(error.errno, "Mend this")
-    state = "The file that was there is unchanged" if os.path.exists(path) else "Nothing was written"
-    return f"{path} ({n_bytes / 1e6:.1f} MB) could not be written: {reason}. {state}. {advice} and run this again."
-
-
-def remove_unfinished(folder):
-    """Delete what ``write_atomically`` left in a folder when it was killed."""
-    for file in Path(folder).rglob("*.tmp"):
-        if UNFINISHED.fullmatch(file.name):
-            file.unlink(missing_ok=True)
-
-
-def write_csv(path, rows, encoding="utf-8"):
-    """Write a table for people, atomically.  A spreadsheet that shows the old one does not stop anything."""
-    text = io.StringIO(newline="")
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    try:
-        write_atomically(path, text.getvalue().encode(encoding))
-    except PermissionError:        # on Windows a program that shows the file locks it
-        print(f"Notice: {path} could not be written; is it open in another program? "
-              "It still holds the former table. Close it there and run this cell again.")
-
-
-def save_image(path, image, **options):
-    """Write an 8-bit array (H, W, 3), (H, W) or (H, W, 4) as PNG, atomically; ``options`` are those of Pillow."""
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, "PNG", **options)
-    write_atomically(path, buffer.getvalue())
 
 
 def save_checkpoint(path, checkpoint, keep_old=None):
@@ -252,31 +185,3 @@ def read_metadata(path):
             **{key: json.loads(metadata.get(key, "{}")) for key in ("settings", "facts")}}
 
 
-def load_generator(path):
-    """The generator in a checkpoint (.pth) or in a .safetensors file, in eval mode, on the CPU.
-
-    Of a checkpoint the averaged weights are taken: they are what was validated.
-
-    Args:
-        path: of the file, or the name of weights that come with the kit: "srresnet-x4".
-
-    Raises:
-        CheckpointError: if the file is missing or damaged, holds no generator, or is of
-            a method that is not registered (import its module first).
-    """
-    import models  # noqa: F401  it registers the core's own methods, and it imports this file
-    path = weight_file(path)
-    if path.suffix == ".safetensors":
-        state, metadata = read_weights(path), read_metadata(path)
-        method, settings = metadata["method"], metadata["settings"]
-    else:
-        checkpoint = load_checkpoint(path)
-        method, settings = checkpoint.get("method"), checkpoint.get("settings")
-        state = checkpoint.get("averaged") or checkpoint.get("generator")
-        if not (method and settings and state):
-            raise CheckpointError(f"{path} holds no generator (method, settings or weights are missing).")
-    if method not in METHODS:
-        raise CheckpointError(f"{path} holds a network of the method {method!r}; known here: "
-                              f"{', '.join(sorted(METHODS))}. Import the module that defines it first "
-                              "(in a terminal: python -m extensions.super_resolution).")
-    return load_weights(METHODS[method](**settings), state, path).eval()

@@ -4,14 +4,19 @@
 "Paper" is Ledig et al. 2017 (arXiv 1609.04802), section 3.2 where nothing else is said.
 """
 
-import json
-import math
 from pathlib import Path
 
 import torch
 from easydict import EasyDict
 
-from checkpoints import write_atomically
+from run import (  # noqa: F401  handed on: the notebooks take them from here
+    has_trained,
+    learning_rate,
+    plain,
+    run_folder,
+    save_config,
+    stage_config,
+)
 
 SHIPPED_RUN = "shipped"     # the run under whose name the pictures of the kit's own weights are kept
 TEST_SETS = ["Set5", "Set14", "B100", "Urban100", "valid"]      # "valid" is DIV2K's validation set
@@ -157,41 +162,3 @@ def get_config(preset="course", data_folder="data", name=None, seed=0):
     return config
 
 
-def run_folder(config):
-    """runs/<name>/, where everything of this run is kept."""
-    return Path("runs", config.name)
-
-
-def has_trained(folder):
-    """Whether a run folder holds a checkpoint of any stage."""
-    return any((Path(folder) / "checkpoints").glob("*.pth"))
-
-
-def stage_config(config, stage):
-    """The settings of one stage: its own section, such as config.pretrain, over the top level."""
-    return EasyDict({**config, **config.get(stage, {})})
-
-
-def plain(config):
-    """The configuration as a dict of plain values, for JSON and checkpoints."""
-    return json.loads(json.dumps(config, default=str))
-
-
-def save_config(config):
-    """Write runs/<name>/config.json."""
-    text = json.dumps(plain(config), indent=2, sort_keys=True)
-    write_atomically(run_folder(config) / "config.json", text.encode("utf-8"))
-
-
-def learning_rate(update, n_updates, settings):
-    """The learning rate of one update (from 0) of a stage that has ``n_updates``.
-
-    A function of the update alone: a run that is resumed needs no scheduler state.
-    """
-    if settings.lr_schedule == "cosine":
-        factor = 0.5 * (1 + math.cos(math.pi * update / n_updates))
-    elif settings.lr_schedule == "steps":
-        factor = settings.get("lr_factor", 0.1) ** sum(update >= part * n_updates for part in settings.lr_milestones)
-    else:
-        raise ValueError(f"lr_schedule must be 'steps' or 'cosine', not {settings.lr_schedule!r}.")
-    return settings.lr * factor * min(1, (update + 1) / max(settings.warmup, 1))

@@ -12,11 +12,11 @@ from pathlib import Path
 from PIL import Image, PngImagePlugin
 from tqdm import tqdm
 
-from checkpoints import write_atomically
 from data_check import check, report
 from data_layout import (
     SPLITS,
     SUFFIXES,
+    TEST_SETS,
     TRAINING,
     count,
     expected_number,
@@ -28,10 +28,11 @@ from data_layout import (
     match,
     print_table,
 )
-from datasets import DataError, leads_outside, list_path
-from download import MIRROR, TEST_SETS, download
+from download import MIRROR, download
+from files import write_atomically
+from images import read_image
 from imresize import imresize
-from utils import read_image
+from lists import DataError, leads_outside, list_path
 
 PARALLEL_FROM = 100_000_000            # bytes of HR files: below that, processes take longer to begin than to work
 MADE_HERE = "create_data_lists.py"     # written into every LR made here: only these are ever made anew

@@ -17,10 +17,10 @@ from data_layout import (
     print_table,
     size,
 )
-from datasets import DataError, fit_pair, list_path, read_rows
+from images import TooManyBits, read_image
 from imresize import imresize
+from lists import DataError, fit_pair, list_path, read_rows
 from metrics import luma, three_channels
-from utils import TooManyBits, read_image
 
 # row: number in the list, 0 for the whole list; fails: False for a mere notice
 Finding = namedtuple("Finding", "split row file kind problem remedy fails")

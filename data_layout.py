@@ -6,8 +6,7 @@ import unicodedata
 from collections import namedtuple
 from pathlib import Path
 
-from download import TEST_SETS
-
+TEST_SETS = {"Set5": 5, "Set14": 14, "B100": 100, "Urban100": 100}
 SPLITS = ("train", "valid", "Set5", "Set14", "B100", "Urban100", "demo")
 TRAINING = ("train", "valid")                                # every other split is a test set
 ALIASES = {"set5": "Set5", "set14": "Set14", "urban100": "Urban100",

@@ -18,7 +18,8 @@ from urllib.request import Request, urlopen
 
 from tqdm import tqdm
 
-from datasets import leads_outside
+from data_layout import TEST_SETS
+from lists import leads_outside
 
 # ---------------------------------------------------------------- where the sets come from
 
@@ -27,7 +28,6 @@ Archive = namedtuple("Archive", "url md5 holds")
 
 DIV2K_URL = "http://data.vision.ee.ethz.ch/cvl/DIV2K/"
 BENCHMARK_URL = "https://cv.snu.ac.kr/research/EDSR/"
-TEST_SETS = {"Set5": 5, "Set14": 14, "B100": 100, "Urban100": 100}
 # The course's own copy of the test sets; it wants a browser.
 MIRROR = "https://cloud.tsinghua.edu.cn/d/d97daf4c4b394abf86ec/"
 

@@ -15,8 +15,10 @@ import numpy as np
 import torch
 from PIL import Image
 
-from checkpoints import write_atomically
-from utils import Line, read_image
+from files import write_atomically
+from images import read_image
+from lists import DataError
+from progress import Line
 
 STORED = re.compile("[0-9a-f]{24}[.]npy")           # only such files are ever deleted: the folder may hold others
 UNFINISHED = re.compile("[0-9a-f]{24}[.]npy[.].*[.]tmp")
@@ -25,10 +27,6 @@ WAYS_OUT = ("Free space or allow writing there, or set config.store to another f
             "then the images are held in memory.")
 DIGEST = 16                                         # hexadecimal digits of the hash of an image's pixels
 THREADS = 8                                         # each holds an image or two; a disk is kept busy by fewer
-
-
-class DataError(ValueError):
-    """A list, an image or a pair that cannot be used; the message says which and what to do."""
 
 
 class StoreError(DataError):

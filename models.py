@@ -17,7 +17,7 @@ from checkpoints import read_weights, register_method
 ### BEGIN SOLUTION
 from layers import FewChannelsConv2d, PReLU, SubPixelConv2d
 ### END SOLUTION
-from utils import convert_image
+from convert import convert_image
 
 
 @register_method("srgan")

@@ -6,7 +6,7 @@ import sys
 
 import torch
 
-from utils import to_float
+from convert import to_float
 
 
 class Precision:

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import torch
 
-from checkpoints import write_atomically
-from utils import in_notebook
+from files import write_atomically
+from progress import in_notebook
 
 PACKAGES = ("torchvision", "numpy", "pillow")
 COMMAND = "SRGAN_KIT_COMMAND"         # set by run_notebooks.py for the notebooks that it runs

@@ -6,41 +6,15 @@ Equations are those of Ledig et al. 2017 (arXiv 1609.04802).  All images of a ba
 
 import torch
 
-from config import stage_config
-from inference import (  # noqa: F401  for the notebooks: solver.super_resolve
-    benchmark,
-    evaluate,
-    generators_of,
-    interpolated,
-    mean_of,
-    super_resolve,
-)
+from convert import convert_image
+from enlarging import evaluate, mean_of, super_resolve  # noqa: F401  for the notebooks: solver.super_resolve
+from inference import benchmark, generators_of, interpolated  # noqa: F401  for the notebooks
 from precision import Precision
+from run import AverageMeter, begin_epoch, look, stage_config
 from stage import Stage
-from troubles import Watch, check_finite
-from utils import AverageMeter, convert_image
+from troubles import Watch
 
 # ---------------------------------------------------------------- one epoch
-
-def begin_epoch(train_loader, epoch, first=0):
-    """Tell the loader which epoch comes, and with which batch it begins (0 for a plain DataLoader)."""
-    if hasattr(train_loader.sampler, "set_epoch"):       # make_loader's
-        train_loader.sampler.set_epoch(epoch, first)
-    elif hasattr(train_loader.dataset, "set_epoch"):     # a plain DataLoader over an SRDataset
-        train_loader.dataset.set_epoch(epoch)
-
-
-def look(name, epoch, update, n_updates, meters, watch, print_freq, after_update):
-    """After an update: now and then look at the losses, which makes a GPU wait; say them where nobody follows."""
-    if update % print_freq == 0 or update == n_updates:
-        check_finite(meters, epoch, update)
-        watch.look(epoch, update)
-        if after_update is None:
-            values = "  ".join(f"{key} {meter.val:.4g} (mean {meter.avg:.4g})" for key, meter in meters.items())
-            print(f"{name} epoch {epoch + 1}  {update}/{n_updates}  {values}")
-    if after_update is not None:
-        after_update(update, meters)
-
 
 def pretrain(train_loader, generator, content_loss_criterion, optimizer_g, epoch, device, print_freq, *,
              precision=None, meters=None, first=0, after_update=None, watch=None):

@@ -10,22 +10,22 @@ import time
 import torch
 
 import provenance
-from checkpoints import (
-    CheckpointError,
-    DamagedCheckpoint,
-    check_fit,
-    load_checkpoint,
-    remove_unfinished,
-    save_checkpoint,
-    save_generator,
-    save_image,
-    write_csv,
-)
-from config import learning_rate, plain, run_folder, save_config, stage_config
+from checkpoints import CheckpointError, DamagedCheckpoint, check_fit, load_checkpoint, save_checkpoint, save_generator
 from datasets import make_loader
-from inference import evaluate, mean_of, super_resolve
+from enlarging import evaluate, mean_of, super_resolve
+from files import remove_unfinished, save_image, write_csv
 from metrics import fullest_boxes, gradients
 from precision import Precision, keep_freed_memory
+from run import (
+    AverageMeter,
+    learning_rate,
+    plain,
+    random_states,
+    restore_random_states,
+    run_folder,
+    save_config,
+    stage_config,
+)
 from troubles import (
     OutOfMemory,
     StopRequest,
@@ -35,7 +35,6 @@ from troubles import (
     is_out_of_memory,
     largest_that_fits,
 )
-from utils import AverageMeter, random_states, restore_random_states
 
 LOG_COLUMNS = ("stage", "epoch", "updates", "lr", "content", "adversarial", "discriminator", "d_real", "d_sr",
                "valid_psnr", "valid_ssim", "seconds")

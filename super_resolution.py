@@ -15,12 +15,15 @@ import numpy as np
 import torch
 from PIL import Image
 
-from checkpoints import CheckpointError, load_generator, save_image, shipped_names
+from checkpoints import CheckpointError, shipped_names
+from enlarging import super_resolve
+from files import save_image
+from images import as_8_bit_array, open_image
 from imresize import imresize
-from inference import SHIPPED, super_resolve
+from inference import SHIPPED, load_generator
 from metrics import three_channels
+from progress import Line
 from troubles import is_out_of_memory
-from utils import Line, as_8_bit_array, open_image
 
 # lr: uint8 (h, w, 3).  alpha: uint8 (h, w) or None.  profile: the ICC profile's bytes or None.
 Picture = namedtuple("Picture", "lr alpha profile notice")

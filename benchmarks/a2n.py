@@ -4,16 +4,15 @@ import numpy as np
 import torch
 
 import datasets
-import inference
+import enlarging
 from benchmarks import plain
 from benchmarks.common import Row, batch_of, check_same, data_config, pairs_folder
 from benchmarks.measure import photograph, side_by_side
-from config import stage_config
 from extensions.a2n import build
 from extensions.train import extension_config, one_epoch
 from imresize import imresize
 from precision import Precision, keep_freed_memory
-from utils import seed_everything
+from run import seed_everything, stage_config
 
 
 def network_and_settings(folder, blocks):
@@ -54,7 +53,7 @@ def small_picture():
 
 def prepare_enlarging(folder, blocks):
     network, lr = network_and_settings(folder, blocks)[0], small_picture()
-    return lambda: inference.super_resolve(network, lr)
+    return lambda: enlarging.super_resolve(network, lr)
 
 
 def prepare_plain_enlarging(folder, blocks):

@@ -17,13 +17,13 @@ from torch import nn
 from torch.nn import functional
 
 from benchmarks.measure import machine
-from config import stage_config
 from extensions import sr3, srdiff
 from extensions.diffusion import randn
 from extensions.train import METHODS, extension_config
 from figures import table
 from layers import FewChannelsConv2d
 from precision import Precision, keep_freed_memory
+from run import stage_config
 
 SIDE = 256          # of the picture that is made
 TOLERANCE = 4e-3    # of values in [-1, 1], after all steps: half of an 8-bit level

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from checkpoints import save_image
+from files import save_image
+from images import read_image
 from imresize import imresize
-from utils import read_image
 
 PHOTOS = ("astronaut.png", "coffee.png", "chelsea.png", "rocket.jpg")      # scikit-image's, part of its package
 

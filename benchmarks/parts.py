@@ -9,7 +9,7 @@ from easydict import EasyDict
 from torch import nn
 
 import datasets
-import inference
+import enlarging
 import solver
 from benchmarks import plain
 from benchmarks.a2n import a2n
@@ -179,7 +179,7 @@ def small_picture():
 
 def prepare_enlarge():
     generator, lr = full_networks()[0], small_picture()
-    return lambda: inference.super_resolve(generator, lr)
+    return lambda: enlarging.super_resolve(generator, lr)
 
 
 def prepare_plain_enlarge():
@@ -212,7 +212,7 @@ def large(work):
 
 def prepare_large():
     generator, lr = full_networks()[0], mosaic(0)
-    return lambda: inference.super_resolve(generator, lr).shape
+    return lambda: enlarging.super_resolve(generator, lr).shape
 
 
 def prepare_metrics():

@@ -18,15 +18,18 @@ from matplotlib.figure import Figure
 
 import extensions  # noqa: F401  its networks register themselves
 from benchmarks.measure import machine, mosaic, photograph
-from checkpoints import load_generator, read_metadata, shipped_names, weight_file, write_atomically, write_csv
+from checkpoints import read_metadata, shipped_names, weight_file
 from config import PUBLISHED, get_config
-from datasets import SRDataset, list_path, read_list
+from datasets import SRDataset
+from enlarging import evaluate, mean_of, super_resolve
 from figures import as_png, table
 from figures import picture as show_picture
+from files import write_atomically, write_csv
 from imresize import imresize
-from inference import SHIPPED, evaluate, interpolated, mean_of, super_resolve
+from inference import SHIPPED, interpolated, load_generator
+from lists import list_path, read_list
 from metrics import fullest_boxes, gradient_magnitude, gradients, psnr, ssim
-from utils import Line
+from progress import Line
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = Path("runs", "benchmarks")

@@ -13,9 +13,9 @@ from course.facts import CODE, NOTEBOOKS, SET5, TEST_SETS
 from course.handin import INFO, REPORTS, HandIn
 from course.texts import RULES
 from datasets import SRDataset
+from images import read_image
 from imresize import imresize
 from metrics import three_channels
-from utils import read_image
 
 # level: "ok", "warning" or "fault".  detail: what was found, by file.
 Finding = namedtuple("Finding", "rule level detail")

@@ -13,7 +13,6 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
-from checkpoints import load_generator, save_image, write_csv
 from config import get_config
 from course.check import pictures as picture_faults
 from course.check import set5_references
@@ -22,10 +21,12 @@ from course.handin import HandIn, HandInError
 from course.opinions import ANCHORS
 from course.unpack import UnpackError, unpack
 from datasets import SRDataset
+from enlarging import super_resolve
+from files import save_image, write_csv
+from images import read_image
 from imresize import imresize
-from inference import SHIPPED, super_resolve
+from inference import SHIPPED, load_generator
 from metrics import fullest_boxes, gradients
-from utils import read_image
 
 PAGE = Path(__file__).parent / "page"
 SECONDS = {"training": 8, "score": 7, "pair": 8}        # of one trial, with a margin: raters get quicker

@@ -12,7 +12,6 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-from checkpoints import write_atomically, write_csv
 from course.facts import SET5, read_facts
 from course.gallery import read_key
 from course.grades import feedback_pages, final_table, read_grades, safe
@@ -30,6 +29,7 @@ from course.opinions import (
 )
 from course.report import templates
 from figures import as_png, table
+from files import write_atomically, write_csv
 
 COLUMNS = ("gallery", "rater", "trial", "kind", "picture", "other", "value", "seconds", "time")
 STUDENT_COLUMNS = ("student", "mos", "low", "high", "rank_best", "rank_worst", "band", "votes", "pairs_strength",

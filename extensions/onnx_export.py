@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from utils import convert_image
+from convert import convert_image
 
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 

@@ -16,13 +16,13 @@ from torch import nn
 from torch.nn import functional
 
 from checkpoints import register_method
-from config import stage_config
+from convert import convert_image
 from extensions.diffusion import Diffusion, linear_betas, randn
 from extensions.interpolation import bicubic
 from extensions.tiles import by_tiles
 from layers import FewChannelsConv2d
 from precision import Precision
-from utils import convert_image
+from run import stage_config
 
 
 class NoiseEmbedding(nn.Module):

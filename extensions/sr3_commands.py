@@ -24,17 +24,21 @@ import torch
 import figures
 import provenance
 import super_resolution
-from checkpoints import CheckpointError, load_generator, load_weights, save_generator, save_image
-from config import has_trained, run_folder
-from datasets import DataError
+from checkpoints import CheckpointError, load_weights, save_generator
+from convert import to_float
 from extensions import distributed, source_metrics, sr3, sr3_config, sr3_weights
 from extensions.sr3_config import STAGE, ConfigError, data_len, value
 from extensions.sr3_data import prepare
 from extensions.sr3_figures import as_array
 from extensions.sr3_trackers import Trackers, import_packages, wandb_run
 from extensions.train import fit
+from files import save_image
+from images import read_image
+from inference import load_generator
+from lists import DataError
+from progress import Line
+from run import has_trained, run_folder, seed_everything
 from troubles import OutOfMemory, TrainingDiverged, is_out_of_memory
-from utils import Line, read_image, seed_everything, to_float
 
 # ---------------------------------------------------------------- weights
 

@@ -12,8 +12,9 @@ from pathlib import Path
 import torch
 
 from config import get_config
-from datasets import SRDataset, list_path, make_loader
+from datasets import SRDataset, make_loader
 from extensions.sr3_data import write_lists
+from lists import list_path
 
 HERE = Path(__file__).resolve().parent
 STAGE = "sr3"

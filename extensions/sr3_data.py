@@ -13,11 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
-from checkpoints import save_image, write_atomically
-from datasets import DataError
+from files import save_image, write_atomically
+from images import read_image
 from imresize import imresize
+from lists import DataError
 from metrics import three_channels
-from utils import Line, read_image
+from progress import Line
 
 ENDINGS = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"}
 

@@ -6,11 +6,11 @@ import os
 import numpy as np
 
 from checkpoints import CheckpointError
-from config import plain, run_folder
 from extensions.sr3_config import value
 from figures import Monitor
+from images import read_image
 from metrics import three_channels
-from utils import read_image
+from run import plain, run_folder
 
 
 def optional(module, package, flag):

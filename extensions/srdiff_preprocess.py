@@ -13,9 +13,9 @@ from tqdm import tqdm
 
 from create_data_lists import write_list, write_png
 from data_layout import images_in
-from datasets import DataError
+from images import read_image
 from imresize import imresize
-from utils import read_image
+from lists import DataError
 
 SIZE, SCALE = 320, 4          # of a crop; divisible by the 160 pixels of SRDiff's training patches
 N_VAL_FLICKR2K = 100          # Flickr2K has no validation part: its last images are taken, as many as DIV2K's

@@ -6,8 +6,8 @@ Images are float tensors (N, 3, H, W) in [-1, 1], LR in [0, 1]; ``model`` is an 
 import torch
 from torch.nn import functional
 
+from enlarging import _cut, _grown, _tiles
 from extensions.diffusion import randn
-from inference import _cut, _grown, _tiles
 from precision import Precision
 
 

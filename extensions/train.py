@@ -17,15 +17,16 @@ import torch
 import create_data_lists
 import provenance
 from checkpoints import CheckpointError
-from config import get_config, stage_config
-from datasets import DataError, SRDataset, make_loader
+from config import get_config
+from convert import convert_image
+from datasets import SRDataset, make_loader
 from extensions import a2n, distributed, sr3, srdiff, srdiff_preprocess
 from figures import Monitor
+from lists import DataError
 from precision import Precision
-from solver import begin_epoch, look
+from run import AverageMeter, begin_epoch, look, random_states, restore_random_states, seed_everything, stage_config
 from stage import tell_not_compiled
 from troubles import OutOfMemory, TrainingDiverged, Watch
-from utils import AverageMeter, convert_image, random_states, restore_random_states, seed_everything
 
 
 def one_epoch(train_loader, network, optimizer, epoch, *, name="extension", print_freq=50, precision=None, meters=None,

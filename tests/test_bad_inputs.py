@@ -10,7 +10,8 @@ from bad import corpus
 from conftest import tiny_config
 
 from create_data_lists import main
-from datasets import DataError, SRDataset
+from datasets import SRDataset
+from lists import DataError
 
 
 @pytest.fixture(autouse=True)

@@ -16,9 +16,10 @@ from ways import prepare_failure, prepare_work
 import solver
 from benchmarks import __main__ as command
 from benchmarks import common, cuda, diffusion, measure, plain, quality, results, ship
-from checkpoints import load_generator, read_metadata, save_generator
+from checkpoints import read_metadata, save_generator
 from datasets import SRDataset, make_loader
 from imresize import imresize
+from inference import load_generator
 from metrics import psnr, ssim
 from models import Discriminator, Generator, TruncatedVGG19
 

@@ -25,7 +25,6 @@ from synthetic_class import (
     write_zip,
 )
 
-from checkpoints import load_generator
 from course import hidden, probes
 from course.facts import read_facts
 from course.grade import assemble, grade
@@ -33,6 +32,7 @@ from course.grades import set5_means
 from course.handin import HandIn
 from course.hidden import CASES, judge, load_arrays, make_bundle, make_inputs, read_bundle
 from course.sandbox import LIMITS, ROOT, Outcome, run_probes
+from inference import load_generator
 
 QUICK = {**LIMITS, "seconds": 12, "start_seconds": 45, "wall": 150, "memory": 3 * 2**30}
 
@@ -193,8 +193,8 @@ def test_copies_between_students_and_of_the_kits_generators_are_flagged(tmp_path
     monkeypatch.setattr("course.grade.run_probes", nothing)
     first, second, third, fourth = (complete(k, tmp_path / "code") for k in range(1, 5))
     copied = {**second, **{name: first[name] for name in first if name.startswith("results") or name == "models.py"}}
-    from inference import super_resolve
-    from utils import read_image
+    from enlarging import super_resolve
+    from images import read_image
     lr = read_image(data / "LR" / "birdx4.png")[0]
     third["results/Set5/bird.png"] = png(super_resolve(load_generator("srresnet-x4"), lr))
     fourth["results/Set5/baby.png"] = png(own_results(9)["baby"][::-1])

@@ -8,10 +8,10 @@ import pytest
 from conftest import photo
 from synthetic_class import png
 
-from checkpoints import write_atomically, write_csv
-from config import save_config
 from course import __main__ as command
 from course.report import WRITE_HERE
+from files import write_atomically, write_csv
+from run import save_config
 from stage import LOG_COLUMNS
 
 

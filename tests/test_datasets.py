@@ -21,10 +21,13 @@ from torch.utils.data import DataLoader
 
 import datasets
 import image_store
-from datasets import DataError, ImageStore, SRDataset, StoreError, make_loader, turned
+from convert import to_float
+from datasets import SRDataset, make_loader, turned
+from lists import DataError, Pair
+from images import read_image
 from imresize import imresize
+from lists import DataError
 from metrics import three_channels
-from utils import read_image, to_float
 
 
 def as_bytes(tensor):
@@ -433,8 +436,8 @@ def test_a_pickled_dataset_carries_no_pixels_and_reopens_the_store(tmp_path, dec
 def test_the_pickle_of_div2ks_number_of_images_stays_under_a_megabyte(data):
     dataset = SRDataset("train", tiny_config(data))
     folder = Path("/home/somebody/with a long name/lectures/super-resolution/data")
-    dataset.pairs = [datasets.Pair(folder / f"DIV2K_train_HR/{k:04}.png",
-                                   folder / f"DIV2K_train_LR_bicubic/X4/{k:04}x4.png", k) for k in range(1, 801)]
+    dataset.pairs = [Pair(folder / f"DIV2K_train_HR/{k:04}.png",
+                          folder / f"DIV2K_train_LR_bicubic/X4/{k:04}x4.png", k) for k in range(1, 801)]
     assert len(pickle.dumps(dataset)) < 1_000_000
 
 

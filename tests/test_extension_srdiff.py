@@ -11,17 +11,17 @@ from conftest import learn, photo
 from torch import nn
 from torch.nn import functional
 
-from checkpoints import CheckpointError, load_checkpoint, load_generator, save_generator
-from config import stage_config
+from checkpoints import CheckpointError, load_checkpoint, save_generator
+from enlarging import super_resolve
 from extensions import srdiff
 from extensions.interpolation import bicubic
 from extensions.mish import mish
 from extensions.srdiff_sampling import Tiles, content_fusion, diverse, latent_interpolation
 from extensions.train import extension_config, fit, loaders, main, train_all
 from imresize import imresize
-from inference import generators_of, super_resolve
+from inference import generators_of, load_generator
 from metrics import psnr
-from utils import seed_everything
+from run import seed_everything, stage_config
 
 SMALL = dict(encoder=dict(n_channels=8, n_blocks=2), n_channels=8, multipliers=(1, 2, 2), n_train_steps=20)
 

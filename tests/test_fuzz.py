@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 from PIL import Image
 from test_imresize import loop_resize, noise
 
-from datasets import SRDataset, leads_outside, read_rows, turned
+from convert import convert_image, to_float, to_uint8
+from datasets import SRDataset, turned
+from enlarging import super_resolve
 from imresize import imresize
-from inference import super_resolve
 from layers import folded
+from lists import leads_outside, read_rows
 from models import Generator
-from utils import convert_image, to_float, to_uint8
 
 pytestmark = pytest.mark.fuzz
 

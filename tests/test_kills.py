@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from test_resume import differences
 
-from checkpoints import UNFINISHED, load_checkpoint, read_weights
+from checkpoints import load_checkpoint, read_weights
+from files import UNFINISHED
 
 VICTIM = Path(__file__).with_name("victim.py")
 MOMENTS = ("half", "written", "old", "renamed")

@@ -11,14 +11,14 @@ from conftest import photo
 from easydict import EasyDict
 from torch import nn
 
-import inference
+import enlarging
 import models
 from checkpoints import CheckpointError
+from enlarging import super_resolve
 from imresize import imresize
 from layers import folded
 from metrics import psnr
 from models import Discriminator, Generator, TruncatedVGG19
-from solver import super_resolve
 
 
 def count(network):
@@ -157,7 +157,7 @@ def enlarged(network, lr, memory):
             return original(x if x.is_floating_point() and x.dtype == torch.float64 else x.double())
         setattr(network, name, counted)
     with torch.no_grad():
-        return inference._enlarge(network, torch.from_numpy(lr).permute(2, 0, 1)[None], memory, lambda n: None,
+        return enlarging._enlarge(network, torch.from_numpy(lr).permute(2, 0, 1)[None], memory, lambda n: None,
                                   torch.Tensor.cpu), counts
 
 

@@ -13,12 +13,11 @@ import pytest
 import torch
 
 from checkpoints import CheckpointError, load_checkpoint
-from config import run_folder
 from datasets import SRDataset, make_loader
 from models import Discriminator, Generator, TruncatedVGG19
+from run import run_folder, seed_everything
 from solver import fit_pretrain, fit_srgan
 from stage import Stage
-from utils import seed_everything
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -15,17 +15,18 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from benchmarks.plain import plain_layers, pretrain_step, srgan_step
-from checkpoints import load_checkpoint, load_generator
-from config import learning_rate, run_folder
+from checkpoints import load_checkpoint
+from convert import to_float
 from datasets import SRDataset, make_loader
+from enlarging import evaluate, mean_of, super_resolve
 from imresize import imresize
-from inference import evaluate, mean_of
+from inference import load_generator
 from metrics import psnr, ssim
 from models import Discriminator, Generator, TruncatedVGG19
 from precision import Precision
-from solver import fit_pretrain, fit_srgan, pretrain, super_resolve, train
+from run import learning_rate, run_folder
+from solver import fit_pretrain, fit_srgan, pretrain, train
 from troubles import TrainingDiverged
-from utils import to_float
 
 # ---------------------------------------------------------------- stand-ins with known weights
 

@@ -17,10 +17,10 @@ from test_resume import Stop, differences, fit, interrupt, last, run_of
 
 import provenance
 from checkpoints import CheckpointError, DamagedCheckpoint, load_checkpoint, load_weights, save_checkpoint
-from config import run_folder
 from datasets import SRDataset, make_loader
 from figures import Monitor
 from models import Discriminator, Generator
+from run import run_folder
 from solver import fit_pretrain
 from troubles import (
     OutOfMemory,

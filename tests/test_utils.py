@@ -20,28 +20,19 @@ from checkpoints import (
     METHODS,
     CheckpointError,
     load_checkpoint,
-    load_generator,
     load_weights,
     read_weights,
     save_checkpoint,
     save_generator,
-    save_image,
-    write_atomically,
-    write_csv,
 )
+from convert import convert_image
+from files import save_image, write_atomically, write_csv
+from images import TooManyBits, read_image
 from imresize import imresize
+from inference import load_generator
 from metrics import psnr, ssim
 from models import Discriminator, Generator
-from utils import (
-    AverageMeter,
-    TooManyBits,
-    adjust_learning_rate,
-    convert_image,
-    random_states,
-    read_image,
-    restore_random_states,
-    seed_everything,
-)
+from run import AverageMeter, adjust_learning_rate, random_states, restore_random_states, seed_everything
 
 # ---------------------------------------------------------------- convert_image
 

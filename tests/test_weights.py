@@ -13,7 +13,6 @@ import extensions  # noqa: F401  its networks register themselves
 from checkpoints import (
     WEIGHTS,
     CheckpointError,
-    load_generator,
     read_metadata,
     read_weights,
     save_checkpoint,
@@ -21,11 +20,13 @@ from checkpoints import (
     shipped_names,
     weight_file,
 )
+from enlarging import super_resolve
+from images import read_image
 from imresize import imresize
-from inference import SHIPPED, generators_of, interpolated, super_resolve
+from inference import SHIPPED, generators_of, interpolated, load_generator
 from metrics import gradient_magnitude, psnr, ssim, three_channels
 from models import Generator
-from utils import read_image, seed_everything
+from run import seed_everything
 
 NAMES = shipped_names()
 FULL = 1_547_350       # parameters of the paper's generator

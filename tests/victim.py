@@ -14,12 +14,12 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).res
 import torch  # noqa: E402
 from conftest import tiny_config  # noqa: E402
 
-import checkpoints  # noqa: E402
-from checkpoints import load_generator  # noqa: E402
+import files  # noqa: E402
 from datasets import SRDataset, make_loader  # noqa: E402
+from inference import load_generator  # noqa: E402
 from models import Discriminator, Generator  # noqa: E402
+from run import seed_everything  # noqa: E402
 from solver import fit_pretrain, fit_srgan  # noqa: E402
-from utils import seed_everything  # noqa: E402
 
 
 class DyingFile:
@@ -70,7 +70,7 @@ def die_at(event):
         if seen[0] == int(number) and moment == "renamed" and last:
             die()
 
-    checkpoints.open, os.fsync, os.replace = opened, synced, replaced
+    files.open, os.fsync, os.replace = opened, synced, replaced
 
 
 def main(data, name, event=None):

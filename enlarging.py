@@ -1,0 +1,161 @@
+"""A network at work: enlarging an image of any size tile by tile, measuring a test set."""
+
+
+import math
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from convert import convert_image, to_float, to_uint8
+from files import save_image
+from layers import folded
+from metrics import psnr, ssim
+
+MEMORY = 2**29      # bytes for feature maps
+
+
+def super_resolve(model, lr, memory=MEMORY, self_ensemble=False, progress=None):
+    """Enlarge one picture: uint8 array (h, w, 3) -> uint8 array (s h, s w, 3).
+
+    The trunk runs on the whole picture where that fits into ``memory``, else on tiles; the
+    much larger feature maps of the tail are always made tile by tile.  A tile is cut with a
+    margin as wide as the network looks, so the result is that of the whole picture.
+    BatchNorm is folded into the convolutions.  The model itself is not changed.
+
+    Args:
+        model: a generator, on any device; it is used in eval mode.
+        lr: the picture; grey goes in as three equal channels (``utils.three_channels``).
+        memory: bytes for the network's feature maps; picture and result come on top.
+        self_ensemble: the mean over the eight flips and rotations of the picture (Timofte et
+            al. 2016, arXiv 1511.02228): eight times the work, a little better.
+        progress: function that is given a line of text after each tile.
+
+    Raises:
+        ValueError: for another dtype or shape, or too little ``memory`` for a single tile.
+    """
+    if lr.dtype != np.uint8 or lr.ndim != 3 or lr.shape[2] != 3:
+        raise ValueError(f"super_resolve takes a uint8 array (h, w, 3), not {lr.dtype} {lr.shape}.")
+    network = folded(model).to(memory_format=torch.channels_last)
+    x = torch.from_numpy(np.array(lr)).permute(2, 0, 1)[None]      # (1, 3, h, w) uint8
+    passes, done = 8 if self_ensemble else 1, 0
+
+    def tell(n_pixels):
+        nonlocal done
+        done += n_pixels
+        if progress:
+            progress(f"Enlarging {lr.shape[1]} x {lr.shape[0]}: {done / (passes * lr.shape[0] * lr.shape[1]):.0%}")
+
+    with torch.inference_mode():
+        if self_ensemble:      # the mean is taken before rounding to 8 bits
+            sr = _as_8_bit(sum(_turned_back(_enlarge(network, _turned(x, turn), memory, tell, torch.Tensor.cpu), turn)
+                               for turn in range(8)) / 8)
+        else:
+            sr = _enlarge(network, x, memory, tell, _as_8_bit)
+    return sr[0].permute(1, 2, 0).contiguous().numpy()
+
+
+def _enlarge(network, x, memory, tell, finish):
+    """uint8 (1, 3, h, w) -> (1, 3, s h, s w), where ``finish`` has been applied to each tile of SR."""
+    device, (h, w) = next(network.parameters()).device, x.shape[-2:]
+    if not hasattr(network, "trunk"):          # some other network: nothing is known of how far it looks
+        return finish(network(to_float(x.to(device))))
+    s, result = network.scaling_factor, None
+    trunk_reach, tail_reach = network.reach()
+    trunk_bytes, tail_bytes = network.feature_bytes()
+    whole = h * w * trunk_bytes <= memory
+    outer_side = max(h, w) if whole else _side(memory, trunk_bytes, trunk_reach + tail_reach)
+    # An eighth for the tail: its margin is narrow, so that small tiles cost little, and caches like them.
+    inner_side = _side(memory / 8, tail_bytes, tail_reach)
+    for outer in _tiles((0, h, 0, w), outer_side):
+        seen = _grown(outer, trunk_reach + tail_reach, h, w)
+        features = network.trunk(to_float(_cut(x, seen).to(device)))                   # (1, C, ...)
+        for inner in _tiles(outer, inner_side):
+            cut = _grown(inner, tail_reach, h, w)
+            sr = finish(network.tail(_cut(features, cut, origin=seen)))                # (1, 3, ...)
+            if result is None:
+                result = sr.new_empty((1, h * s, w * s, 3)).permute(0, 3, 1, 2)        # pixels stay together
+            _cut(result, inner, scale=s).copy_(_cut(sr, inner, origin=cut, scale=s))
+            tell((inner[1] - inner[0]) * (inner[3] - inner[2]))
+    return result
+
+
+# A box is (top, bottom, left, right), in pixels of the whole LR picture.
+
+def _side(memory, bytes_per_pixel, margin):
+    """The side of a square tile whose feature maps fit into ``memory`` together with its margin."""
+    side = math.isqrt(int(memory / bytes_per_pixel)) - 2 * margin
+    if side < 8:
+        raise ValueError("memory is too little for this network: a tile of 8 x 8 pixels with its margin takes "
+                         f"{(8 + 2 * margin)**2 * bytes_per_pixel / 1e6:.1f} MB (for the tail, an eighth of memory).")
+    return side
+
+
+def _tiles(box, side):
+    """Boxes no larger than ``side``, all about equal, that fill a box."""
+    def ends(first, last):
+        n = -(-(last - first) // side)
+        return [first + (last - first) * k // n for k in range(n + 1)]
+    rows, columns = ends(*box[:2]), ends(*box[2:])
+    return [(top, bottom, left, right) for top, bottom in zip(rows, rows[1:])
+            for left, right in zip(columns, columns[1:])]
+
+
+def _grown(box, margin, h, w):
+    """The box with a margin, as far as the picture has one."""
+    top, bottom, left, right = box
+    return max(top - margin, 0), min(bottom + margin, h), max(left - margin, 0), min(right + margin, w)
+
+
+def _cut(x, box, origin=(0, 0, 0, 0), scale=1):
+    """The box out of x (..., H, W), whose first pixel is that of the box ``origin``."""
+    top, bottom, left, right = box
+    y, x0 = origin[0], origin[2]
+    return x[..., scale * (top - y):scale * (bottom - y), scale * (left - x0):scale * (right - x0)]
+
+
+def _as_8_bit(sr):
+    """[-1, 1] on any device -> uint8 on the CPU."""
+    return to_uint8(convert_image(sr, "[-1, 1]", "[0, 1]")).cpu()
+
+
+def _turned(x, turn):
+    """One of the eight flips and rotations (0 to 7) of images (..., H, W)."""
+    flips = [axis for bit, axis in ((1, -2), (2, -1)) if turn & bit]
+    x = x.flip(flips)
+    return x.transpose(-2, -1) if turn & 4 else x
+
+
+def _turned_back(x, turn):
+    """Undoes ``_turned``."""
+    if turn & 4:
+        x = x.transpose(-2, -1)
+    return x.flip([axis for bit, axis in ((1, -2), (2, -1)) if turn & bit])
+
+
+def evaluate(upscale, dataset, n_images=None, results=None):
+    """PSNR and SSIM of each image of a test set, by the protocol of utils.psnr.
+
+    Args:
+        upscale: function uint8 (h, w, 3) -> uint8 (s h, s w, 3), such as
+            ``lambda lr: super_resolve(model, lr)``.
+        dataset: an SRDataset of whole pairs.
+        n_images: only the first n.
+        results: folder for the pictures, ``<image>.png``; None keeps none.
+
+    Returns:
+        list of (name, psnr in dB, ssim).
+    """
+    rows = []
+    for i in range(min(len(dataset), n_images or len(dataset))):
+        lr, hr = dataset.pair(i)
+        sr = upscale(lr)
+        if results is not None:
+            save_image(Path(results, dataset.names[i] + ".png"), sr)
+        rows.append((dataset.names[i], psnr(sr, hr), ssim(sr, hr)))
+    return rows
+
+
+def mean_of(rows):
+    """(psnr, ssim) averaged over the rows of ``evaluate``."""
+    return tuple(float(np.mean([row[k] for row in rows])) for k in (1, 2))
