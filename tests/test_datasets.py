@@ -23,10 +23,10 @@ import datasets
 import image_store
 from convert import to_float
 from datasets import SRDataset, make_loader, turned
-from lists import DataError, Pair
+from image_store import ImageStore, StoreError
 from images import read_image
 from imresize import imresize
-from lists import DataError
+from lists import DataError, Pair
 from metrics import three_channels
 
 
