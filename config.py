@@ -9,14 +9,7 @@ from pathlib import Path
 import torch
 from easydict import EasyDict
 
-from run import (  # noqa: F401  handed on: the notebooks take them from here
-    has_trained,
-    learning_rate,
-    plain,
-    run_folder,
-    save_config,
-    stage_config,
-)
+from support.run import has_trained, learning_rate, plain, run_folder, save_config, stage_config  # noqa: F401  handed on: the notebooks take them from here
 
 SHIPPED_RUN = "shipped"     # the run under whose name the pictures of the kit's own weights are kept
 TEST_SETS = ["Set5", "Set14", "B100", "Urban100", "valid"]      # "valid" is DIV2K's validation set

@@ -12,8 +12,9 @@ from pathlib import Path
 from PIL import Image, PngImagePlugin
 from tqdm import tqdm
 
-from data_check import check, report
-from data_layout import (
+from imresize import imresize
+from support.data_check import check, report
+from support.data_layout import (
     SPLITS,
     SUFFIXES,
     TEST_SETS,
@@ -28,11 +29,10 @@ from data_layout import (
     match,
     print_table,
 )
-from download import MIRROR, download
-from files import write_atomically
-from images import read_image
-from imresize import imresize
-from lists import DataError, leads_outside, list_path
+from support.download import MIRROR, download
+from support.files import write_atomically
+from support.images import read_image
+from support.lists import DataError, leads_outside, list_path
 
 PARALLEL_FROM = 100_000_000            # bytes of HR files: below that, processes take longer to begin than to work
 MADE_HERE = "create_data_lists.py"     # written into every LR made here: only these are ever made anew

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from convert import to_float
-from image_store import ImageStore, StoreError  # noqa: F401
-from lists import DataError, MissingList, fit_pair, leave_out, list_path, read_list  # noqa: F401
 from metrics import three_channels
+from support.convert import to_float
+from support.image_store import ImageStore, StoreError  # noqa: F401
+from support.lists import DataError, MissingList, fit_pair, leave_out, list_path, read_list  # noqa: F401
 
 # ---------------------------------------------------------------- the dataset
 

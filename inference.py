@@ -6,7 +6,9 @@ import json
 import torch
 
 import models  # noqa: F401  its networks register themselves
-from checkpoints import (
+from config import SHIPPED_RUN
+from datasets import SRDataset
+from support.checkpoints import (
     METHODS,
     CheckpointError,
     load_checkpoint,
@@ -16,12 +18,10 @@ from checkpoints import (
     shipped_names,
     weight_file,
 )
-from config import SHIPPED_RUN
-from datasets import SRDataset
-from enlarging import evaluate
-from files import write_csv
-from lists import MissingList
-from run import has_trained, run_folder, stage_config
+from support.enlarging import evaluate
+from support.files import write_csv
+from support.lists import MissingList
+from support.run import has_trained, run_folder, stage_config
 
 SHIPPED = {"pretrain": "srresnet-x4", "srgan": "srgan-mse-x4"}      # in weights/
 

@@ -13,11 +13,11 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from checkpoints import read_weights, register_method
+from support.checkpoints import read_weights, register_method
+from support.convert import convert_image
 ### BEGIN SOLUTION
-from layers import FewChannelsConv2d, PReLU, SubPixelConv2d
+from support.layers import FewChannelsConv2d, PReLU, SubPixelConv2d
 ### END SOLUTION
-from convert import convert_image
 
 
 @register_method("srgan")

@@ -24,11 +24,11 @@ import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
-import provenance
 from config import PRESETS, SHIPPED_RUN, get_config
-from figures import METHOD_TITLES, clock, table
-from progress import Line
-from run import has_trained
+from support import provenance
+from support.figures import METHOD_TITLES, clock, table
+from support.progress import Line
+from support.run import has_trained
 
 NOTEBOOKS = ("train", "test", "super_resolution")
 COLOURS = r"\x1b\[[0-9;]*m"      # a traceback from a notebook is coloured for a terminal

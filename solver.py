@@ -6,13 +6,13 @@ Equations are those of Ledig et al. 2017 (arXiv 1609.04802).  All images of a ba
 
 import torch
 
-from convert import convert_image
-from enlarging import evaluate, mean_of, super_resolve  # noqa: F401  for the notebooks: solver.super_resolve
 from inference import benchmark, generators_of, interpolated  # noqa: F401  for the notebooks
-from precision import Precision
-from run import AverageMeter, begin_epoch, look, stage_config
-from stage import Stage
-from troubles import Watch
+from support.convert import convert_image
+from support.enlarging import evaluate, mean_of, super_resolve  # noqa: F401  for the notebooks: solver.super_resolve
+from support.precision import Precision
+from support.run import AverageMeter, begin_epoch, look, stage_config
+from support.safeguards import Watch
+from support.stage import Stage
 
 # ---------------------------------------------------------------- one epoch
 

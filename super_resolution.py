@@ -15,15 +15,15 @@ import numpy as np
 import torch
 from PIL import Image
 
-from checkpoints import CheckpointError, shipped_names
-from enlarging import super_resolve
-from files import save_image
-from images import as_8_bit_array, open_image
 from imresize import imresize
 from inference import SHIPPED, load_generator
 from metrics import three_channels
-from progress import Line
-from troubles import is_out_of_memory
+from support.checkpoints import CheckpointError, shipped_names
+from support.enlarging import super_resolve
+from support.files import save_image
+from support.images import as_8_bit_array, open_image
+from support.progress import Line
+from support.safeguards import is_out_of_memory
 
 # lr: uint8 (h, w, 3).  alpha: uint8 (h, w) or None.  profile: the ICC profile's bytes or None.
 Picture = namedtuple("Picture", "lr alpha profile notice")

@@ -14,14 +14,22 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps
 
-from checkpoints import CheckpointError, load_weights, read_weights
-from convert import IMAGENET_MEAN, IMAGENET_STD, SOURCES, TARGETS, convert_image, to_float, to_uint8
-from files import save_image
-from images import TooManyBits, as_8_bit_array, open_image, read_image
-from inference import load_generator
 from metrics import LUMA, fullest_boxes, gradient_magnitude, gradients, psnr, squared_error, ssim, three_channels
-from progress import Line, in_notebook
-from run import AverageMeter, adjust_learning_rate, random_states, restore_random_states, seed_everything
+from support.checkpoints import CheckpointError, load_weights, read_weights
+from support.convert import IMAGENET_MEAN, IMAGENET_STD, SOURCES, TARGETS, convert_image, to_float, to_uint8
+from support.files import save_image
+from support.images import TooManyBits, as_8_bit_array, open_image, read_image
+from support.progress import Line, in_notebook
+from support.run import AverageMeter, adjust_learning_rate, random_states, restore_random_states, seed_everything
+
+
+
+def load_generator(path):
+    """The generator in a checkpoint or weight file: see ``inference.load_generator``."""
+    # Imported here and not above: inference imports models, and a student's models.py may well import utils.
+    from inference import load_generator
+    return load_generator(path)
+
 
 __all__ = [
     # images: files, forms, bytes

@@ -17,8 +17,8 @@ import torch
 
 from benchmarks.measure import processor
 from benchmarks.parts import ALONE, PARTS
-from figures import table
-from files import write_atomically
+from support.figures import table
+from support.files import write_atomically
 
 
 def main():

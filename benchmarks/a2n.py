@@ -4,15 +4,15 @@ import numpy as np
 import torch
 
 import datasets
-import enlarging
 from benchmarks import plain
 from benchmarks.common import Row, batch_of, check_same, data_config, pairs_folder
 from benchmarks.measure import photograph, side_by_side
 from extensions.a2n import build
 from extensions.train import extension_config, one_epoch
 from imresize import imresize
-from precision import Precision, keep_freed_memory
-from run import seed_everything, stage_config
+from support import enlarging
+from support.precision import Precision, keep_freed_memory
+from support.run import seed_everything, stage_config
 
 
 def network_and_settings(folder, blocks):

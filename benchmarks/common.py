@@ -9,8 +9,8 @@ from easydict import EasyDict
 
 import datasets
 from benchmarks.measure import write_pairs
-from convert import convert_image, to_float
 from models import Discriminator, Generator, TruncatedVGG19
+from support.convert import convert_image, to_float
 
 # what is measured, its value, the unit, the lower bound (or None), how it came about
 Row = namedtuple("Row", "what value unit bound note")

@@ -11,7 +11,7 @@ import solver
 from benchmarks import plain
 from benchmarks.common import Row, batch_of, data_config, full_networks, operations, pairs_folder
 from benchmarks.measure import matrix_rate, wait_for
-from precision import Precision
+from support.precision import Precision
 
 SECONDS = 8           # of a measurement of the plain loop
 UPDATES = 200         # of a measurement of ours; the first tenth choose algorithms and compile, and do not count

@@ -20,10 +20,10 @@ from benchmarks.measure import machine
 from extensions import sr3, srdiff
 from extensions.diffusion import randn
 from extensions.train import METHODS, extension_config
-from figures import table
-from layers import FewChannelsConv2d
-from precision import Precision, keep_freed_memory
-from run import stage_config
+from support.figures import table
+from support.layers import FewChannelsConv2d
+from support.precision import Precision, keep_freed_memory
+from support.run import stage_config
 
 SIDE = 256          # of the picture that is made
 TOLERANCE = 4e-3    # of values in [-1, 1], after all steps: half of an 8-bit level

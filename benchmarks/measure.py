@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from files import save_image
-from images import read_image
 from imresize import imresize
+from support.files import save_image
+from support.images import read_image
 
 PHOTOS = ("astronaut.png", "coffee.png", "chelsea.png", "rocket.jpg")      # scikit-image's, part of its package
 

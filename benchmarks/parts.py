@@ -9,7 +9,6 @@ from easydict import EasyDict
 from torch import nn
 
 import datasets
-import enlarging
 import solver
 from benchmarks import plain
 from benchmarks.a2n import a2n
@@ -18,7 +17,8 @@ from benchmarks.cuda import cuda
 from benchmarks.measure import Way, matrix_rate, mosaic, side_by_side
 from imresize import imresize
 from metrics import luma, psnr, ssim
-from precision import Precision, keep_freed_memory
+from support import enlarging
+from support.precision import Precision, keep_freed_memory
 
 # ---------------------------------------------------------------- training pairs
 

@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from datasets import turned
 from imresize import contributions
-from layers import FewChannelsConv2d, PReLU, SubPixelConv2d
+from support.layers import FewChannelsConv2d, PReLU, SubPixelConv2d
 
 # ---------------------------------------------------------------- layers
 

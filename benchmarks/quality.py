@@ -24,18 +24,18 @@ import solver
 from benchmarks import plain
 from benchmarks.measure import side_by_side
 from config import PRESETS, get_config
-from convert import convert_image
 from datasets import SRDataset, make_loader
-from enlarging import evaluate, mean_of, super_resolve
-from figures import Monitor, as_png, table
-from files import write_atomically, write_csv
 from imresize import imresize
 from inference import load_generator
-from lists import read_list
 from models import Generator
-from precision import Precision, keep_freed_memory
-from run import run_folder, seed_everything, stage_config
 from run_notebooks import read_change
+from support.convert import convert_image
+from support.enlarging import evaluate, mean_of, super_resolve
+from support.figures import Monitor, as_png, table
+from support.files import write_atomically, write_csv
+from support.lists import read_list
+from support.precision import Precision, keep_freed_memory
+from support.run import run_folder, seed_everything, stage_config
 
 COLUMNS = ("updates", "minutes", "plain_minutes", "wall_minutes", "valid_psnr", "valid_ssim", "Set5_psnr", "Set5_ssim")
 FOLDER = Path("runs", "benchmarks")

@@ -18,18 +18,18 @@ from matplotlib.figure import Figure
 
 import extensions  # noqa: F401  its networks register themselves
 from benchmarks.measure import machine, mosaic, photograph
-from checkpoints import read_metadata, shipped_names, weight_file
 from config import PUBLISHED, get_config
 from datasets import SRDataset
-from enlarging import evaluate, mean_of, super_resolve
-from figures import as_png, table
-from figures import picture as show_picture
-from files import write_atomically, write_csv
 from imresize import imresize
 from inference import SHIPPED, interpolated, load_generator
-from lists import list_path, read_list
 from metrics import fullest_boxes, gradient_magnitude, gradients, psnr, ssim
-from progress import Line
+from support.checkpoints import read_metadata, shipped_names, weight_file
+from support.enlarging import evaluate, mean_of, super_resolve
+from support.figures import as_png, table
+from support.figures import picture as show_picture
+from support.files import write_atomically, write_csv
+from support.lists import list_path, read_list
+from support.progress import Line
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = Path("runs", "benchmarks")

@@ -13,15 +13,15 @@ from pathlib import Path
 import torch
 
 import extensions  # noqa: F401  its networks register themselves
-from checkpoints import WEIGHTS, load_checkpoint, read_weights, save_generator
 from config import get_config
 from datasets import SRDataset
-from enlarging import evaluate, mean_of, super_resolve
-from figures import TITLES, read_log, table
-from files import write_atomically
 from imresize import imresize
 from inference import load_generator
-from run import stage_config
+from support.checkpoints import WEIGHTS, load_checkpoint, read_weights, save_generator
+from support.enlarging import evaluate, mean_of, super_resolve
+from support.figures import TITLES, read_log, table
+from support.files import write_atomically
+from support.run import stage_config
 
 LICENCE = ("Research and teaching. The code is under the MIT licence; the training images may be used for research "
            "only, and what was learnt from them is handed on under the same terms.")

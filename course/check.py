@@ -7,15 +7,15 @@ import nbformat
 import numpy as np
 from PIL import Image
 
-import provenance
 from config import get_config
 from course.facts import CODE, NOTEBOOKS, SET5, TEST_SETS
 from course.handin import INFO, REPORTS, HandIn
 from course.texts import RULES
 from datasets import SRDataset
-from images import read_image
 from imresize import imresize
 from metrics import three_channels
+from support import provenance
+from support.images import read_image
 
 # level: "ok", "warning" or "fault".  detail: what was found, by file.
 Finding = namedtuple("Finding", "rule level detail")

@@ -13,8 +13,8 @@ import numpy as np
 from course.check import same_picture
 from course.facts import CODE, NOTEBOOKS
 from course.regions import split, split_notebook
-from images import read_image
 from imresize import imresize
+from support.images import read_image
 
 LONG_ENOUGH = 12         # characters: shorter lines are alike by chance
 LEAST_LINES, SHARE = 12, 0.5

@@ -21,12 +21,12 @@ from course.handin import HandIn, HandInError
 from course.opinions import ANCHORS
 from course.unpack import UnpackError, unpack
 from datasets import SRDataset
-from enlarging import super_resolve
-from files import save_image, write_csv
-from images import read_image
 from imresize import imresize
 from inference import SHIPPED, load_generator
 from metrics import fullest_boxes, gradients
+from support.enlarging import super_resolve
+from support.files import save_image, write_csv
+from support.images import read_image
 
 PAGE = Path(__file__).parent / "page"
 SECONDS = {"training": 8, "score": 7, "pair": 8}        # of one trial, with a margin: raters get quicker

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from checkpoints import shipped_names
 from config import get_config
 from course.check import check, same_picture, set5_references
 from course.facts import SET5, read_facts
@@ -22,11 +21,12 @@ from course.pack import changed_since
 from course.sandbox import LIMITS, ROOT, run_probes
 from course.unpack import UnpackError, unpack
 from datasets import SRDataset
-from enlarging import super_resolve
-from files import save_image, write_atomically
-from images import read_image
 from inference import load_generator
 from metrics import psnr, ssim, three_channels
+from support.checkpoints import shipped_names
+from support.enlarging import super_resolve
+from support.files import save_image, write_atomically
+from support.images import read_image
 
 PACKED = {".zip", ".rar", ".7z", ".tar", ".gz", ".tgz", ".bz2", ".xz"}
 VERSION = 2              # of what is kept of a hand-in: another one is graded anew

@@ -7,7 +7,7 @@ from statistics import fmean
 from course.facts import SET5
 from course.report import templates
 from course.texts import RULES
-from files import write_atomically, write_csv
+from support.files import write_atomically, write_csv
 
 COLUMNS = ("student_id", "name", "file", "fault", "hidden_points", "set5_psnr", "set5_ssim", "check_faults",
            "check_warnings", "flags")

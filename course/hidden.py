@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from files import write_atomically
+from support.files import write_atomically
 
 # judge: function(expected, got) -> "" or what is wrong.  Expected and got are dicts of arrays.
 Case = namedtuple("Case", "probe points en zh judge")

@@ -8,11 +8,11 @@ from statistics import fmean
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-import figures
 from config import PUBLISHED
 from course.facts import TEST_SETS
 from course.handin import HandIn
-from files import write_atomically
+from support import figures
+from support.files import write_atomically
 
 WRITE_HERE = "(write here) 在此填写"
 # Figure of the run folder -> what stands below it.

@@ -28,8 +28,8 @@ from course.opinions import (
     without_bias,
 )
 from course.report import templates
-from figures import as_png, table
-from files import write_atomically, write_csv
+from support.figures import as_png, table
+from support.files import write_atomically, write_csv
 
 COLUMNS = ("gallery", "rater", "trial", "kind", "picture", "other", "value", "seconds", "time")
 STUDENT_COLUMNS = ("student", "mos", "low", "high", "rank_best", "rank_worst", "band", "votes", "pairs_strength",

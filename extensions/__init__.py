@@ -5,8 +5,8 @@ names to the figures.  Nothing at the top level needs it.
 """
 
 import config
-import figures
 from extensions import a2n, sr3, srdiff  # noqa: F401  they register themselves
+from support import figures
 
 # Name of a stage -> its title, and the colour of its curves.
 NAMES = {"a2n": ("A2N", "tab:green"), "srdiff_encoder": ("SRDiff's encoder", "tab:olive"),

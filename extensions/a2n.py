@@ -12,11 +12,11 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from checkpoints import CheckpointError, register_method
 from datasets import SRDataset, hash_numbers
 from inference import load_generator
-from lists import DataError
-from run import has_trained, run_folder
+from support.checkpoints import CheckpointError, register_method
+from support.lists import DataError
+from support.run import has_trained, run_folder
 
 SLOPE = 0.2            # of every LeakyReLU
 TEMPERATURE = 30       # softens the softmax that weighs the two branches (section 3.3)

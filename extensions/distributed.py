@@ -19,7 +19,7 @@ from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from datasets import hash_numbers
-from stage import Stage
+from support.stage import Stage
 
 PATIENCE = datetime.timedelta(hours=6)        # the others wait while rank 0 decodes the images, or validates
 

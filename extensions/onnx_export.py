@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from convert import convert_image
+from support.convert import convert_image
 
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 

@@ -14,7 +14,7 @@ which model is better.  LPIPS (Zhang et al. 2018, arXiv 1801.03924) is optional.
 import numpy as np
 
 import metrics
-from checkpoints import CheckpointError
+from support.checkpoints import CheckpointError
 
 
 def psnr_y_whole(sr, hr):

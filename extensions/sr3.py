@@ -15,14 +15,14 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from checkpoints import register_method
-from convert import convert_image
 from extensions.diffusion import Diffusion, linear_betas, randn
 from extensions.interpolation import bicubic
 from extensions.tiles import by_tiles
-from layers import FewChannelsConv2d
-from precision import Precision
-from run import stage_config
+from support.checkpoints import register_method
+from support.convert import convert_image
+from support.layers import FewChannelsConv2d
+from support.precision import Precision
+from support.run import stage_config
 
 
 class NoiseEmbedding(nn.Module):

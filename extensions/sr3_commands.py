@@ -21,24 +21,23 @@ from pathlib import Path
 import numpy as np
 import torch
 
-import figures
-import provenance
 import super_resolution
-from checkpoints import CheckpointError, load_weights, save_generator
-from convert import to_float
 from extensions import distributed, source_metrics, sr3, sr3_config, sr3_weights
 from extensions.sr3_config import STAGE, ConfigError, data_len, value
 from extensions.sr3_data import prepare
 from extensions.sr3_figures import as_array
 from extensions.sr3_trackers import Trackers, import_packages, wandb_run
 from extensions.train import fit
-from files import save_image
-from images import read_image
 from inference import load_generator
-from lists import DataError
-from progress import Line
-from run import has_trained, run_folder, seed_everything
-from troubles import OutOfMemory, TrainingDiverged, is_out_of_memory
+from support import figures, provenance
+from support.checkpoints import CheckpointError, load_weights, save_generator
+from support.convert import to_float
+from support.files import save_image
+from support.images import read_image
+from support.lists import DataError
+from support.progress import Line
+from support.run import has_trained, run_folder, seed_everything
+from support.safeguards import OutOfMemory, TrainingDiverged, is_out_of_memory
 
 # ---------------------------------------------------------------- weights
 

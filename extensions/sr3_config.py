@@ -14,7 +14,7 @@ import torch
 from config import get_config
 from datasets import SRDataset, make_loader
 from extensions.sr3_data import write_lists
-from lists import list_path
+from support.lists import list_path
 
 HERE = Path(__file__).resolve().parent
 STAGE = "sr3"

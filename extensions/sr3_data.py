@@ -13,12 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
-from files import save_image, write_atomically
-from images import read_image
 from imresize import imresize
-from lists import DataError
 from metrics import three_channels
-from progress import Line
+from support.files import save_image, write_atomically
+from support.images import read_image
+from support.lists import DataError
+from support.progress import Line
 
 ENDINGS = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"}
 

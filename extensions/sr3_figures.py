@@ -3,8 +3,8 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from enlarging import _as_8_bit
-from figures import picture
+from support.enlarging import _as_8_bit
+from support.figures import picture
 
 
 def as_array(x):

@@ -5,12 +5,12 @@ import os
 
 import numpy as np
 
-from checkpoints import CheckpointError
 from extensions.sr3_config import value
-from figures import Monitor
-from images import read_image
 from metrics import three_channels
-from run import plain, run_folder
+from support.checkpoints import CheckpointError
+from support.figures import Monitor
+from support.images import read_image
+from support.run import plain, run_folder
 
 
 def optional(module, package, flag):

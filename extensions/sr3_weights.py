@@ -11,9 +11,9 @@ import re
 
 import torch
 
-from checkpoints import CheckpointError, load_weights, read_weights
 from extensions.diffusion import linear_betas
 from extensions.sr3 import CONFIGURATIONS, SR3, UNet
+from support.checkpoints import CheckpointError, load_weights, read_weights
 
 U_NET = "denoise_fn."
 

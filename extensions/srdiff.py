@@ -15,15 +15,15 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from checkpoints import CheckpointError, register_method
 from config import SHIPPED_RUN
-from convert import convert_image
 from extensions.diffusion import Diffusion, cosine_betas, randn
 from extensions.interpolation import bicubic
 from extensions.mish import mish
 from extensions.srdiff_sampling import Tiles
 from inference import load_generator
-from run import has_trained, run_folder
+from support.checkpoints import CheckpointError, register_method
+from support.convert import convert_image
+from support.run import has_trained, run_folder
 
 SLOPE = 0.2
 

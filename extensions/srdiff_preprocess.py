@@ -12,10 +12,10 @@ from pathlib import Path
 from tqdm import tqdm
 
 from create_data_lists import write_list, write_png
-from data_layout import images_in
-from images import read_image
 from imresize import imresize
-from lists import DataError
+from support.data_layout import images_in
+from support.images import read_image
+from support.lists import DataError
 
 SIZE, SCALE = 320, 4          # of a crop; divisible by the 160 pixels of SRDiff's training patches
 N_VAL_FLICKR2K = 100          # Flickr2K has no validation part: its last images are taken, as many as DIV2K's

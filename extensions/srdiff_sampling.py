@@ -6,9 +6,9 @@ Images are float tensors (N, 3, H, W) in [-1, 1], LR in [0, 1]; ``model`` is an 
 import torch
 from torch.nn import functional
 
-from enlarging import _cut, _grown, _tiles
 from extensions.diffusion import randn
-from precision import Precision
+from support.enlarging import _cut, _grown, _tiles
+from support.precision import Precision
 
 
 class Tiles:

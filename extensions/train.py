@@ -15,18 +15,26 @@ from functools import partial
 import torch
 
 import create_data_lists
-import provenance
-from checkpoints import CheckpointError
 from config import get_config
-from convert import convert_image
 from datasets import SRDataset, make_loader
 from extensions import a2n, distributed, sr3, srdiff, srdiff_preprocess
-from figures import Monitor
-from lists import DataError
-from precision import Precision
-from run import AverageMeter, begin_epoch, look, random_states, restore_random_states, seed_everything, stage_config
-from stage import tell_not_compiled
-from troubles import OutOfMemory, TrainingDiverged, Watch
+from support import provenance
+from support.checkpoints import CheckpointError
+from support.convert import convert_image
+from support.figures import Monitor
+from support.lists import DataError
+from support.precision import Precision
+from support.run import (
+    AverageMeter,
+    begin_epoch,
+    look,
+    random_states,
+    restore_random_states,
+    seed_everything,
+    stage_config,
+)
+from support.safeguards import OutOfMemory, TrainingDiverged, Watch
+from support.stage import tell_not_compiled
 
 
 def one_epoch(train_loader, network, optimizer, epoch, *, name="extension", print_freq=50, precision=None, meters=None,

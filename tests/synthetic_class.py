@@ -11,11 +11,11 @@ from conftest import photo, write_image, write_list
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from PIL import Image
 
-import provenance
 from course.facts import SET5, TEST_SETS
 from course.handin import MANIFEST
 from imresize import imresize
 from metrics import psnr, ssim
+from support import provenance
 
 ROOT = Path(__file__).resolve().parents[1]
 MODELS, SOLVER = ((ROOT / name).read_text(encoding="utf-8") for name in ("models.py", "solver.py"))

@@ -11,7 +11,7 @@ from conftest import tiny_config
 
 from create_data_lists import main
 from datasets import SRDataset
-from lists import DataError
+from support.lists import DataError
 
 
 @pytest.fixture(autouse=True)

@@ -16,12 +16,12 @@ from ways import prepare_failure, prepare_work
 import solver
 from benchmarks import __main__ as command
 from benchmarks import common, cuda, diffusion, measure, plain, quality, results, ship
-from checkpoints import read_metadata, save_generator
 from datasets import SRDataset, make_loader
 from imresize import imresize
 from inference import load_generator
 from metrics import psnr, ssim
 from models import Discriminator, Generator, TruncatedVGG19
+from support.checkpoints import read_metadata, save_generator
 
 
 def test_two_ways_take_turns_in_processes_of_their_own():
@@ -152,7 +152,7 @@ def test_quality_is_measured_after_each_epoch(data, tmp_path, monkeypatch):
 def small_weights(tmp_path, monkeypatch):
     """weights/ with one tiny generator of each kind, in place of the kit's."""
     folder = tmp_path / "weights"
-    monkeypatch.setattr("checkpoints.WEIGHTS", folder)
+    monkeypatch.setattr("support.checkpoints.WEIGHTS", folder)
     for seed, (name, stage) in enumerate({"srresnet-x4": "pretrain", "srgan-mse-x4": "srgan"}.items()):
         torch.manual_seed(seed)
         generator = Generator(3, 3, 4, 1, 4).start_as_interpolation()

@@ -6,7 +6,7 @@ import pytest
 
 from config import PRESETS, get_config
 from models import Generator
-from run import learning_rate, plain, run_folder, save_config, stage_config
+from support.run import learning_rate, plain, run_folder, save_config, stage_config
 
 DIV2K_UPDATES = 800 * 100 // 16      # an epoch: 800 images, 100 patches each, batches of 16
 

@@ -193,8 +193,8 @@ def test_copies_between_students_and_of_the_kits_generators_are_flagged(tmp_path
     monkeypatch.setattr("course.grade.run_probes", nothing)
     first, second, third, fourth = (complete(k, tmp_path / "code") for k in range(1, 5))
     copied = {**second, **{name: first[name] for name in first if name.startswith("results") or name == "models.py"}}
-    from enlarging import super_resolve
-    from images import read_image
+    from support.enlarging import super_resolve
+    from support.images import read_image
     lr = read_image(data / "LR" / "birdx4.png")[0]
     third["results/Set5/bird.png"] = png(super_resolve(load_generator("srresnet-x4"), lr))
     fourth["results/Set5/baby.png"] = png(own_results(9)["baby"][::-1])

@@ -11,11 +11,11 @@ from conftest import photo, write_data, write_list
 from easydict import EasyDict
 from PIL import Image
 
-from convert import convert_image
 from datasets import SRDataset
 from models import Discriminator, Generator, TruncatedVGG19
-from run import AverageMeter, adjust_learning_rate
 from solver import train
+from support.convert import convert_image
+from support.run import AverageMeter, adjust_learning_rate
 
 
 @pytest.fixture

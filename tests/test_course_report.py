@@ -10,9 +10,9 @@ from synthetic_class import png
 
 from course import __main__ as command
 from course.report import WRITE_HERE
-from files import write_atomically, write_csv
-from run import save_config
-from stage import LOG_COLUMNS
+from support.files import write_atomically, write_csv
+from support.run import save_config
+from support.stage import LOG_COLUMNS
 
 
 @pytest.fixture

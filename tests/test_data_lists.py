@@ -20,8 +20,8 @@ from easydict import EasyDict
 from PIL import Image
 
 import create_data_lists as lists
-import download
 from imresize import imresize
+from support import download
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -84,7 +84,7 @@ def test_layouts_of_the_design_are_found(tmp_path, capsys):
 
 
 def test_lists_can_be_read_by_the_dataset(tmp_path):
-    from lists import read_list
+    from support.lists import read_list
     make_set(tmp_path / "Set5", ["a b", "蝴蝶", "one, two"])
     lists.list_images(tmp_path)
     pairs = read_list("Set5", EasyDict(csv_folder=tmp_path))

@@ -20,14 +20,14 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 import datasets
-import image_store
-from convert import to_float
 from datasets import SRDataset, make_loader, turned
-from image_store import ImageStore, StoreError
-from images import read_image
 from imresize import imresize
-from lists import DataError, Pair
 from metrics import three_channels
+from support import image_store
+from support.convert import to_float
+from support.image_store import ImageStore, StoreError
+from support.images import read_image
+from support.lists import DataError, Pair
 
 
 def as_bytes(tensor):

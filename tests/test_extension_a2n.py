@@ -17,18 +17,18 @@ from test_resume import Stop, differences, interrupt, last, run_of
 from torch import nn
 from torch.nn import functional
 
-import figures
-from checkpoints import CheckpointError, load_checkpoint, read_metadata, save_generator
 from datasets import SRDataset, make_loader
-from enlarging import super_resolve
 from extensions import a2n, onnx_export
 from extensions.train import extension_config, loaders, main, train_all
-from images import read_image
 from imresize import imresize
 from inference import generators_of, load_generator
-from lists import DataError
 from metrics import psnr
-from run import learning_rate, run_folder, seed_everything, stage_config
+from support import figures
+from support.checkpoints import CheckpointError, load_checkpoint, read_metadata, save_generator
+from support.enlarging import super_resolve
+from support.images import read_image
+from support.lists import DataError
+from support.run import learning_rate, run_folder, seed_everything, stage_config
 
 ROOT = Path(__file__).resolve().parents[1]
 TINY = dict(n_channels=8, n_up_channels=8, n_blocks=1, small=True, loss="l1")

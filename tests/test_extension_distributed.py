@@ -10,14 +10,14 @@ import pytest
 import torch
 from conftest import write_data
 
-from convert import convert_image, to_float
 from datasets import SRDataset, hash_numbers, make_loader
 from extensions import distributed, sr3
 from extensions.distributed import Leader, PartOf
 from extensions.train import change, extension_config, loaders
 from models import Generator
-from run import seed_everything
-from troubles import OutOfMemory
+from support.convert import convert_image, to_float
+from support.run import seed_everything
+from support.safeguards import OutOfMemory
 
 TESTS = Path(__file__).resolve().parent
 

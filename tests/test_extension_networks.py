@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from checkpoints import CheckpointError
 from extensions import a2n, sr3, srdiff
 from extensions.diffusion import Diffusion, cosine_betas, linear_betas
+from support.checkpoints import CheckpointError
 
 
 def count(network):

@@ -12,10 +12,7 @@ from conftest import learn, photo, tiny_config
 from torch import nn
 
 import extensions  # noqa: F401
-from checkpoints import load_checkpoint
-from convert import to_float
 from datasets import SRDataset, make_loader
-from enlarging import super_resolve
 from extensions import sr3
 from extensions.interpolation import bicubic
 from extensions.tiles import by_tiles
@@ -23,7 +20,10 @@ from extensions.train import extension_config, fit
 from imresize import imresize
 from inference import load_generator
 from metrics import psnr
-from run import seed_everything
+from support.checkpoints import load_checkpoint
+from support.convert import to_float
+from support.enlarging import super_resolve
+from support.run import seed_everything
 
 TINY = dict(n_channels=8, multipliers=[1, 2], attention_at=[], n_res_blocks=1, dropout=0.0, groups=4, size=16)
 ROOT = Path(__file__).resolve().parents[1]

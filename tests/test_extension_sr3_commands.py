@@ -13,18 +13,18 @@ from conftest import photo, write_image
 from PIL import Image
 from test_resume import differences
 
-from checkpoints import CheckpointError, load_checkpoint, save_generator
 from datasets import SRDataset
 from extensions import sr3, sr3_commands, sr3_config, sr3_trackers
 from extensions.sr3_commands import main
 from extensions.sr3_data import prepare, square, three_sizes
-from images import read_image
 from imresize import imresize
 from inference import load_generator
-from lists import DataError
 from metrics import psnr
 from models import Generator
-from troubles import OutOfMemory, TrainingDiverged
+from support.checkpoints import CheckpointError, load_checkpoint, save_generator
+from support.images import read_image
+from support.lists import DataError
+from support.safeguards import OutOfMemory, TrainingDiverged
 
 CONFIGS = {"sr_sr3": "sr3_16_128", "sr_sr3_64_512": "sr3_64_512", "sr_ddpm": "ddpm_16_128", "sample_sr3_128": "sr3_128",
            "sample_ddpm_128": "ddpm_128"}

@@ -3,10 +3,10 @@
 import numpy as np
 import torch
 
-from checkpoints import WEIGHTS
 from extensions import sr3, sr3_figures
-from figures import as_png
 from inference import load_generator
+from support.checkpoints import WEIGHTS
+from support.figures import as_png
 
 
 def test_the_weights_of_the_notebook_come_with_the_kit_and_are_small():

@@ -11,8 +11,6 @@ from conftest import learn, photo
 from torch import nn
 from torch.nn import functional
 
-from checkpoints import CheckpointError, load_checkpoint, save_generator
-from enlarging import super_resolve
 from extensions import srdiff
 from extensions.interpolation import bicubic
 from extensions.mish import mish
@@ -21,7 +19,9 @@ from extensions.train import extension_config, fit, loaders, main, train_all
 from imresize import imresize
 from inference import generators_of, load_generator
 from metrics import psnr
-from run import seed_everything, stage_config
+from support.checkpoints import CheckpointError, load_checkpoint, save_generator
+from support.enlarging import super_resolve
+from support.run import seed_everything, stage_config
 
 SMALL = dict(encoder=dict(n_channels=8, n_blocks=2), n_channels=8, multipliers=(1, 2, 2), n_train_steps=20)
 

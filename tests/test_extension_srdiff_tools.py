@@ -11,17 +11,17 @@ import torch
 from conftest import photo, write_image
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from checkpoints import WEIGHTS, CheckpointError, read_metadata
 from datasets import SRDataset
-from enlarging import super_resolve
 from extensions import source_metrics, srdiff_preprocess
 from extensions.srdiff_preprocess import corners
 from extensions.train import extension_config, main
-from images import read_image
 from imresize import imresize
 from inference import load_generator
-from lists import DataError
 from metrics import psnr, ssim
+from support.checkpoints import WEIGHTS, CheckpointError, read_metadata
+from support.enlarging import super_resolve
+from support.images import read_image
+from support.lists import DataError
 
 # ---------------------------------------------------------------- crops
 

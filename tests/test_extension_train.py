@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from checkpoints import load_checkpoint
 from extensions import srdiff, train
 from extensions.train import change, extension_config, main, train_all
-from troubles import OutOfMemory, TrainingDiverged
+from support.checkpoints import load_checkpoint
+from support.safeguards import OutOfMemory, TrainingDiverged
 
 # What each method's stages need to be trained in seconds; the demo's networks are small enough.
 SHORT = {"a2n": ["a2n.epochs=1", "a2n.updates_per_epoch=3"],

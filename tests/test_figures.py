@@ -8,9 +8,9 @@ import pytest
 from conftest import photo
 from PIL import Image
 
-import figures
 from imresize import imresize
 from metrics import fullest_boxes, three_channels
+from support import figures
 
 
 def test_fullest_boxes_are_the_largest_sums_that_do_not_overlap():

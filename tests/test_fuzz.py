@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from PIL import Image
 from test_imresize import loop_resize, noise
 
-from convert import convert_image, to_float, to_uint8
 from datasets import SRDataset, turned
-from enlarging import super_resolve
 from imresize import imresize
-from layers import folded
-from lists import leads_outside, read_rows
 from models import Generator
+from support.convert import convert_image, to_float, to_uint8
+from support.enlarging import super_resolve
+from support.layers import folded
+from support.lists import leads_outside, read_rows
 
 pytestmark = pytest.mark.fuzz
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from test_resume import differences
 
-from checkpoints import load_checkpoint, read_weights
-from files import UNFINISHED
+from support.checkpoints import load_checkpoint, read_weights
+from support.files import UNFINISHED
 
 VICTIM = Path(__file__).with_name("victim.py")
 MOMENTS = ("half", "written", "old", "renamed")

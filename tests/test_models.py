@@ -11,14 +11,14 @@ from conftest import photo
 from easydict import EasyDict
 from torch import nn
 
-import enlarging
 import models
-from checkpoints import CheckpointError
-from enlarging import super_resolve
 from imresize import imresize
-from layers import folded
 from metrics import psnr
 from models import Discriminator, Generator, TruncatedVGG19
+from support import enlarging
+from support.checkpoints import CheckpointError
+from support.enlarging import super_resolve
+from support.layers import folded
 
 
 def count(network):

@@ -81,8 +81,8 @@ def test_every_result_is_an_8_bit_rgb_png_of_exactly_the_hr_size(kit):
 
 
 def test_benchmark_csv_has_an_image_a_row_and_agrees_with_the_pictures(kit):
-    from images import read_image
     from metrics import psnr
+    from support.images import read_image
     folder, _ = kit
     with open(folder / "runs/short/benchmark.csv", encoding="utf-8", newline="") as file:
         rows = {(row["set"], row["image"]): row for row in csv.DictReader(file)}

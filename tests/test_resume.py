@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 import torch
 
-from checkpoints import CheckpointError, load_checkpoint
 from datasets import SRDataset, make_loader
 from models import Discriminator, Generator, TruncatedVGG19
-from run import run_folder, seed_everything
 from solver import fit_pretrain, fit_srgan
-from stage import Stage
+from support.checkpoints import CheckpointError, load_checkpoint
+from support.run import run_folder, seed_everything
+from support.stage import Stage
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -15,18 +15,18 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from benchmarks.plain import plain_layers, pretrain_step, srgan_step
-from checkpoints import load_checkpoint
-from convert import to_float
 from datasets import SRDataset, make_loader
-from enlarging import evaluate, mean_of, super_resolve
 from imresize import imresize
 from inference import load_generator
 from metrics import psnr, ssim
 from models import Discriminator, Generator, TruncatedVGG19
-from precision import Precision
-from run import learning_rate, run_folder
 from solver import fit_pretrain, fit_srgan, pretrain, train
-from troubles import TrainingDiverged
+from support.checkpoints import load_checkpoint
+from support.convert import to_float
+from support.enlarging import evaluate, mean_of, super_resolve
+from support.precision import Precision
+from support.run import learning_rate, run_folder
+from support.safeguards import TrainingDiverged
 
 # ---------------------------------------------------------------- stand-ins with known weights
 
@@ -722,7 +722,7 @@ def test_the_averaged_weights_are_the_running_mean_of_the_generators(config):
 
 def test_best_is_the_epoch_with_the_highest_validation_psnr(config, monkeypatch):
     quality = iter([20.0, 25.0, 22.0])
-    monkeypatch.setattr("stage.evaluate", lambda *a, **k: [("x", next(quality), 0.5)])
+    monkeypatch.setattr("support.stage.evaluate", lambda *a, **k: [("x", next(quality), 0.5)])
     config.pretrain = EasyDict(epochs=3, lr=1e-3)
     fit_pretrain(config, networks()[0], make_loader(SRDataset("train", config), 4), SRDataset("valid", config))
     folder = run_folder(config) / "checkpoints"

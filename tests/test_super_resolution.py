@@ -10,11 +10,11 @@ from conftest import photo, write_image
 from PIL import Image
 
 import super_resolution
-from checkpoints import save_generator
 from imresize import imresize
 from models import Generator
-from run import seed_everything
 from super_resolution import enlarge, find_pictures, read_picture, result_names, save_picture
+from support.checkpoints import save_generator
+from support.run import seed_everything
 
 ROOT = Path(__file__).resolve().parents[1]
 ORIENTATION = 0x0112

@@ -15,20 +15,14 @@ import torch
 from conftest import tiny_config, write_image
 from test_resume import Stop, differences, fit, interrupt, last, run_of
 
-import provenance
-from checkpoints import CheckpointError, DamagedCheckpoint, load_checkpoint, load_weights, save_checkpoint
 from datasets import SRDataset, make_loader
-from figures import Monitor
 from models import Discriminator, Generator
-from run import run_folder
 from solver import fit_pretrain
-from troubles import (
-    OutOfMemory,
-    StopRequest,
-    TrainingDiverged,
-    Watch,
-    largest_that_fits,
-)
+from support import provenance
+from support.checkpoints import CheckpointError, DamagedCheckpoint, load_checkpoint, load_weights, save_checkpoint
+from support.figures import Monitor
+from support.run import run_folder
+from support.safeguards import OutOfMemory, StopRequest, TrainingDiverged, Watch, largest_that_fits
 
 
 def checkpoint_path(config, which="last", stage="pretrain"):
@@ -218,7 +212,7 @@ def test_a_checkpoint_of_another_kind_is_refused_by_name(stopped, change, match)
 
 
 def test_another_format_version_is_refused_by_name(stopped, monkeypatch):
-    monkeypatch.setattr("checkpoints.FORMAT", 2)
+    monkeypatch.setattr("support.checkpoints.FORMAT", 2)
     with pytest.raises(CheckpointError, match=r"pretrain_last\.pth has the checkpoint format 1; .* reads format 2"):
         load_checkpoint(checkpoint_path(stopped))
 

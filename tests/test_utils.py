@@ -16,7 +16,11 @@ from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 import utils
-from checkpoints import (
+from imresize import imresize
+from inference import load_generator
+from metrics import psnr, ssim
+from models import Discriminator, Generator
+from support.checkpoints import (
     METHODS,
     CheckpointError,
     load_checkpoint,
@@ -25,14 +29,10 @@ from checkpoints import (
     save_checkpoint,
     save_generator,
 )
-from convert import convert_image
-from files import save_image, write_atomically, write_csv
-from images import TooManyBits, read_image
-from imresize import imresize
-from inference import load_generator
-from metrics import psnr, ssim
-from models import Discriminator, Generator
-from run import AverageMeter, adjust_learning_rate, random_states, restore_random_states, seed_everything
+from support.convert import convert_image
+from support.files import save_image, write_atomically, write_csv
+from support.images import TooManyBits, read_image
+from support.run import AverageMeter, adjust_learning_rate, random_states, restore_random_states, seed_everything
 
 # ---------------------------------------------------------------- convert_image
 

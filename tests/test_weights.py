@@ -10,7 +10,11 @@ import torch
 from conftest import photo, tiny_config
 
 import extensions  # noqa: F401  its networks register themselves
-from checkpoints import (
+from imresize import imresize
+from inference import SHIPPED, generators_of, interpolated, load_generator
+from metrics import gradient_magnitude, psnr, ssim, three_channels
+from models import Generator
+from support.checkpoints import (
     WEIGHTS,
     CheckpointError,
     read_metadata,
@@ -20,13 +24,9 @@ from checkpoints import (
     shipped_names,
     weight_file,
 )
-from enlarging import super_resolve
-from images import read_image
-from imresize import imresize
-from inference import SHIPPED, generators_of, interpolated, load_generator
-from metrics import gradient_magnitude, psnr, ssim, three_channels
-from models import Generator
-from run import seed_everything
+from support.enlarging import super_resolve
+from support.images import read_image
+from support.run import seed_everything
 
 NAMES = shipped_names()
 FULL = 1_547_350       # parameters of the paper's generator
@@ -135,7 +135,7 @@ def test_a_name_is_found_and_a_path_stays_a_path(tmp_path):
 def test_an_unknown_name_is_told_the_known_ones(monkeypatch, tmp_path):
     with pytest.raises(CheckpointError, match="srresnet-x9.*srresnet-x4"):
         load_generator("srresnet-x9")
-    monkeypatch.setattr("checkpoints.WEIGHTS", tmp_path)
+    monkeypatch.setattr("support.checkpoints.WEIGHTS", tmp_path)
     with pytest.raises(CheckpointError, match="without weights"):
         load_generator("srresnet-x4")
 

@@ -14,12 +14,12 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).res
 import torch  # noqa: E402
 from conftest import tiny_config  # noqa: E402
 
-import files  # noqa: E402
 from datasets import SRDataset, make_loader  # noqa: E402
 from inference import load_generator  # noqa: E402
 from models import Discriminator, Generator  # noqa: E402
-from run import seed_everything  # noqa: E402
 from solver import fit_pretrain, fit_srgan  # noqa: E402
+from support import files  # noqa: E402
+from support.run import seed_everything  # noqa: E402
 
 
 class DyingFile:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from files import write_atomically
+from support.files import write_atomically
 
 METHODS = {}      # name -> network class; a class registers itself, see register_method
 
@@ -131,7 +131,7 @@ def load_weights(model, state, origin):
     return model
 
 
-WEIGHTS = Path(__file__).resolve().parent / "weights"      # the generators that come with the kit
+WEIGHTS = Path(__file__).resolve().parents[1] / "weights"      # the generators that come with the kit
 
 
 def shipped_names():

@@ -14,10 +14,10 @@ from matplotlib.figure import Figure  # not pyplot: no window, no global state, 
 from matplotlib.patches import Rectangle
 from PIL import Image
 
-from files import write_atomically, write_csv
-from images import read_image
 from metrics import fullest_boxes, gradients, three_channels
-from progress import Line, in_notebook
+from support.files import write_atomically, write_csv
+from support.images import read_image
+from support.progress import Line, in_notebook
 
 METHOD_TITLES = {"bicubic": "bicubic", "pretrain": "pre-trained", "srgan": "SRGAN", "self-ensemble": "self-ensemble"}
 TITLES = {"pretrain": "Pre-training", "srgan": "SRGAN"}      # of the stages

@@ -18,8 +18,8 @@ from urllib.request import Request, urlopen
 
 from tqdm import tqdm
 
-from data_layout import TEST_SETS
-from lists import leads_outside
+from support.data_layout import TEST_SETS
+from support.lists import leads_outside
 
 # ---------------------------------------------------------------- where the sets come from
 

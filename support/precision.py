@@ -6,7 +6,7 @@ import sys
 
 import torch
 
-from convert import to_float
+from support.convert import to_float
 
 
 class Precision:

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from easydict import EasyDict
 
-from files import write_atomically
-from troubles import check_finite
+from support.files import write_atomically
+from support.safeguards import check_finite
 
 # ---------------------------------------------------------------- folder and settings
 

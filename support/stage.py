@@ -9,14 +9,21 @@ import time
 
 import torch
 
-import provenance
-from checkpoints import CheckpointError, DamagedCheckpoint, check_fit, load_checkpoint, save_checkpoint, save_generator
 from datasets import make_loader
-from enlarging import evaluate, mean_of, super_resolve
-from files import remove_unfinished, save_image, write_csv
 from metrics import fullest_boxes, gradients
-from precision import Precision, keep_freed_memory
-from run import (
+from support import provenance
+from support.checkpoints import (
+    CheckpointError,
+    DamagedCheckpoint,
+    check_fit,
+    load_checkpoint,
+    save_checkpoint,
+    save_generator,
+)
+from support.enlarging import evaluate, mean_of, super_resolve
+from support.files import remove_unfinished, save_image, write_csv
+from support.precision import Precision, keep_freed_memory
+from support.run import (
     AverageMeter,
     learning_rate,
     plain,
@@ -26,7 +33,7 @@ from run import (
     save_config,
     stage_config,
 )
-from troubles import (
+from support.safeguards import (
     OutOfMemory,
     StopRequest,
     TrainingDiverged,

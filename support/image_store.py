@@ -15,10 +15,10 @@ import numpy as np
 import torch
 from PIL import Image
 
-from files import write_atomically
-from images import read_image
-from lists import DataError
-from progress import Line
+from support.files import write_atomically
+from support.images import read_image
+from support.lists import DataError
+from support.progress import Line
 
 STORED = re.compile("[0-9a-f]{24}[.]npy")           # only such files are ever deleted: the folder may hold others
 UNFINISHED = re.compile("[0-9a-f]{24}[.]npy[.].*[.]tmp")

@@ -8,19 +8,11 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from data_layout import (
-    SPLITS,
-    TRAINING,
-    count,
-    expected_number,
-    match,
-    print_table,
-    size,
-)
-from images import TooManyBits, read_image
 from imresize import imresize
-from lists import DataError, fit_pair, list_path, read_rows
 from metrics import luma, three_channels
+from support.data_layout import SPLITS, TRAINING, count, expected_number, match, print_table, size
+from support.images import TooManyBits, read_image
+from support.lists import DataError, fit_pair, list_path, read_rows
 
 # row: number in the list, 0 for the whole list; fails: False for a mere notice
 Finding = namedtuple("Finding", "split row file kind problem remedy fails")

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import torch
 
-from files import write_atomically
-from progress import in_notebook
+from support.files import write_atomically
+from support.progress import in_notebook
 
 PACKAGES = ("torchvision", "numpy", "pillow")
 COMMAND = "SRGAN_KIT_COMMAND"         # set by run_notebooks.py for the notebooks that it runs
-HERE = Path(__file__).resolve().parent
+ROOT = Path(__file__).resolve().parents[1]           # of the kit
 
 
 def record(path, seed, stage, digests):
@@ -52,10 +52,10 @@ def command():
     return shlex.join([*started, *sys.argv[1:]])
 
 
-def code_hash(folder=HERE):
+def code_hash(folder=ROOT):
     """SHA-256 of all Python files of the kit; the same whichever way the lines end."""
     digest = hashlib.sha256()
-    for file in sorted([*folder.glob("*.py"), *folder.glob("extensions/*.py")]):
+    for file in sorted(path for place in ("", "support/", "extensions/") for path in folder.glob(f"{place}*.py")):
         digest.update(file.relative_to(folder).as_posix().encode() + b"\0" +
                       file.read_bytes().replace(b"\r\n", b"\n") + b"\0")
     return digest.hexdigest()
@@ -86,7 +86,7 @@ def _canonical(node):
         f"{name}={_canonical(value)}" for name, value in fields.items() if value not in (None, [])) + ")"
 
 
-def code_line(folder=HERE, files=("models.py", "solver.py")):
+def code_line(folder=ROOT, files=("models.py", "solver.py")):
     """A line for a notebook's output: which code it ran on, such as ``code: models.py 0123456789ab  solver.py ...``."""
     return "code: " + "  ".join(f"{file} {syntax_hash(folder / file)}" for file in files)
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from convert import convert_image, to_float, to_uint8
-from files import save_image
-from layers import folded
 from metrics import psnr, ssim
+from support.convert import convert_image, to_float, to_uint8
+from support.files import save_image
+from support.layers import folded
 
 MEMORY = 2**29      # bytes for feature maps
 
