@@ -19,9 +19,7 @@ from support.data_layout import (
     SUFFIXES,
     TEST_SETS,
     TRAINING,
-    count,
     expected_number,
-    few,
     find_sets,
     images_in,
     lr_folder_of,
@@ -33,6 +31,7 @@ from support.download import MIRROR, download
 from support.files import write_atomically
 from support.images import read_image
 from support.lists import DataError, leads_outside, list_path
+from support.messages import count, few, notice
 
 PARALLEL_FROM = 100_000_000            # bytes of HR files: below that, processes take longer to begin than to work
 MADE_HERE = "create_data_lists.py"     # written into every LR made here: only these are ever made anew
@@ -181,7 +180,7 @@ def list_images(root, csv_folder=None, train_hr=None, valid_count=0, make=False,
                             f"{os.path.dirname(os.path.realpath(away[0]))}.")
     where = {split: found.hr_folder.as_posix() for split, found in sets.items()}
     if valid_count and pairs.get("valid"):
-        print(f"Notice: --valid-count is not used, because the images of {where['valid']} are the split valid.")
+        notice(f"--valid-count is not used, because the images of {where['valid']} are the split valid.")
     elif valid_count and pairs["train"]:
         pairs["train"], pairs["valid"] = hold_out(pairs["train"], valid_count)
         where["valid"] = f"held out of {where['train']}"
@@ -235,7 +234,7 @@ def write_list(csv_folder, split, pairs, root):
     if not path.is_file() or path.read_bytes() != content:
         write_atomically(path, content)
         if before:
-            print(f"Notice: {path} has changed: {len(before)} rows before, {len(rows)} after.")
+            notice(f"{path} has changed: {len(before)} rows before, {len(rows)} after.")
 
 
 def list_rows(path):

@@ -22,7 +22,7 @@ from support.checkpoints import CheckpointError, shipped_names
 from support.enlarging import super_resolve
 from support.files import save_image
 from support.images import as_8_bit_array, open_image
-from support.progress import Line
+from support.progress import StatusLine
 from support.safeguards import is_out_of_memory
 
 # lr: uint8 (h, w, 3).  alpha: uint8 (h, w) or None.  profile: the ICC profile's bytes or None.
@@ -118,7 +118,7 @@ def main(arguments=None):
 
     failed = 0
     for number, (path, name) in enumerate(names.items(), start=1):
-        line, label = Line(), f"[{number}/{len(names)}] {path.name}"
+        line, label = StatusLine(), f"[{number}/{len(names)}] {path.name}"
         try:
             picture = read_picture(path)
             sr = enlarge(picture, lambda lr: super_resolve(

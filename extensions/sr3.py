@@ -164,7 +164,7 @@ def _orthogonal(layer):
 
 # ---------------------------------------------------------------- the method
 
-@register_method("sr3")
+@register_method("sr3", "SR3", "tab:purple")
 class SR3(nn.Module):
     """Super-resolution by drawing noise away: (N, 3, h, w) in [0, 1] -> (N, 3, s h, s w) in [-1, 1].
 

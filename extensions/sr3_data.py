@@ -18,7 +18,7 @@ from metrics import three_channels
 from support.files import save_image, write_atomically
 from support.images import read_image
 from support.lists import DataError
-from support.progress import Line
+from support.progress import StatusLine
 
 ENDINGS = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"}
 
@@ -101,7 +101,7 @@ def prepare(path, out, low, high, n_worker=1):
         other = seen.setdefault(_name(file).lower(), file)         # Windows and macOS take A.png for a.png
         if other != file:
             raise DataError(f"{other} and {file} would become one file, {_name(file)}.png: rename one of them.")
-    line, faults, notices = Line(), [], []
+    line, faults, notices = StatusLine(), [], []
     with get_context("spawn").Pool(n_worker) if n_worker > 1 else _ThisProcess() as pool:
         for done, (fault, notice) in enumerate(pool.imap(partial(_prepare, out, low, high), files), start=1):
             faults += [fault] if fault else []

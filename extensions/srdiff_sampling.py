@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional
 
 from extensions.diffusion import randn
-from support.enlarging import _cut, _grown, _tiles
+from support.enlarging import cut_out, grown, tiles
 from support.precision import Precision
 
 
@@ -37,7 +37,7 @@ class Tiles:
         side = int((model.memory / bytes_per_cell) ** 0.5)
         if h * w > side**2:
             side = max(side - 2 * margin, 1)                  # never none; with little memory it only takes longer
-            self.boxes = [(box, _grown(box, margin, h, w)) for box in _tiles((0, h, 0, w), side)]
+            self.boxes = [(box, grown(box, margin, h, w)) for box in tiles((0, h, 0, w), side)]
         else:
             self.boxes = [((0, h, 0, w), (0, h, 0, w))]
         # Of a single tile the projected features fit into memory as well.
@@ -45,17 +45,17 @@ class Tiles:
 
     def _project(self, box):
         with self.precision.autocast():
-            return self.unet.condition(_cut(self.features, box, scale=self.features_cell))
+            return self.unet.condition(cut_out(self.features, box, scale=self.features_cell))
 
     def noise(self, x, t):
         """The noise in x (N, 3, H, W) at step t, an int."""
         time, result = torch.tensor([t], device=x.device), torch.empty_like(x)
         for box, seen in self.boxes:
-            part = _cut(x, seen, scale=self.cell).contiguous(memory_format=torch.channels_last)
+            part = cut_out(x, seen, scale=self.cell).contiguous(memory_format=torch.channels_last)
             condition = self._project(seen) if self.projected is None else self.projected
             with self.precision.autocast():
                 noise = self.unet(part, condition, time, is_projected=True).float()
-            _cut(result, box, scale=self.cell).copy_(_cut(noise, box, origin=seen, scale=self.cell))
+            cut_out(result, box, scale=self.cell).copy_(cut_out(noise, box, origin=seen, scale=self.cell))
         return result
 
 

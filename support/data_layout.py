@@ -4,7 +4,6 @@ import shutil
 import textwrap
 import unicodedata
 from collections import namedtuple
-from pathlib import Path
 
 TEST_SETS = {"Set5": 5, "Set14": 14, "B100": 100, "Urban100": 100}
 SPLITS = ("train", "valid", "Set5", "Set14", "B100", "Urban100", "demo")
@@ -113,16 +112,6 @@ def expected_number(split, hr_files):
 
 
 # ---------------------------------------------------------------- words and tables
-
-def few(names, n=3):
-    """The first names of many: ``a.png, b.png, c.png and 9 more``."""
-    names = [Path(name).name for name in names]
-    return ", ".join(names[:n]) + (f" and {len(names) - n} more" if len(names) > n else "")
-
-
-def count(files):
-    return f"{len(files)} image{'s' * (len(files) != 1)}"
-
 
 def size(shape):
     """(height, width, ...) as people write it: width x height."""

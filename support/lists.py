@@ -6,6 +6,8 @@ import os
 from collections import namedtuple
 from pathlib import Path
 
+from support.messages import notice
+
 Pair = namedtuple("Pair", "hr lr row")      # two paths, and the row of the list, counted from 1
 
 
@@ -95,7 +97,7 @@ def leave_out(path, faults, n_left):
     if not n_left:
         raise DataError(f"{path} cannot be used:\n  {text}")
     means = "" if path.stem.startswith("train") else " Means over the rest do not compare with published ones."
-    print(f"Notice: left out of {path}: {len(faults)} of {len(faults) + n_left} pairs.{means}\n  {text}")
+    notice(f"left out of {path}: {len(faults)} of {len(faults) + n_left} pairs.{means}\n  {text}")
 
 
 def leads_outside(name, folder=None):

@@ -28,6 +28,7 @@ from support.convert import to_float
 from support.image_store import ImageStore, StoreError
 from support.images import read_image
 from support.lists import DataError, Pair
+from support.messages import megabytes
 
 
 def as_bytes(tensor):
@@ -495,7 +496,7 @@ def test_too_little_space_is_told_before_anything_is_decoded(tmp_path, decoded, 
     assert not ImageStore(folder).prepare(paths, "")           # all is there: no space is needed
     monkeypatch.setattr("shutil.disk_usage", lambda _: Usage(0, 0, 0))
     ImageStore(tmp_path / "a folder that does not tell").prepare(paths, "")
-    assert image_store._amount(6_712_345_678) == "6.71 GB"
+    assert megabytes(6_712_345_678) == "6.71 GB"
 
 
 def test_only_the_missing_images_count_and_what_is_stale_goes_first(tmp_path, monkeypatch):
