@@ -10,8 +10,6 @@ import sys
 import numpy as np
 import pytest
 import torch
-from conftest import photo, tiny_config, write_image, write_list, write_set
-from ways import prepare_failure, prepare_work
 
 import solver
 from benchmarks import __main__ as command
@@ -21,6 +19,8 @@ from datasets import SRDataset, make_loader
 from imresize import imresize
 from metrics import psnr, ssim
 from models import Discriminator, Generator, TruncatedVGG19
+from tests.benchmarks.bench_stubs import prepare_failure, prepare_work
+from tests.helpers import photo, tiny_config, write_image, write_list, write_set
 
 
 def test_two_ways_take_turns_in_processes_of_their_own():

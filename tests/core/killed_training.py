@@ -1,4 +1,4 @@
-"""A small training that test_kills.py kills: python victim.py DATA NAME [EVENT]
+"""A small training that test_kills.py kills: python killed_training.py DATA NAME [EVENT]
 
 EVENT 3.half: kill this very process in the third writing of a file, when half of it is written;
 3.written: before it is renamed; 3.old: before the new file takes the old one's place; 3.renamed: afterwards.
@@ -9,16 +9,16 @@ import signal
 import sys
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).resolve().parent)]
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import torch  # noqa: E402
-from conftest import tiny_config  # noqa: E402
 
 import checkpoints  # noqa: E402
 from checkpoints import load_generator  # noqa: E402
 from datasets import SRDataset, make_loader  # noqa: E402
 from models import Discriminator, Generator  # noqa: E402
 from solver import fit_pretrain, fit_srgan  # noqa: E402
+from tests.helpers import tiny_config  # noqa: E402
 from utils import seed_everything  # noqa: E402
 
 

@@ -6,11 +6,11 @@ import re
 import sys
 
 import pytest
-from bad import corpus
-from conftest import tiny_config
 
 from create_data_lists import main
 from datasets import DataError, SRDataset
+from tests.bad import corpus
+from tests.helpers import tiny_config
 
 
 @pytest.fixture(autouse=True)

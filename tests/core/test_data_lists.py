@@ -22,30 +22,14 @@ from PIL import Image
 import create_data_lists as lists
 import download
 from imresize import imresize
-
-SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
-
-
-def picture(height, width, seed=0, channels=3):
-    shape = (height, width, channels) if channels > 1 else (height, width)
-    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
-
-
-def save(path, image, **options):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    (image if isinstance(image, Image.Image) else Image.fromarray(image)).save(path, **options)
-
-
-def pixels(path):
-    with Image.open(path) as image:
-        return np.array(image)
+from tests.helpers import SHARED, noise, pixels, png, write_image
 
 
 def make_set(folder, names, hr="HR", lr="LR_bicubic/X4", side=16):
     """HR and LR of the usual layout, ``names`` without ending."""
     for seed, name in enumerate(names):
-        save(folder / hr / f"{name}.png", picture(side, side, seed))
-        save(folder / lr / f"{name}x4.png", imresize(picture(side, side, seed), 1 / 4))
+        write_image(folder / hr / f"{name}.png", noise(side, side, seed))
+        write_image(folder / lr / f"{name}x4.png", imresize(noise(side, side, seed), 1 / 4))
 
 
 def numbered(n):
@@ -64,8 +48,8 @@ def test_layouts_of_the_design_are_found(tmp_path, capsys):
     make_set(tmp_path / "benchmark" / "Set5", ["baby", "bird", "butterfly", "head", "woman"])
     make_set(tmp_path / "Urban100", ["img_001"])                                   # directly under the root
     make_set(tmp_path / "test" / "bsds100", ["3096"])                              # another folder, another name
-    save(tmp_path / "Set14" / "image_SRF_4" / "img_001_SRF_4_HR.png", picture(16, 16))
-    save(tmp_path / "Set14" / "image_SRF_4" / "img_001_SRF_4_LR.png", picture(4, 4))
+    write_image(tmp_path / "Set14" / "image_SRF_4" / "img_001_SRF_4_HR.png", noise(16, 16))
+    write_image(tmp_path / "Set14" / "image_SRF_4" / "img_001_SRF_4_LR.png", noise(4, 4))
 
     assert lists.main(["--root", str(tmp_path)]) == 0
     # Exactly: no header, sorted, "\n" on every system, forward slashes, relative to the root.
@@ -154,7 +138,7 @@ def test_nothing_there_is_status_1_and_says_what_to_do(tmp_path, capsys):
 def test_own_images_from_outside_with_lr_and_validation(tmp_path):
     root, own = tmp_path / "data", tmp_path / "my photos"
     for i, name in enumerate(numbered(9) + ["图"]):
-        save(own / f"{name}.webp", picture(18, 23, i), lossless=True)      # not divisible by 4
+        write_image(own / f"{name}.webp", noise(18, 23, i), lossless=True)      # not divisible by 4
     assert lists.main(["--root", str(root), "--train-hr", str(own), "--valid-count", "2", "--make-lr", "--check"]) == 0
     # Evenly spaced in sorted order: the 3rd and the 8th of ten.
     assert [row.split(",")[0] for row in rows_of(root, "valid")[:-1]] == [
@@ -168,37 +152,37 @@ def test_own_images_from_outside_with_lr_and_validation(tmp_path):
 def test_lr_is_made_again_only_where_hr_is_newer_and_lr_is_ours(tmp_path):
     hr, lr = tmp_path / "my" / "HR" / "a.png", tmp_path / "my" / "LR_bicubic" / "X2" / "ax2.png"
     arguments = ["--root", str(tmp_path), "--train-hr", str(hr.parent), "--make-lr", "--scale", "2"]
-    save(hr, picture(8, 8, 0))
+    write_image(hr, noise(8, 8, 0))
     assert lists.main(arguments) == 0
     first = lr.stat().st_mtime_ns
     assert lists.main(arguments) == 0 and lr.stat().st_mtime_ns == first
-    save(hr, picture(8, 8, 1))
+    write_image(hr, noise(8, 8, 1))
     os.utime(hr, (2e9, 2e9))
     assert lists.main(arguments) == 0
-    assert np.array_equal(pixels(lr), imresize(picture(8, 8, 1), 1 / 2))
-    save(lr, picture(4, 4, 5))                       # a published LR, older than its HR
+    assert np.array_equal(pixels(lr), imresize(noise(8, 8, 1), 1 / 2))
+    write_image(lr, noise(4, 4, 5))                       # a published LR, older than its HR
     assert lists.main(arguments) == 0
-    assert np.array_equal(pixels(lr), picture(4, 4, 5))
+    assert np.array_equal(pixels(lr), noise(4, 4, 5))
 
 
 def test_lr_in_processes_and_bad_files_hide_nothing(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(lists, "PARALLEL_FROM", 0)
     for name in ("a", "c"):
-        save(tmp_path / "own_HR" / f"{name}.png", picture(16, 16, 3, channels=1))
+        write_image(tmp_path / "own_HR" / f"{name}.png", noise(16, 16, 3, channels=1))
     (tmp_path / "own_HR" / "b.png").write_bytes(b"not an image")
-    save(tmp_path / "own_HR" / "tiny.png", picture(2, 2))
+    write_image(tmp_path / "own_HR" / "tiny.png", noise(2, 2))
     assert lists.main(["--root", str(tmp_path), "--train-hr", str(tmp_path / "own_HR"), "--make-lr"]) == 1
     printed = capsys.readouterr().out
     assert re.search(r"b\.png cannot be read", printed) and re.search(r"tiny\.png is smaller", printed)
     assert [row.split(",")[1] for row in rows_of(tmp_path, "train")[:-1]] == [
         "own_LR_bicubic/X4/ax4.png", "own_LR_bicubic/X4/cx4.png"]
     assert np.array_equal(pixels(tmp_path / "own_LR_bicubic/X4/ax4.png"),
-                          imresize(picture(16, 16, 3, channels=1), 1 / 4))
+                          imresize(noise(16, 16, 3, channels=1), 1 / 4))
 
 
 def test_two_folders_of_one_name_are_not_mixed(tmp_path, capsys):
     for place, name in (("one", "a"), ("two", "b")):
-        save(tmp_path / place / "photos" / f"{name}.png", picture(8, 8))
+        write_image(tmp_path / place / "photos" / f"{name}.png", noise(8, 8))
     command = ["--root", str(tmp_path / "data"), "--make-lr", "--train-hr"]
     assert lists.main(command + [str(tmp_path / "one" / "photos")]) == 0
     assert lists.main(command + [str(tmp_path / "two" / "photos")]) == 1
@@ -208,7 +192,7 @@ def test_two_folders_of_one_name_are_not_mixed(tmp_path, capsys):
 
 def test_held_out_images_that_come_back_into_training_are_reported(tmp_path, capsys):
     for name in "abcd":
-        save(tmp_path / "own_HR" / f"{name}.png", picture(8, 8))
+        write_image(tmp_path / "own_HR" / f"{name}.png", noise(8, 8))
     command = ["--root", str(tmp_path), "--make-lr", "--train-hr", str(tmp_path / "own_HR")]
     assert lists.main(command + ["--valid-count", "1"]) == 0
     assert lists.main(command) == 1
@@ -234,30 +218,30 @@ def broken_corpus(root):
     row(None)
     (test / "LR_bicubic/X4/no_lrx4.png").unlink()
     row("missing partner", "no_lr")
-    save(test / "LR_bicubic/X4/sizex4.png", picture(16, 16))
+    write_image(test / "LR_bicubic/X4/sizex4.png", noise(16, 16))
     row("wrong size", "size")
     whole = (test / "HR/cut.png").read_bytes()
     (test / "HR/cut.png").write_bytes(whole[:-10])        # all pixels are there: load() alone sees nothing
     row("unreadable", "cut")
-    save(test / "HR/palette.png", Image.fromarray(picture(32, 32, seed=4)).quantize(256))
+    write_image(test / "HR/palette.png", Image.fromarray(noise(32, 32, seed=4)).quantize(256))
     row("wrong mode", "palette")
     row(None, "twice")
     row("duplicate", "twice")
-    save(test / "HR/lossy.png", Image.fromarray(picture(32, 32, seed=6)), format="JPEG")     # whatever its name says
+    write_image(test / "HR/lossy.png", Image.fromarray(noise(32, 32, seed=6)), format="JPEG")    # whatever its name
     row("JPEG", "lossy")
     row("swapped", text="Set5/LR_bicubic/X4/swappedx4.png,Set5/HR/swapped.png")
     row("same file", text="Set5/HR/unlisted.png,Set5/HR/unlisted.png")
     row("row", text="Set5/HR/good.png")
     row("row", text="../good.png,Set5/HR/good.png")
-    save(test / "HR/deep.png", Image.fromarray(picture(32, 32, channels=1).astype(np.uint16) * 256))
+    write_image(test / "HR/deep.png", Image.fromarray(noise(32, 32, channels=1).astype(np.uint16) * 256))
     row("wrong mode", "deep")
     (test / "LR_bicubic/X4/unlistedx4.png").unlink()
-    save(test / "HR/alone.png", picture(32, 32))
+    write_image(test / "HR/alone.png", noise(32, 32))
     expected[("Set5", 0)] = "number, missing partner"
     (root / "Set5_images.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
 
     make_set(root / "own", ["a", "b", "empty"], side=32)
-    save(root / "own/HR/a.png", Image.fromarray(picture(32, 32)).convert("RGBA"))     # alpha: a notice in training
+    write_image(root / "own/HR/a.png", Image.fromarray(noise(32, 32)).convert("RGBA"))     # alpha: a notice in training
     (root / "own/LR_bicubic/X4/emptyx4.png").write_bytes(b"")
     lists.write_list(root, "train", lists.match(root / "own/HR", root / "own/LR_bicubic/X4", 4).pairs, root)
     expected[("train", 3)] = "unreadable"
@@ -290,8 +274,8 @@ def test_check_reports_every_fault_at_once(tmp_path, capsys):
 
 def test_check_is_content_with_a_good_corpus(tmp_path, capsys):
     make_set(tmp_path / "Set5", ["a", "b", "c", "d"])
-    save(tmp_path / "Set5/HR/grey.png", picture(18, 17, channels=1))              # grey, not divisible: no fault
-    save(tmp_path / "Set5/LR_bicubic/X4/greyx4.png", picture(5, 4, channels=1))   # LR by ceil: tolerated
+    write_image(tmp_path / "Set5/HR/grey.png", noise(18, 17, channels=1))              # grey, not divisible: no fault
+    write_image(tmp_path / "Set5/LR_bicubic/X4/greyx4.png", noise(5, 4, channels=1))   # LR by ceil: tolerated
     assert lists.main(["--root", str(tmp_path), "--check"]) == 0                  # no lists yet: it makes them
     assert "every pair fits" in capsys.readouterr().out
     assert lists.main(["--root", str(tmp_path), "--check", "--scale", "2"]) == 1  # the other scale fits nowhere
@@ -444,16 +428,10 @@ def zipped(files):
     return buffer.getvalue()
 
 
-def png(seed=0):
-    buffer = io.BytesIO()
-    Image.fromarray(picture(32, 32, seed)).save(buffer, "PNG")
-    return buffer.getvalue()
-
-
 @pytest.fixture
 def div2k(server, monkeypatch):
     """A DIV2K of three training images, in two archives."""
-    images = {name: png(i) for i, name in enumerate(numbered(3))}
+    images = {name: png(noise(32, 32, i)) for i, name in enumerate(numbered(3))}
     server.files = {
         "HR.zip": zipped({f"DIV2K_train_HR/{name}.png": data for name, data in images.items()}),
         "LR.zip": zipped({f"DIV2K_train_LR_bicubic/X4/{name}x4.png": data for name, data in images.items()})}
@@ -471,7 +449,7 @@ def left_behind(root):
 def test_download_unpacks_lists_and_does_not_fetch_twice(div2k, tmp_path, capsys):
     assert lists.main(["--root", str(tmp_path), "--download", "div2k"]) == 0
     assert len(rows_of(tmp_path, "train")) == 3 + 1
-    assert (tmp_path / "DIV2K_train_HR" / "0002.png").read_bytes() == png(1)
+    assert (tmp_path / "DIV2K_train_HR" / "0002.png").read_bytes() == png(noise(32, 32, 1))
     assert left_behind(tmp_path) == ["train_images.csv"]                      # no archive, no .part
     assert download.download(["div2k"], tmp_path) == [] and len(div2k.ranges) == 2
     (tmp_path / "DIV2K_train_HR" / "0002.png").unlink()                       # incomplete: it comes again
@@ -555,8 +533,8 @@ def bad_zip(kind):
     if kind == "link":
         info = zipfile.ZipInfo("DIV2K_train_HR/link.png")
         info.create_system, info.external_attr = 3, 0o120777 << 16
-        return {"DIV2K_train_HR/0001.png": png(), info: b"/etc/passwd"}
-    return {"DIV2K_train_HR/0001.png": png(), kind: b"evil"}
+        return {"DIV2K_train_HR/0001.png": png(noise(32, 32)), info: b"/etc/passwd"}
+    return {"DIV2K_train_HR/0001.png": png(noise(32, 32)), kind: b"evil"}
 
 
 @pytest.mark.parametrize("kind", ["../evil.txt", "a/../../evil.txt", "/evil.txt", "..\\evil.txt", "link"])
@@ -643,7 +621,7 @@ def benchmark_tar(leave_out=()):
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         for name in ("benchmark/Set5/HR/baby.png", "benchmark/Set5/LR_bicubic/X4/babyx4.png"):
             if name not in leave_out:
-                info, data = tarfile.TarInfo(name), png()
+                info, data = tarfile.TarInfo(name), png(noise(32, 32))
                 info.size = len(data)
                 archive.addfile(info, io.BytesIO(data))
     return buffer.getvalue()

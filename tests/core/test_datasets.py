@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import photo, tiny_config, write_image, write_list, write_set
 from easydict import EasyDict
 from PIL import Image
 from torch.utils.data import DataLoader
@@ -24,16 +23,13 @@ import image_store
 from datasets import DataError, ImageStore, SRDataset, StoreError, make_loader, turned
 from imresize import imresize
 from metrics import three_channels
+from tests.helpers import noise, photo, tiny_config, write_image, write_list, write_set
 from utils import read_image, to_float
 
 
 def as_bytes(tensor):
     """(3, h, w) in [0, 1] -> uint8 (h, w, 3)."""
     return (tensor * 255).round().byte().permute(1, 2, 0).numpy()
-
-
-def noise(height, width, seed=0):
-    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
 EIGHT = [lambda a: a, np.flipud, np.fliplr, lambda a: np.rot90(a, 2), lambda a: np.rot90(a, 1), lambda a: np.rot90(a, 3),

@@ -5,12 +5,12 @@ import io
 
 import numpy as np
 import pytest
-from conftest import photo
 from PIL import Image
 
 import figures
 from imresize import imresize
 from metrics import fullest_boxes, three_channels
+from tests.helpers import photo
 
 
 def test_fullest_boxes_are_the_largest_sums_that_do_not_overlap():

@@ -11,13 +11,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from test_imresize import loop_resize, noise
 
 from datasets import SRDataset, leads_outside, read_rows, turned
 from imresize import imresize
 from inference import super_resolve
 from layers import folded
 from models import Generator
+from tests.helpers import loop_resize, noise
 from utils import convert_image, to_float, to_uint8
 
 pytestmark = pytest.mark.fuzz
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.fuzz
 @given(st.integers(1, 12), st.integers(1, 12), st.sampled_from([1 / 8, 1 / 4, 1 / 3, 1 / 2, 0.7, 1, 1.5, 2, 3, 4]),
        st.sampled_from(["symmetric", "replicate"]), st.booleans(), st.integers(0, 2**32 - 1))
 def test_imresize_equals_plain_loops(height, width, scale, edges, eight_bits, seed):
-    image = noise(height, width, seed)
+    image = noise(height, width, seed, channels=1)
     image = image if eight_bits else image.astype(np.float64) / 255
     shape = [int(np.ceil(length * scale)) for length in image.shape]
     expected = loop_resize(image, shape, (scale, scale), edges=edges)

@@ -5,77 +5,13 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from conftest import photo
-from PIL import Image
 
 from imresize import _exact_dtype, contributions, imresize
-
-
-def pixels(path):
-    with Image.open(path) as image:
-        return np.array(image)
-
-
-# ---------------------------------------------------------------- plain loops
-
-def keys(x):
-    x = abs(x)
-    if x <= 1:
-        return 1.5 * x**3 - 2.5 * x**2 + 1
-    return -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2 if x <= 2 else 0.0
+from tests.helpers import loop_resize, noise, photo, pixels
 
 
 def tent(x):
     return max(0.0, 1 - abs(x))
-
-
-def inside(k, n, edges):
-    """The pixel (from 1) that stands for pixel k of a row of n."""
-    if edges == "replicate":
-        return min(max(k, 1), n)
-    while not 1 <= k <= n:
-        k = 1 - k if k < 1 else 2 * n + 1 - k
-    return k
-
-
-def in_order(numbers):
-    """Their plain sum; Python's own sum() is compensated for rounding from 3.12 on, MATLAB's is not."""
-    total = 0.0
-    for number in numbers:
-        total += number
-    return total
-
-
-def loop_row(row, out_length, scale, kernel, support, edges):
-    """One row of numbers, pixel by pixel."""
-    shrink = min(scale, 1)
-    result = []
-    for x in range(1, out_length + 1):
-        u = x / scale + 0.5 * (1 - 1 / scale)
-        reach = support / shrink
-        taps = range(math.floor(u - reach) - 1, math.ceil(u + reach) + 2)
-        weights = [kernel(shrink * (u - k)) for k in taps]
-        values = [row[inside(k, len(row), edges) - 1] for k in taps]
-        total = in_order(weights)
-        result.append(in_order(w / total * v for w, v in zip(weights, values)))
-    return result
-
-
-def loop_resize(image, shape, scales, kernel=keys, support=2, edges="symmetric", order=None):
-    """image (H, W): one dimension after the other, the smaller scale first, rows before columns on a tie."""
-    eight_bits = image.dtype == np.uint8
-    out = image.astype(float)
-    for axis in order or ([1, 0] if scales[1] < scales[0] else [0, 1]):
-        lines = out.T if axis == 0 else out
-        out = np.array([loop_row(list(line), shape[axis], scales[axis], kernel, support, edges) for line in lines])
-        if eight_bits:
-            out = np.clip(np.floor(out + 0.5), 0, 255)
-        out = out.T if axis == 0 else out
-    return out
-
-
-def noise(height, width, seed=0):
-    return np.random.default_rng(seed).integers(0, 256, (height, width), dtype=np.uint8)
 
 
 # ---------------------------------------------------------------- golden arrays
@@ -116,7 +52,7 @@ def test_golden_arrays(name):
 
 
 def test_a_wide_image_is_made_strip_by_strip_without_a_seam():
-    image = noise(4, 300_000, seed=6)
+    image = noise(4, 300_000, seed=6, channels=1)
     middle = np.s_[:, 100_000:140_000]
     assert np.array_equal(imresize(image, output_shape=(9, 300_000))[middle],
                           imresize(image[middle], output_shape=(9, 40_000)))
@@ -141,7 +77,7 @@ def test_mirrored_edges_change_an_outer_ring_of_two_lr_pixels_only(benchmark):
 @pytest.mark.parametrize("edges", ["symmetric", "replicate"])
 @pytest.mark.parametrize("scale", [1 / 8, 1 / 4, 1 / 2, 1 / 3, 0.7, 1.5, 2, 2.5, 3, 4, 8])
 def test_scales_equal_plain_loops(scale, edges):
-    image = noise(13, 22, seed=1)
+    image = noise(13, 22, seed=1, channels=1)
     shape = (math.ceil(13 * scale), math.ceil(22 * scale))
     got = imresize(image, scale, edges=edges)
     assert got.dtype == np.uint8 and got.shape == shape
@@ -166,13 +102,13 @@ def test_tiny_images_and_colours_equal_plain_loops(size, scale):
 
 @pytest.mark.parametrize("shape", [(5, 40), (26, 7), (3, 33), (13, 8), (30, 44)])
 def test_an_output_shape_equals_plain_loops(shape):
-    image = noise(13, 22, seed=2)
+    image = noise(13, 22, seed=2, channels=1)
     scales = (shape[0] / 13, shape[1] / 22)
     assert np.array_equal(imresize(image, output_shape=shape), loop_resize(image, shape, scales))
 
 
 def test_the_smaller_scale_goes_first_and_eight_bits_are_rounded_in_between():
-    image = noise(16, 16, seed=3)
+    image = noise(16, 16, seed=3, channels=1)
     expected = loop_resize(image, (32, 4), (2, 0.25), order=[1, 0])
     other_order = loop_resize(image, (32, 4), (2, 0.25), order=[0, 1])
     rounded_at_the_end = np.clip(np.floor(loop_resize(image.astype(float), (32, 4), (2, 0.25)) + 0.5), 0, 255)
@@ -191,7 +127,7 @@ def test_halves_are_rounded_up():
 @pytest.mark.parametrize("method", ["bicubic", "bilinear"])
 @pytest.mark.parametrize("edges", ["symmetric", "replicate"])
 def test_powers_of_two_equal_whole_number_arithmetic_halves_included(scale, method, edges):
-    image = noise(128, 700, seed=9)
+    image = noise(128, 700, seed=9, channels=1)
     weights, indices = contributions(128, int(128 * scale), scale, method, edges)
     whole = np.array(weights * 2**20, np.int64)
     assert np.array_equal(whole / 2**20, weights)                   # so nothing below is ever rounded
@@ -203,7 +139,7 @@ def test_powers_of_two_equal_whole_number_arithmetic_halves_included(scale, meth
 
 @pytest.mark.parametrize("out", [24, 42, 150])
 def test_at_other_scales_a_half_goes_by_the_order_of_the_taps(out):
-    image = noise(60, 3000, seed=10)
+    image = noise(60, 3000, seed=10, channels=1)
     weights, indices = contributions(60, out, out / 60)
     sums = np.zeros((out, 3000))
     for o in range(out):
@@ -227,14 +163,14 @@ def test_sums_in_any_order_are_taken_only_where_they_are_exact(scale, method):
 
 @pytest.mark.parametrize("scale", [0.5, 3])
 def test_bilinear_equals_plain_loops(scale):
-    image = noise(9, 14, seed=4).astype(np.float64)
+    image = noise(9, 14, seed=4, channels=1).astype(np.float64)
     shape = (math.ceil(9 * scale), math.ceil(14 * scale))
     expected = loop_resize(image, shape, (scale, scale), tent, 1)
     assert np.abs(imresize(image, scale, method="bilinear") - expected).max() < 1e-9
 
 
 def test_tiny_images_are_mirrored_more_than_once():
-    image = noise(2, 3, seed=5)
+    image = noise(2, 3, seed=5, channels=1)
     assert np.array_equal(imresize(image, output_shape=(1, 1)), loop_resize(image, (1, 1), (1 / 2, 1 / 3)))
 
 
@@ -253,12 +189,12 @@ def test_channels_do_not_mix():
 
 
 def test_scale_one_changes_nothing():
-    image = noise(7, 9)
+    image = noise(7, 9, channels=1)
     assert np.array_equal(imresize(image, 1), image)
 
 
 def test_a_large_image_takes_little_more_memory_than_its_result():
-    image = noise(300, 400).repeat(3, axis=1).reshape(300, 400, 3)
+    image = noise(300, 400, channels=1).repeat(3, axis=1).reshape(300, 400, 3)
     imresize(image, 4)
     tracemalloc.start()
     result = imresize(image, 4)
@@ -268,7 +204,7 @@ def test_a_large_image_takes_little_more_memory_than_its_result():
 
 
 def test_the_argument_is_not_changed_and_the_result_is_contiguous():
-    image = noise(16, 12)
+    image = noise(16, 12, channels=1)
     before = image.copy()
     out = imresize(image[::-1, ::2], 0.5)
     assert np.array_equal(image, before) and out.flags["C_CONTIGUOUS"] and out.shape == (8, 3)

@@ -9,18 +9,18 @@ import time
 from pathlib import Path
 
 import pytest
-from test_resume import differences
 
 from checkpoints import UNFINISHED, load_checkpoint, read_weights
+from tests.helpers import differences
 
-VICTIM = Path(__file__).with_name("victim.py")
+TRAINING = Path(__file__).with_name("killed_training.py")
 MOMENTS = ("half", "written", "old", "renamed")
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
 
 
 def start(data, name, folder, *event):
     """A process that trains; it has said that it is ready."""
-    process = subprocess.Popen([sys.executable, str(VICTIM), str(data), name, *event], cwd=folder, text=True,
+    process = subprocess.Popen([sys.executable, str(TRAINING), str(data), name, *event], cwd=folder, text=True,
                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     assert process.stdout.readline() == "ready\n", process.stdout.read()
     return process

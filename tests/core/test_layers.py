@@ -5,7 +5,6 @@ import copy
 import numpy as np
 import pytest
 import torch
-from conftest import photo, tiny_config
 from torch import nn
 
 from benchmarks.plain import plain_layers
@@ -13,6 +12,7 @@ from datasets import SRDataset, make_loader
 from inference import super_resolve
 from layers import FewChannelsConv2d, PReLU, SubPixelConv2d, folded
 from models import Generator
+from tests.helpers import photo, tiny_config
 from utils import to_float
 
 LAYERS = [(lambda: PReLU(init=0.3), lambda: nn.PReLU()),

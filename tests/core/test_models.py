@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 import torchvision
-from conftest import photo
 from easydict import EasyDict
 from torch import nn
 
@@ -19,6 +18,7 @@ from layers import folded
 from metrics import psnr
 from models import Discriminator, Generator, TruncatedVGG19
 from solver import super_resolve
+from tests.helpers import photo
 
 
 def count(network):

@@ -3,10 +3,8 @@
 import csv
 import json
 import re
-import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import nbformat
 import numpy as np
@@ -15,8 +13,8 @@ from PIL import Image
 
 from config import get_config
 from run_notebooks import NOTEBOOKS, read_change, results_table
+from tests.helpers import ROOT, copy_kit, outputs_of
 
-ROOT = Path(__file__).resolve().parents[1]
 SHORT = ["pretrain.epochs=2", "pretrain.updates_per_epoch=4", "epochs=1", "updates_per_epoch=3", "print_freq=2",
          "pretrain.warmup=0"]
 
@@ -25,17 +23,11 @@ SHORT = ["pretrain.epochs=2", "pretrain.updates_per_epoch=4", "epochs=1", "updat
 def kit(tmp_path_factory):
     """The kit in an empty folder, after its one command (with a few updates only)."""
     folder = tmp_path_factory.mktemp("kit")
-    for path in [*ROOT.glob("*.py"), *ROOT.glob("*.ipynb")]:
-        shutil.copy(path, folder)
-    shutil.copytree(ROOT / "weights", folder / "weights")
+    copy_kit(folder, "*.ipynb", "weights")
     done = subprocess.run([sys.executable, "run_notebooks.py", "--name", "short", "--set", *SHORT],
                           cwd=folder, capture_output=True, text=True, encoding="utf-8", timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
     return folder, done
-
-
-def outputs_of(notebook):
-    return [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
 
 
 def test_the_command_ends_with_the_table_and_says_where_things_are(kit):

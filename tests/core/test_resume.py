@@ -1,86 +1,20 @@
 """A run that was stopped and started again equals one that never stopped, bit for bit."""
 
-import copy
 import json
-import random
 import subprocess
 import sys
 import textwrap
-from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
 from checkpoints import CheckpointError, load_checkpoint
 from config import run_folder
 from datasets import SRDataset, make_loader
-from models import Discriminator, Generator, TruncatedVGG19
-from solver import fit_pretrain, fit_srgan
+from models import Generator
+from solver import fit_pretrain
 from stage import Stage
-from utils import seed_everything
-
-ROOT = Path(__file__).resolve().parents[1]
-
-
-def fit(config, stage, monitor=None, vgg=False, noisy=False):
-    """One stage from the weights that the seed gives; the whole of what a process would do."""
-    seed_everything(config.seed)
-    generator, discriminator = Generator(config), Discriminator(config)
-    truncated = TruncatedVGG19(1, 1, weights="random") if vgg else None
-    if noisy:                              # a network that draws random numbers, as dropout does
-        generator.register_forward_hook(lambda _, __, sr: sr + 0.1 * torch.randn_like(sr) + 0.1 * random.random()
-                                        + 0.1 * np.random.rand())
-    loader = make_loader(SRDataset("train", config), config.batch_size, config.workers)
-    valid = SRDataset("valid", config)
-    if stage == "pretrain":
-        return fit_pretrain(config, generator, loader, valid, monitor)
-    return fit_srgan(config, generator, discriminator, truncated, loader, valid, monitor)
-
-
-class Stop:
-    """A monitor that stops the run after so many updates of it."""
-
-    def __init__(self, after, how):
-        self.after, self.how, self.seen = after, how, []
-
-    def begin(self, stage):
-        self.seen.append((stage.epoch, stage.update))
-
-    def progress(self, stage):
-        if stage.updates_done == self.after:
-            self.how()
-
-    def epoch_end(self, stage):
-        pass
-
-
-def interrupt():
-    raise KeyboardInterrupt
-
-
-def last(config, stage):
-    return load_checkpoint(run_folder(config) / "checkpoints" / f"{stage}_last.pth")
-
-
-def differences(a, b, path=""):
-    """Where two checkpoints differ, as a list of paths; times and the run's name may differ."""
-    if torch.is_tensor(a):
-        return [] if torch.is_tensor(b) and a.dtype == b.dtype and torch.equal(a, b) else [path]
-    if isinstance(a, dict):
-        keys = (a.keys() | b.keys()) - {"seconds", "name"}
-        return sum((differences(a.get(key), b.get(key), f"{path}/{key}") for key in keys), [])
-    if isinstance(a, (list, tuple)):
-        same_length = [] if len(a) == len(b) else [path]
-        return same_length + sum((differences(x, y, f"{path}/{n}") for n, (x, y) in enumerate(zip(a, b))), [])
-    return [] if a == b else [f"{path}: {a!r} != {b!r}"]
-
-
-def run_of(config, name, **changes):
-    other = copy.deepcopy(config)
-    other.name = name
-    other.update(changes)
-    return other
+from tests.helpers import ROOT, Stop, differences, fit, interrupt, last, run_of
 
 
 # An epoch has 10 updates, a checkpoint is made after the updates 3, 6, 9 and 10 of each.
@@ -148,11 +82,10 @@ def test_a_second_stage_does_not_resume_the_first(config):
 
 KILLED = """
     import os, signal, sys
-    sys.path[:0] = [{root!r}, {tests!r}]
+    sys.path.insert(0, {root!r})
     import torch
     torch.set_num_threads({threads})
-    from conftest import tiny_config
-    from test_resume import Stop, fit
+    from tests.helpers import Stop, fit, tiny_config
     config = tiny_config({data!r}, name="killed", checkpoint_every=3, averaging=0.95)
     fit(config, "srgan", Stop({update}, lambda: os.kill(os.getpid(), signal.SIGKILL)))
 """
@@ -162,7 +95,7 @@ KILLED = """
 def test_a_killed_process_is_continued_by_another(config, data, tmp_path):
     config.update(checkpoint_every=3, averaging=0.95)
     whole, killed = run_of(config, "whole"), run_of(config, "killed")
-    code = textwrap.dedent(KILLED).format(root=str(ROOT), tests=str(ROOT / "tests"), threads=torch.get_num_threads(),
+    code = textwrap.dedent(KILLED).format(root=str(ROOT), threads=torch.get_num_threads(),
                                           data=str(data), update=17)
     process = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
     fit(whole, "srgan")                    # meanwhile
@@ -175,14 +108,13 @@ def test_a_killed_process_is_continued_by_another(config, data, tmp_path):
 
 INTERRUPTED = """
     import os, signal, sys
-    sys.path[:0] = [{root!r}, {tests!r}]
+    sys.path.insert(0, {root!r})
     import torch
     torch.set_num_threads({threads})
-    from conftest import tiny_config
     from datasets import SRDataset, make_loader
     from models import Discriminator, Generator
     from solver import fit_pretrain
-    from test_resume import Stop
+    from tests.helpers import Stop, tiny_config
     from utils import seed_everything
     signal.signal(signal.SIGINT, signal.default_int_handler)       # a background job begins with interrupts ignored
     config = tiny_config({data!r}, name="interrupted", checkpoint_every=3, workers=2)
@@ -201,7 +133,7 @@ def test_an_interrupt_of_the_workers_too_lets_the_cell_run_again(config, data, t
     # Jupyter's stop button interrupts the whole process group: the loader's workers as well.
     config.update(checkpoint_every=3, workers=2)
     whole, interrupted = run_of(config, "whole"), run_of(config, "interrupted")
-    code = textwrap.dedent(INTERRUPTED).format(root=str(ROOT), tests=str(ROOT / "tests"), data=str(data),
+    code = textwrap.dedent(INTERRUPTED).format(root=str(ROOT), data=str(data),
                                                threads=torch.get_num_threads())
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                           text=True, timeout=120, start_new_session=True)

@@ -8,7 +8,6 @@ import math
 import numpy as np
 import pytest
 import torch
-from conftest import tiny_config
 from easydict import EasyDict
 from PIL import Image
 from torch import nn
@@ -24,6 +23,7 @@ from metrics import psnr, ssim
 from models import Discriminator, Generator, TruncatedVGG19
 from precision import Precision
 from solver import fit_pretrain, fit_srgan, pretrain, super_resolve, train
+from tests.helpers import tiny_config
 from troubles import TrainingDiverged
 from utils import to_float
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import photo, write_image
 from PIL import Image
 
 import super_resolution
@@ -14,9 +13,9 @@ from checkpoints import save_generator
 from imresize import imresize
 from models import Generator
 from super_resolution import enlarge, find_pictures, read_picture, result_names, save_picture
+from tests.helpers import ROOT, photo, write_image
 from utils import seed_everything
 
-ROOT = Path(__file__).resolve().parents[1]
 ORIENTATION = 0x0112
 
 

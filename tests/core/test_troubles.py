@@ -12,8 +12,6 @@ import time
 
 import pytest
 import torch
-from conftest import tiny_config, write_image
-from test_resume import Stop, differences, fit, interrupt, last, run_of
 
 import provenance
 from checkpoints import CheckpointError, DamagedCheckpoint, load_checkpoint, load_weights, save_checkpoint
@@ -22,6 +20,7 @@ from datasets import SRDataset, make_loader
 from figures import Monitor
 from models import Discriminator, Generator
 from solver import fit_pretrain
+from tests.helpers import Stop, differences, fit, interrupt, last, run_of, tiny_config, write_image
 from troubles import (
     OutOfMemory,
     StopRequest,
@@ -399,7 +398,8 @@ def test_an_error_in_a_batch_is_not_taken_for_a_worker_that_dies(config):
 
 # ---------------------------------------------------------------- where a result comes from
 
-def test_the_run_folder_says_where_the_result_comes_from(config):
+def test_the_run_folder_says_where_the_result_comes_from(config, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["/somewhere/super_train.py", "--name", "a b"])
     fit(config, "pretrain")
     fit(config, "pretrain")                                   # complete already, and nothing has changed
     fit(config, "srgan")
@@ -407,7 +407,8 @@ def test_the_run_folder_says_where_the_result_comes_from(config):
     assert [start["stage"] for start in starts] == ["pretrain", "srgan"]
     first = starts[0]
     assert first["seed"] == 3 and first["torch"] == torch.__version__ and first["threads"] == torch.get_num_threads()
-    assert len(first["code_sha256"]) == len(first["data_sha256"]) == 64 and "pytest" in first["command"]
+    assert len(first["code_sha256"]) == len(first["data_sha256"]) == 64
+    assert first["command"] == starts[1]["command"] == "super_train.py --name 'a b'"       # no folder of this machine
     assert first["data_sha256"] == starts[1]["data_sha256"]
 
 

@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import photo, write_image
 from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
@@ -32,6 +31,7 @@ from checkpoints import (
 from imresize import imresize
 from metrics import psnr, ssim
 from models import Discriminator, Generator
+from tests.helpers import photo, write_image
 from utils import (
     AverageMeter,
     TooManyBits,

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import photo, tiny_config
 
 import extensions  # noqa: F401  its networks register themselves
 from checkpoints import (
@@ -25,6 +24,7 @@ from imresize import imresize
 from inference import SHIPPED, generators_of, interpolated, super_resolve
 from metrics import gradient_magnitude, psnr, ssim, three_channels
 from models import Generator
+from tests.helpers import photo, tiny_config
 from utils import read_image, seed_everything
 
 NAMES = shipped_names()

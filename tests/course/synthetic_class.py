@@ -1,23 +1,20 @@
 """A class that never was: hand-ins that are complete, faulty in one way each, or hostile."""
 
-import io
 import json
 import zipfile
 from pathlib import Path
 
 import nbformat
 import numpy as np
-from conftest import photo, write_image, write_list
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
-from PIL import Image
 
 import provenance
 from course.facts import SET5, TEST_SETS
 from course.handin import MANIFEST
 from imresize import imresize
 from metrics import psnr, ssim
+from tests.helpers import ROOT, photo, png, write_image, write_list
 
-ROOT = Path(__file__).resolve().parents[1]
 MODELS, SOLVER = ((ROOT / name).read_text(encoding="utf-8") for name in ("models.py", "solver.py"))
 # Where each of Set5's names gets its picture from here: (file, top, left).
 PLACES = {"baby": ("astronaut.png", 0, 0), "bird": ("coffee.png", 80, 200), "butterfly": ("chelsea.png", 20, 100),
@@ -57,12 +54,6 @@ def own_results(seed):
         texture = rng.normal(0, 2, hr.shape[:2])[..., None]
         pictures[name] = np.clip(up + strength * 0.5 * (hr - up) + texture, 0, 255).round().astype(np.uint8)
     return pictures
-
-
-def png(image):
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 def stream(text):

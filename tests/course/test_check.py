@@ -5,7 +5,6 @@ import json
 import zipfile
 
 import pytest
-from synthetic_class import FAULTS, complete, write_set5
 
 from course import __main__ as command
 from course.check import check
@@ -14,6 +13,7 @@ from course.handin import HandIn, HandInError
 from course.pack import changed_since, pack
 from course.texts import RULES
 from provenance import syntax_hash
+from tests.course.synthetic_class import FAULTS, complete, write_set5
 
 
 @pytest.fixture(scope="module")

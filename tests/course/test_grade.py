@@ -12,18 +12,6 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-from synthetic_class import (
-    FAULTS,
-    HOSTILE,
-    complete,
-    hr_of,
-    models_with,
-    own_results,
-    png,
-    write_class,
-    write_set5,
-    write_zip,
-)
 
 from checkpoints import load_generator
 from course import hidden, probes
@@ -33,6 +21,18 @@ from course.grades import set5_means
 from course.handin import HandIn
 from course.hidden import CASES, judge, load_arrays, make_bundle, make_inputs, read_bundle
 from course.sandbox import LIMITS, ROOT, Outcome, run_probes
+from tests.course.synthetic_class import (
+    FAULTS,
+    HOSTILE,
+    complete,
+    hr_of,
+    models_with,
+    own_results,
+    write_class,
+    write_set5,
+    write_zip,
+)
+from tests.helpers import png
 
 QUICK = {**LIMITS, "seconds": 12, "start_seconds": 45, "wall": 150, "memory": 3 * 2**30}
 

@@ -7,13 +7,13 @@ import pytest
 import torch
 import torch.nn as nn
 import torchvision
-from conftest import photo, write_data, write_list
 from easydict import EasyDict
 from PIL import Image
 
 from datasets import SRDataset
 from models import Discriminator, Generator, TruncatedVGG19
 from solver import train
+from tests.helpers import photo, write_data, write_list
 from utils import AverageMeter, adjust_learning_rate, convert_image
 
 

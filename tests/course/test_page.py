@@ -7,11 +7,12 @@ import shutil
 from pathlib import Path
 
 import pytest
-from synthetic_class import complete, write_set5, write_zip
 
 from course.facts import read_facts
 from course.gallery import make_gallery, read_key
 from course.scores import read_opinions
+from tests.course.synthetic_class import complete, write_set5, write_zip
+from tests.helpers import ROOT
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge", "microsoft-edge")
@@ -220,7 +221,7 @@ def test_where_storage_is_forbidden_the_page_says_so_and_works(browser, gallery)
 def test_a_class_of_sixty_stays_quick(browser, tmp_path):
     """Three hundred pictures: the next one is on the screen within a tenth of a second."""
     folder = tmp_path / "gallery"
-    shutil.copytree(Path(__file__).resolve().parents[1] / "course" / "page", folder)
+    shutil.copytree(ROOT / "course" / "page", folder)
     pictures = {f"p{k}": {"file": "x.png", "image": "baby"} for k in range(300)}
     baby = {"lr": "x.png", "hr": "x.png", "width": 512, "height": 512, "crops": [[0, 0, 64, 64], [64, 64, 64, 64]]}
     data = {"id": "large", "pictures": pictures, "images": {"baby": baby},

@@ -99,7 +99,8 @@ def test_no_line_of_a_solution_is_left_anywhere(edition):
 def test_what_gives_the_solution_away_is_left_out(edition):
     names = {path.relative_to(edition).as_posix() for path in edition.rglob("*") if path.is_file()}
     assert {"models.py", "solver.py", "train.ipynb", "course/check.py", "docs/assignment.zh-CN.md", "course.toml",
-            "handin.toml", "tests/students/test_my_models.py"} <= names
+            "handin.toml", "tests/students/test_my_models.py", "tests/core/test_imresize.py"} <= names
+    assert not [name for name in names if re.match(r"tests/(bad|benchmarks|course|extensions)/", name)]
     assert not [name for name in names if re.match(r"(weights|benchmarks|extensions|runs|data)/", name)]
     assert not {f"course/{name}.py" for name in ("release", "grade", "hidden", "probes", "gallery", "scores")} & names
     assert (edition.parent / "hidden.zip").exists()
@@ -126,6 +127,15 @@ def test_the_editions_tests_fail_only_where_work_is_due(edition):
     assert len(failed) >= 15 and reasons, done.stdout[-3000:]
     assert all("is yours to write" in reason for reason in reasons), done.stdout[-3000:]
     assert " passed" in done.stdout and "error" not in done.stdout.splitlines()[-1]
+
+
+def test_the_editions_tests_find_what_they_share_while_code_is_half_written(edition, tmp_path):
+    work = tmp_path / "work"
+    shutil.copytree(edition, work)
+    (work / "solver.py").write_text("def pretrain(", encoding="utf-8")
+    done = run(work, "-m", "pytest", "-q", "--collect-only", "-p", "no:cacheprovider")
+    failed = re.findall(r"^ERROR (\S+)", done.stdout, flags=re.MULTILINE)
+    assert failed == ["tests/students/test_my_training.py"] and "test_imresize.py" in done.stdout, done.stdout[-3000:]
 
 
 def test_once_models_py_is_done_its_tests_pass_and_the_poor_training_runs(edition, tmp_path):

@@ -5,14 +5,13 @@ import re
 from pathlib import Path
 
 import pytest
-from conftest import photo
-from synthetic_class import png
 
 from checkpoints import write_atomically, write_csv
 from config import save_config
 from course import __main__ as command
 from course.report import WRITE_HERE
 from stage import LOG_COLUMNS
+from tests.helpers import photo, png
 
 
 @pytest.fixture

@@ -7,13 +7,13 @@ import random
 import numpy as np
 import pytest
 from easydict import EasyDict
-from synthetic_class import complete, write_set5, write_zip
 
 from course import __main__ as command
 from course.facts import SET5, read_facts
 from course.gallery import KEY_COLUMNS, make_gallery, read_key
 from course.grades import final_table
 from course.scores import COLUMNS, STUDENT_COLUMNS, ScoresError, cell, evaluate, read_opinions
+from tests.course.synthetic_class import complete, write_set5, write_zip
 
 GALLERY = "abc"
 QUALITY = {"HR": 4.6, "SRResNet": 3.4, "bicubic": 2.0}

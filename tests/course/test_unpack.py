@@ -5,9 +5,9 @@ import zipfile
 
 import pytest
 from easydict import EasyDict
-from synthetic_class import write_zip
 
 from course.unpack import UnpackError, unpack
+from tests.course.synthetic_class import write_zip
 
 LIMITS = EasyDict(zip_mb=1, unpacked_mb=2, files=50)
 

@@ -1,6 +1,6 @@
-"""python -m extensions in several processes, for test_extension_distributed.py.
+"""python -m extensions in several processes, for test_distributed.py.
 
-    python -m torch.distributed.run --standalone --nproc_per_node=2 parallel_victim.py STOP METHOD ...
+    python -m torch.distributed.run --standalone --nproc_per_node=2 parallel_training.py STOP METHOD ...
 
 All processes end before update number STOP of this run (from 1; 0: never), as if they had been killed.
 Leaves <stage>_rank<k>.pth: the weights of each process at the end of each stage that was trained.

@@ -1,4 +1,4 @@
-"""A2N: its data, losses, transfer and training; what its network is made of is in test_extension_networks.py."""
+"""A2N: its data, losses, transfer and training; what its network is made of is in test_networks.py."""
 
 import csv
 import math
@@ -12,8 +12,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import learn, photo, tiny_config, write_image, write_list, write_set
-from test_resume import Stop, differences, interrupt, last, run_of
 from torch import nn
 from torch.nn import functional
 
@@ -26,9 +24,22 @@ from extensions.train import extension_config, loaders, main, train_all
 from imresize import imresize
 from inference import generators_of, super_resolve
 from metrics import psnr
+from tests.helpers import (
+    ROOT,
+    Stop,
+    differences,
+    interrupt,
+    last,
+    learn,
+    photo,
+    run_of,
+    tiny_config,
+    write_image,
+    write_list,
+    write_set,
+)
 from utils import read_image, seed_everything
 
-ROOT = Path(__file__).resolve().parents[1]
 TINY = dict(n_channels=8, n_up_channels=8, n_blocks=1, small=True, loss="l1")
 
 

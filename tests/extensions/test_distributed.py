@@ -8,17 +8,17 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import write_data
 
 from datasets import SRDataset, hash_numbers, make_loader
 from extensions import distributed, sr3
 from extensions.distributed import Leader, PartOf
 from extensions.train import change, extension_config, loaders
 from models import Generator
+from tests.helpers import ROOT, write_data
 from troubles import OutOfMemory
 from utils import convert_image, seed_everything, to_float
 
-TESTS = Path(__file__).resolve().parent
+TRAINING = Path(__file__).with_name("parallel_training.py")
 
 
 def three_batches(config):
@@ -66,12 +66,12 @@ def test_where_the_memory_is_full_nothing_is_tried_in_one_process_alone(config):
 # ---------------------------------------------------------------- with torchrun
 
 def two_processes(folder, *arguments, stop=0):
-    """The command in two processes; ``stop`` as in parallel_victim.py."""
+    """The command in two processes; ``stop`` as in parallel_training.py."""
     return subprocess.run(
         [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2",
-         str(TESTS / "parallel_victim.py"), str(stop), *arguments],
+         str(TRAINING), str(stop), *arguments],
         cwd=folder, capture_output=True, text=True, encoding="utf-8", timeout=300,       # a minute at most, if alone
-        env={**os.environ, "PYTHONPATH": f"{TESTS.parent}{os.pathsep}{TESTS}", "OMP_NUM_THREADS": "1",
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1",
              "CUDA_VISIBLE_DEVICES": ""})
 
 

@@ -4,8 +4,6 @@ import base64
 import io
 import json
 import re
-import shutil
-from pathlib import Path
 
 import nbformat
 import numpy as np
@@ -14,8 +12,8 @@ from PIL import Image
 
 from extensions import onnx_export
 from run_notebooks import Runner, set_parameters
+from tests.helpers import ROOT, copy_kit, outputs_of
 
-ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "extensions"
 # Notebook -> (the questions of the course that it answers, its pictures).
 NOTEBOOKS = {"a2n": ("12349", 7), "srdiff": ("78", 9), "sr3": ({"5", "6", "10"}, 8), "compare": ("", 2)}
@@ -25,10 +23,7 @@ NOTEBOOKS = {"a2n": ("12349", 7), "srdiff": ("78", 9), "sr3": ({"5", "6", "10"},
 def kit(tmp_path_factory):
     """A copy of the kit, without runs and data."""
     folder = tmp_path_factory.mktemp("kit")
-    for path in ROOT.glob("*.py"):
-        shutil.copy(path, folder)
-    for name in ("extensions", "weights"):
-        shutil.copytree(ROOT / name, folder / name)
+    copy_kit(folder, "extensions", "weights")
     return folder
 
 
@@ -45,10 +40,6 @@ def execute(kit, name, added=None, **parameters):
     assert not any(output.output_type == "error" or output.get("name") == "stderr" for output in outputs_of(notebook))
     assert not (kit / "extensions" / "runs").exists()
     return notebook
-
-
-def outputs_of(notebook):
-    return [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
 
 
 def text_of(notebook):

@@ -3,12 +3,10 @@
 import math
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from conftest import learn, photo, tiny_config
 from torch import nn
 
 import extensions  # noqa: F401
@@ -21,10 +19,10 @@ from extensions.train import extension_config, fit
 from imresize import imresize
 from inference import super_resolve
 from metrics import psnr
+from tests.helpers import ROOT, learn, photo, tiny_config
 from utils import seed_everything, to_float
 
 TINY = dict(n_channels=8, multipliers=[1, 2], attention_at=[], n_res_blocks=1, dropout=0.0, groups=4, size=16)
-ROOT = Path(__file__).resolve().parents[1]
 
 
 def tiny(**options):

@@ -9,9 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import photo, write_image
 from PIL import Image
-from test_resume import differences
 
 from checkpoints import CheckpointError, load_checkpoint, load_generator, save_generator
 from datasets import DataError, SRDataset
@@ -21,6 +19,8 @@ from extensions.sr3_data import prepare, square, three_sizes
 from imresize import imresize
 from metrics import psnr
 from models import Generator
+from tests.extensions.public_sr3 import TINY_UNET, public_shapes, write_public
+from tests.helpers import differences, photo, write_image
 from troubles import OutOfMemory, TrainingDiverged
 from utils import read_image
 
@@ -338,7 +338,6 @@ def test_hr_alone_is_enough_to_learn_sampling(work, capsys):
 
 
 def test_public_weights_are_begun_with_and_converted(work, capsys, monkeypatch):
-    from test_extension_sr3_weights import TINY_UNET, public_shapes, write_public
     shapes = public_shapes(6, (1, 2), (), 1, 64, ddpm=False, inner=8)
     write_public(work / "I20_E1_gen.pth", shapes)
     (work / "I20_E1_opt.pth").write_bytes(b"")

@@ -7,11 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import learn, photo
 from torch import nn
 from torch.nn import functional
 
-from checkpoints import CheckpointError, load_checkpoint, load_generator, save_generator
+from checkpoints import CheckpointError, load_generator, save_generator
 from config import stage_config
 from extensions import srdiff
 from extensions.interpolation import bicubic
@@ -21,6 +20,7 @@ from extensions.train import extension_config, fit, loaders, main, train_all
 from imresize import imresize
 from inference import generators_of, super_resolve
 from metrics import psnr
+from tests.helpers import Stop, differences, last, learn, photo
 from utils import seed_everything
 
 SMALL = dict(encoder=dict(n_channels=8, n_blocks=2), n_channels=8, multipliers=(1, 2, 2), n_train_steps=20)
@@ -257,10 +257,6 @@ def config(data, tmp_path, monkeypatch):
     return config
 
 
-def last(config, stage, which="last"):
-    return load_checkpoint(Path("runs", config.name, "checkpoints", f"{stage}_{which}.pth"))
-
-
 def test_both_stages_are_trained_and_the_encoder_stays_as_it_was(config):
     histories = train_all(config, lambda: None)
     assert {stage: len(rows) for stage, rows in histories.items()} == {"srdiff_encoder": 2, "srdiff": 2}
@@ -299,33 +295,6 @@ def test_an_encoder_of_another_size_is_refused_and_one_of_another_run_taken(conf
         taken = srdiff.build(config, "srdiff").encoder
         assert all(torch.equal(a, b) for a, b in zip(taken.parameters(), other.encoder.parameters()))
         assert not any(p.requires_grad for p in taken.parameters())
-
-
-class Stop:
-    """A monitor that stops the run after so many updates."""
-
-    def __init__(self, after):
-        self.after = after
-
-    def begin(self, stage):
-        pass
-
-    def progress(self, stage):
-        if stage.updates_done == self.after:
-            raise KeyboardInterrupt
-
-    def epoch_end(self, stage):
-        pass
-
-
-def differences(a, b, path=""):
-    if torch.is_tensor(a):
-        return [] if torch.equal(a, b) else [path]
-    if isinstance(a, dict):
-        return sum((differences(a[key], b[key], f"{path}/{key}") for key in a if key not in ("seconds", "name")), [])
-    if isinstance(a, (list, tuple)):
-        return sum((differences(x, y, f"{path}/{n}") for n, (x, y) in enumerate(zip(a, b))), [])
-    return [] if a == b else [f"{path}: {a!r} != {b!r}"]
 
 
 @pytest.mark.parametrize("stage, after", [("srdiff_encoder", 4), ("srdiff", 7)])

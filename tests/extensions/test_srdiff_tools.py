@@ -8,7 +8,6 @@ import types
 import numpy as np
 import pytest
 import torch
-from conftest import photo, write_image
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from checkpoints import WEIGHTS, CheckpointError, load_generator, read_metadata
@@ -19,6 +18,7 @@ from extensions.train import extension_config, main
 from imresize import imresize
 from inference import super_resolve
 from metrics import psnr, ssim
+from tests.helpers import photo, write_image
 from utils import read_image
 
 # ---------------------------------------------------------------- crops
