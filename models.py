@@ -15,8 +15,10 @@ from torch import nn
 
 from support.checkpoints import read_weights, register_method
 from support.convert import convert_image
+
 ### BEGIN SOLUTION
 from support.layers import FewChannelsConv2d, PReLU, SubPixelConv2d
+
 ### END SOLUTION
 
 

@@ -16,9 +16,10 @@ import numpy as np
 import torch
 from PIL import Image
 
-from checkpoints import load_checkpoint
-from config import get_config, run_folder
+from config import get_config
 from imresize import imresize
+from support.checkpoints import load_checkpoint
+from support.run import run_folder
 
 ROOT = Path(__file__).resolve().parents[1]                                    # of the kit
 SHARED = ROOT.parent / "shared" / "data"                                      # real data sets, where there are any
@@ -117,7 +118,7 @@ def fit(config, stage, monitor=None, vgg=False, noisy=False):
     from datasets import SRDataset, make_loader
     from models import Discriminator, Generator, TruncatedVGG19
     from solver import fit_pretrain, fit_srgan
-    from utils import seed_everything
+    from support.run import seed_everything
     seed_everything(config.seed)
     generator, discriminator = Generator(config), Discriminator(config)
     truncated = TruncatedVGG19(1, 1, weights="random") if vgg else None

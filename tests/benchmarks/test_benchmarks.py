@@ -19,6 +19,7 @@ from imresize import imresize
 from inference import load_generator
 from metrics import psnr, ssim
 from models import Discriminator, Generator, TruncatedVGG19
+from support.checkpoints import read_metadata, save_generator
 from tests.benchmarks.bench_stubs import prepare_failure, prepare_work
 from tests.helpers import photo, tiny_config, write_image, write_list, write_set
 

@@ -17,8 +17,9 @@ from datasets import SRDataset, make_loader  # noqa: E402
 from inference import load_generator  # noqa: E402
 from models import Discriminator, Generator  # noqa: E402
 from solver import fit_pretrain, fit_srgan  # noqa: E402
+from support import files
+from support.run import seed_everything  # noqa: E402
 from tests.helpers import tiny_config  # noqa: E402
-from utils import seed_everything  # noqa: E402
 
 
 class DyingFile:

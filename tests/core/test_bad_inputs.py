@@ -8,7 +8,8 @@ import sys
 import pytest
 
 from create_data_lists import main
-from datasets import DataError, SRDataset
+from datasets import SRDataset
+from support.lists import DataError
 from tests.bad import corpus
 from tests.helpers import tiny_config
 

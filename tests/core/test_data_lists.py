@@ -21,6 +21,7 @@ from PIL import Image
 
 import create_data_lists as lists
 from imresize import imresize
+from support import download
 from tests.helpers import SHARED, noise, pixels, png, write_image
 
 

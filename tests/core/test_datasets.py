@@ -22,8 +22,13 @@ import datasets
 from datasets import SRDataset, make_loader, turned
 from imresize import imresize
 from metrics import three_channels
+from support import image_store
+from support.convert import to_float
+from support.image_store import ImageStore, StoreError
+from support.images import read_image
+from support.lists import DataError, Pair
+from support.messages import megabytes
 from tests.helpers import noise, photo, tiny_config, write_image, write_list, write_set
-from utils import read_image, to_float
 
 
 def as_bytes(tensor):

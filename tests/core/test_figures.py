@@ -9,6 +9,7 @@ from PIL import Image
 
 from imresize import imresize
 from metrics import fullest_boxes, three_channels
+from support import figures
 from tests.helpers import photo
 
 

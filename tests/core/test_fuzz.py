@@ -15,8 +15,11 @@ from PIL import Image
 from datasets import SRDataset, turned
 from imresize import imresize
 from models import Generator
+from support.convert import convert_image, to_float, to_uint8
+from support.enlarging import super_resolve
+from support.layers import folded
+from support.lists import leads_outside, read_rows
 from tests.helpers import loop_resize, noise
-from utils import convert_image, to_float, to_uint8
 
 pytestmark = pytest.mark.fuzz
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from checkpoints import UNFINISHED, load_checkpoint, read_weights
+from support.checkpoints import load_checkpoint, read_weights
+from support.files import UNFINISHED
 from tests.helpers import differences
 
 TRAINING = Path(__file__).with_name("killed_training.py")

@@ -10,8 +10,10 @@ from torch import nn
 from benchmarks.plain import plain_layers
 from datasets import SRDataset, make_loader
 from models import Generator
+from support.convert import to_float
+from support.enlarging import super_resolve
+from support.layers import FewChannelsConv2d, PReLU, SubPixelConv2d, folded
 from tests.helpers import photo, tiny_config
-from utils import to_float
 
 LAYERS = [(lambda: PReLU(init=0.3), lambda: nn.PReLU()),
           (lambda: FewChannelsConv2d(6, 3, 9, padding=4), lambda: nn.Conv2d(6, 3, 9, padding=4)),

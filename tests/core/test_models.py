@@ -14,7 +14,10 @@ import models
 from imresize import imresize
 from metrics import psnr
 from models import Discriminator, Generator, TruncatedVGG19
-from solver import super_resolve
+from support import enlarging
+from support.checkpoints import CheckpointError
+from support.enlarging import super_resolve
+from support.layers import folded
 from tests.helpers import photo
 
 

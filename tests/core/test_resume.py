@@ -11,7 +11,9 @@ import torch
 from datasets import SRDataset, make_loader
 from models import Generator
 from solver import fit_pretrain
-from stage import Stage
+from support.checkpoints import CheckpointError, load_checkpoint
+from support.run import run_folder
+from support.stage import Stage
 from tests.helpers import ROOT, Stop, differences, fit, interrupt, last, run_of
 
 

@@ -19,11 +19,14 @@ from imresize import imresize
 from inference import load_generator
 from metrics import psnr, ssim
 from models import Discriminator, Generator, TruncatedVGG19
-from precision import Precision
-from solver import fit_pretrain, fit_srgan, pretrain, super_resolve, train
+from solver import fit_pretrain, fit_srgan, pretrain, train
+from support.checkpoints import load_checkpoint
+from support.convert import to_float
+from support.enlarging import evaluate, mean_of, super_resolve
+from support.precision import Precision
+from support.run import learning_rate, run_folder
+from support.safeguards import TrainingDiverged
 from tests.helpers import tiny_config
-from troubles import TrainingDiverged
-from utils import to_float
 
 # ---------------------------------------------------------------- stand-ins with known weights
 

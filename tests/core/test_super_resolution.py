@@ -12,8 +12,9 @@ import super_resolution
 from imresize import imresize
 from models import Generator
 from super_resolution import enlarge, find_pictures, read_picture, result_names, save_picture
+from support.checkpoints import save_generator
+from support.run import seed_everything
 from tests.helpers import ROOT, photo, write_image
-from utils import seed_everything
 
 ORIENTATION = 0x0112
 

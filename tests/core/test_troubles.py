@@ -16,14 +16,12 @@ import torch
 from datasets import SRDataset, make_loader
 from models import Discriminator, Generator
 from solver import fit_pretrain
+from support import provenance
+from support.checkpoints import CheckpointError, DamagedCheckpoint, load_checkpoint, load_weights, save_checkpoint
+from support.figures import LiveCurves
+from support.run import run_folder
+from support.safeguards import OutOfMemory, StopRequest, TrainingDiverged, Watch, largest_that_fits
 from tests.helpers import Stop, differences, fit, interrupt, last, run_of, tiny_config, write_image
-from troubles import (
-    OutOfMemory,
-    StopRequest,
-    TrainingDiverged,
-    Watch,
-    largest_that_fits,
-)
 
 
 def checkpoint_path(config, which="last", stage="pretrain"):
@@ -109,7 +107,7 @@ def test_a_folder_that_cannot_be_written_is_named_before_anything_is_trained(con
 def test_a_log_that_was_spoiled_and_samples_that_were_deleted_stop_nothing(stopped, log):
     (run_folder(stopped) / "log.csv").write_bytes(log)
     shutil.rmtree(run_folder(stopped) / "samples")
-    fit(stopped, "pretrain", Monitor())
+    fit(stopped, "pretrain", LiveCurves())
     lines = (run_folder(stopped) / "log.csv").read_text("utf-8").splitlines()
     assert [line.split(",")[:2] for line in lines] == [["stage", "epoch"], ["pretrain", "1"], ["pretrain", "2"]]
 

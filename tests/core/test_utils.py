@@ -27,28 +27,12 @@ from support.checkpoints import (
     read_weights,
     save_checkpoint,
     save_generator,
-    save_image,
-    write_atomically,
-    write_csv,
-)
-from imresize import imresize
-from metrics import psnr, ssim
-from models import Discriminator, Generator
-from tests.helpers import photo, write_image
-from utils import (
-    AverageMeter,
-    TooManyBits,
-    adjust_learning_rate,
-    convert_image,
-    random_states,
-    read_image,
-    restore_random_states,
-    seed_everything,
 )
 from support.convert import convert_image
 from support.files import save_image, write_atomically, write_csv
 from support.images import TooManyBits, read_image
 from support.run import AverageMeter, adjust_learning_rate, random_states, restore_random_states, seed_everything
+from tests.helpers import photo, write_image
 
 # ---------------------------------------------------------------- convert_image
 

@@ -23,12 +23,10 @@ from support.checkpoints import (
     shipped_names,
     weight_file,
 )
-from imresize import imresize
-from inference import SHIPPED, generators_of, interpolated, super_resolve
-from metrics import gradient_magnitude, psnr, ssim, three_channels
-from models import Generator
+from support.enlarging import super_resolve
+from support.images import read_image
+from support.run import seed_everything
 from tests.helpers import photo, tiny_config
-from utils import read_image, seed_everything
 
 NAMES = shipped_names()
 FULL = 1_547_350       # parameters of the paper's generator

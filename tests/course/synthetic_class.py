@@ -12,6 +12,7 @@ from course.facts import SET5, TEST_SETS
 from course.handin import MANIFEST
 from imresize import imresize
 from metrics import psnr, ssim
+from support import provenance
 from tests.helpers import ROOT, photo, png, write_image, write_list
 
 MODELS, SOLVER = ((ROOT / name).read_text(encoding="utf-8") for name in ("models.py", "solver.py"))

@@ -12,7 +12,7 @@ from course.facts import FactsError, read_facts
 from course.handin import HandIn, HandInError
 from course.pack import changed_since, pack
 from course.texts import RULES
-from provenance import syntax_hash
+from support.provenance import syntax_hash
 from tests.course.synthetic_class import FAULTS, complete, write_set5
 
 

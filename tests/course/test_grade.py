@@ -20,6 +20,7 @@ from course.grades import set5_means
 from course.handin import HandIn
 from course.hidden import CASES, judge, load_arrays, make_bundle, make_inputs, read_bundle
 from course.sandbox import LIMITS, ROOT, Outcome, run_probes
+from inference import load_generator
 from tests.course.synthetic_class import (
     FAULTS,
     HOSTILE,

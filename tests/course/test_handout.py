@@ -13,8 +13,9 @@ from PIL import Image
 from datasets import SRDataset
 from models import Discriminator, Generator, TruncatedVGG19
 from solver import train
+from support.convert import convert_image
+from support.run import AverageMeter, adjust_learning_rate
 from tests.helpers import photo, write_data, write_list
-from utils import AverageMeter, adjust_learning_rate, convert_image
 
 
 @pytest.fixture

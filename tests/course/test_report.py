@@ -8,7 +8,9 @@ import pytest
 
 from course import __main__ as command
 from course.report import WRITE_HERE
-from stage import LOG_COLUMNS
+from support.files import write_atomically, write_csv
+from support.run import save_config
+from support.stage import LOG_COLUMNS
 from tests.helpers import photo, png
 
 

@@ -21,6 +21,12 @@ from extensions.train import extension_config, loaders, main, train_all
 from imresize import imresize
 from inference import generators_of, load_generator
 from metrics import psnr
+from support import figures
+from support.checkpoints import CheckpointError, load_checkpoint, read_metadata, save_generator
+from support.enlarging import super_resolve
+from support.images import read_image
+from support.lists import DataError
+from support.run import learning_rate, run_folder, seed_everything, stage_config
 from tests.helpers import (
     ROOT,
     Stop,
@@ -35,7 +41,6 @@ from tests.helpers import (
     write_list,
     write_set,
 )
-from utils import read_image, seed_everything
 
 TINY = dict(n_channels=8, n_up_channels=8, n_blocks=1, small=True, loss="l1")
 

@@ -14,9 +14,10 @@ from extensions import distributed, sr3
 from extensions.distributed import Leader, PartOf
 from extensions.train import change, extension_config, loaders
 from models import Generator
+from support.convert import convert_image, to_float
+from support.run import seed_everything
+from support.safeguards import OutOfMemory
 from tests.helpers import ROOT, write_data
-from troubles import OutOfMemory
-from utils import convert_image, seed_everything, to_float
 
 TRAINING = Path(__file__).with_name("parallel_training.py")
 

@@ -18,8 +18,11 @@ from extensions.train import extension_config, fit
 from imresize import imresize
 from inference import load_generator
 from metrics import psnr
+from support.checkpoints import load_checkpoint
+from support.convert import to_float
+from support.enlarging import super_resolve
+from support.run import seed_everything
 from tests.helpers import ROOT, learn, photo, tiny_config
-from utils import seed_everything, to_float
 
 TINY = dict(n_channels=8, multipliers=[1, 2], attention_at=[], n_res_blocks=1, dropout=0.0, groups=4, size=16)
 

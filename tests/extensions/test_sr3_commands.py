@@ -19,10 +19,12 @@ from imresize import imresize
 from inference import load_generator
 from metrics import psnr
 from models import Generator
+from support.checkpoints import CheckpointError, load_checkpoint, save_generator
+from support.images import read_image
+from support.lists import DataError
+from support.safeguards import OutOfMemory, TrainingDiverged
 from tests.extensions.public_sr3 import TINY_UNET, public_shapes, write_public
 from tests.helpers import differences, photo, write_image
-from troubles import OutOfMemory, TrainingDiverged
-from utils import read_image
 
 CONFIGS = {"sr_sr3": "sr3_16_128", "sr_sr3_64_512": "sr3_64_512", "sr_ddpm": "ddpm_16_128", "sample_sr3_128": "sr3_128",
            "sample_ddpm_128": "ddpm_128"}

@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from extensions import sr3
 from extensions.sr3_weights import load_public, our_name, read_public, take_public
+from support.checkpoints import CheckpointError
 from tests.extensions.public_sr3 import TINY, TINY_UNET, public_shapes, write_public
 
 COUNTS = {"sr3_16_128": 97_807_491, "sr3_64_512": 155_334_339, "ddpm_16_128": 26_451_587, "sr3_128": 97_805_763,

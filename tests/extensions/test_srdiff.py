@@ -10,8 +10,6 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from checkpoints import CheckpointError, load_generator, save_generator
-from config import stage_config
 from extensions import srdiff
 from extensions.interpolation import bicubic
 from extensions.mish import mish
@@ -20,8 +18,10 @@ from extensions.train import extension_config, fit, loaders, main, train_all
 from imresize import imresize
 from inference import generators_of, load_generator
 from metrics import psnr
+from support.checkpoints import CheckpointError, save_generator
+from support.enlarging import super_resolve
+from support.run import seed_everything, stage_config
 from tests.helpers import Stop, differences, last, learn, photo
-from utils import seed_everything
 
 SMALL = dict(encoder=dict(n_channels=8, n_blocks=2), n_channels=8, multipliers=(1, 2, 2), n_train_steps=20)
 

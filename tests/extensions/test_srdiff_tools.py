@@ -17,8 +17,11 @@ from extensions.train import extension_config, main
 from imresize import imresize
 from inference import load_generator
 from metrics import psnr, ssim
+from support.checkpoints import WEIGHTS, CheckpointError, read_metadata
+from support.enlarging import super_resolve
+from support.images import read_image
+from support.lists import DataError
 from tests.helpers import photo, write_image
-from utils import read_image
 
 # ---------------------------------------------------------------- crops
 
