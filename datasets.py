@@ -214,18 +214,18 @@ class EpochBatches(Sampler):
                             "lower batch_size or raise patch_num.")
         self.n_items, self.batch_size, self.seed = n_items, batch_size, seed
         self.n_batches = min(n_batches or available, available)
-        self.epoch = self.first = 0
+        self.epoch = self.start_batch = 0
 
-    def set_epoch(self, epoch, first=0):
-        """Go to an epoch, and in it to batch number ``first`` (where a stopped run goes on)."""
-        self.epoch, self.first = epoch, first
+    def set_epoch(self, epoch, start_batch=0):
+        """Go to an epoch, and in it to batch number ``start_batch`` (where a stopped run resumes)."""
+        self.epoch, self.start_batch = epoch, start_batch
 
     def __len__(self):
         return self.n_batches
 
     def __iter__(self):
         order = np.random.default_rng([self.seed, self.epoch]).permutation(self.n_items)
-        for b in range(self.first, self.n_batches):
+        for b in range(self.start_batch, self.n_batches):
             yield self.epoch, order[b * self.batch_size:(b + 1) * self.batch_size]
 
 
@@ -246,7 +246,7 @@ class BatchLoader(DataLoader):
     """A DataLoader that goes on in this process, with the same batches, where its workers cannot."""
 
     def __iter__(self):
-        epoch, first, done = self.sampler.epoch, self.sampler.first, 0
+        epoch, start, done = self.sampler.epoch, self.sampler.start_batch, 0
         try:
             for batch in super().__iter__():
                 done += 1
@@ -260,9 +260,9 @@ class BatchLoader(DataLoader):
                "cut in this process from now on, with the same patches. config.workers = 0 makes this notice go away.")
         self.end_workers()
         self.num_workers = self.timeout = 0
-        self.sampler.set_epoch(epoch, first + done)
+        self.sampler.set_epoch(epoch, start + done)
         yield from super().__iter__()
-        self.sampler.set_epoch(epoch, first)
+        self.sampler.set_epoch(epoch, start)
 
     def smaller(self, batch_size, n_batches):
         """A loader of fewer and smaller batches from the same dataset, without workers."""
@@ -297,7 +297,7 @@ def make_loader(dataset, batch_size=16, workers=0, n_batches=None, pin_memory=Fa
         n_batches: at most so many batches an epoch (None: as many as the patches fill).
         pin_memory: for copies to a GPU that do not wait.
 
-    ``loader.sampler.set_epoch(epoch, first)`` chooses epoch and first batch.
+    ``loader.sampler.set_epoch(epoch, start_batch)`` chooses epoch and first batch.
     """
     return BatchLoader(_Batches(dataset), batch_size=None, num_workers=workers,
                        sampler=EpochBatches(len(dataset), batch_size, dataset.seed, n_batches),

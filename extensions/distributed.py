@@ -125,7 +125,7 @@ class RankShare:
         self.loader.end_workers()
 
     def __iter__(self):
-        for update, (lr, hr) in enumerate(self.loader, start=self.sampler.first):
+        for update, (lr, hr) in enumerate(self.loader, start=self.sampler.start_batch):
             number, = hash_numbers(self.seed, self.sampler.epoch, [update], rank())
             torch.manual_seed(int(number) % 2**63)
             yield lr[rank()::self.n], hr[rank()::self.n]

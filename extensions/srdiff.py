@@ -258,7 +258,7 @@ class UNet(nn.Module):
             head.bias[c], last.weight[c, c], last.bias[c] = 4, 1, -4
         return self
 
-    def reach(self):
+    def receptive_margin(self):
         """How many pixels of x away a pixel can still change the noise that is predicted for this one."""
         levels = [2**k for k in range(len(self.down))]          # pixels of x for one of the level's
         down = sum(4 * f for f in levels) + sum(levels[:-1])    # four convolutions a level, and the shrinking

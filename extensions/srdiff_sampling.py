@@ -14,7 +14,7 @@ from support.precision import Precision
 class Tiles:
     """One LR batch as the U-Net sees it: computes once what no step changes, and predicts noise tile by tile.
 
-    A tile is cut with a margin as wide as the U-Net looks (``unet.reach()``), and its corners lie
+    A tile is cut with a margin as wide as the U-Net looks (``unet.receptive_margin()``), and its corners lie
     on the grid of the U-Net's strides, so that the prediction is that of the whole picture.
     LR's features are those of the whole picture; they take 16 times fewer pixels.
     """
@@ -31,7 +31,7 @@ class Tiles:
         self.precision = Precision(lr.device, "auto")
         with self.precision.autocast():
             _, self.features = model.encoder.features(padded.contiguous(memory_format=torch.channels_last))
-        margin = -(-model.unet.reach() // cell)
+        margin = -(-model.unet.receptive_margin() // cell)
         # Two maps in, two out and what a convolution keeps for itself, float32, at full resolution.
         bytes_per_cell = len(lr) * cell**2 * 4 * 8 * model.settings["n_channels"]
         side = int((model.memory / bytes_per_cell) ** 0.5)

@@ -226,15 +226,15 @@ def test_the_order_is_a_function_of_seed_and_epoch_and_every_patch_comes_once(da
     dataset = SRDataset("train", tiny_config(data))
     sampler = make_loader(dataset, 4).sampler
 
-    def order(epoch, first=0):
-        sampler.set_epoch(epoch, first)
+    def order(epoch, start_batch=0):
+        sampler.set_epoch(epoch, start_batch)
         return [tuple(indices) for _, indices in sampler]
     zero, one = order(0), order(1)
     assert sorted(sum(zero, ())) == sorted(sum(one, ())) == list(range(40))
     assert zero != one and zero != [tuple(range(b, b + 4)) for b in range(0, 40, 4)]
     torch.manual_seed(123), np.random.seed(7)
     assert order(0) == zero
-    assert order(1, first=7) == one[7:]
+    assert order(1, start_batch=7) == one[7:]
 
 
 def test_a_loader_that_goes_on_inside_an_epoch_gives_the_batches_that_are_left(data):
@@ -242,7 +242,7 @@ def test_a_loader_that_goes_on_inside_an_epoch_gives_the_batches_that_are_left(d
     loader = make_loader(dataset, 4)
     loader.sampler.set_epoch(3)
     whole = batches(loader)
-    loader.sampler.set_epoch(3, first=6)
+    loader.sampler.set_epoch(3, start_batch=6)
     assert equal(batches(loader), whole[6:])
     assert len(loader) == 10               # of the epoch, not of what is left
 

@@ -120,7 +120,7 @@ def test_the_interpolating_start_can_still_learn_in_every_layer():
 @pytest.mark.parametrize("large, small, blocks", [(5, 3, 1), (9, 3, 2), (3, 5, 1)])
 def test_reach_covers_every_pixel_that_has_a_say(scale, large, small, blocks):
     network = Generator(large, small, 4, blocks, scale).eval().double()
-    in_trunk, in_tail = network.reach()
+    in_trunk, in_tail = network.receptive_margin()
     side = 2 * max(in_trunk, in_tail) + 7
     middle = side // 2
 
@@ -142,7 +142,7 @@ def test_tiles_give_the_pixels_of_the_whole(scale):
     nn.init.normal_(network.after_blocks[1].weight)        # the blocks have a say
     lr, texts = photo("coffee.png", 100, 200, 83, 61), []
     whole = super_resolve(network, lr)
-    tiled = super_resolve(network, lr, memory=8 * network.feature_bytes()[1] * 20**2, progress=texts.append)
+    tiled = super_resolve(network, lr, memory=8 * network.bytes_per_pixel()[1] * 20**2, progress=texts.append)
     difference = np.abs(whole.astype(int) - tiled)
     assert difference.max() <= 1 and (difference > 0).mean() < 1e-3
     assert len(texts) >= 20 and texts[-1].endswith(" 100%")
@@ -169,7 +169,7 @@ def test_both_kinds_of_tiles_give_the_floats_of_the_whole(shape):
     lr = photo("coffee.png", 100, 200, *shape)
     whole, counts = enlarged(network, lr, 2**40)
     assert counts == [1, 1]
-    trunk, tail = network.feature_bytes()
+    trunk, tail = network.bytes_per_pixel()
     for memory in (8 * tail * 24**2, 8 * tail * 14**2):
         tiled, counts = enlarged(network, lr, memory)
         assert counts[1] > 1

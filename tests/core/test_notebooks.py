@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 
 from config import get_config
-from run_notebooks import NOTEBOOKS, read_change, results_table
+from run_notebooks import NOTEBOOKS, results_table
+from support.settings import change
 from tests.helpers import ROOT, copy_kit, outputs_of
 
 SHORT = ["pretrain.epochs=2", "pretrain.updates_per_epoch=4", "epochs=1", "updates_per_epoch=3", "print_freq=2",
@@ -124,13 +125,13 @@ def test_with_nothing_trained_the_kits_weights_are_shown_and_named(kit):
     ("content_loss=mse", "content_loss = 'mse'"), ("vgg19_weights=a/b.pth", "vgg19_weights = 'a/b.pth'"),
     ("amp=None", "amp = None"), ("lr_milestones=[0.2, 0.4]", "lr_milestones = [0.2, 0.4]")])
 def test_a_change_is_taken_as_a_value_or_as_a_word(text, line):
-    assert read_change(text, get_config("demo")) == line
+    assert "{} = {!r}".format(*change(get_config("demo"), text)) == line
 
 
 @pytest.mark.parametrize("text", ["batchsize=8", "G.width=3", "lr=fast", "test", "H.a=1"])
 def test_a_change_that_config_has_not_is_refused(text):
     with pytest.raises(ValueError, match=re.escape(text.partition("=")[0])):
-        read_change(text, get_config("demo"))
+        change(get_config("demo"), text)
 
 
 # ---------------------------------------------------------------- as stored in the repository

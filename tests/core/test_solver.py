@@ -24,7 +24,7 @@ from support.checkpoints import load_checkpoint
 from support.convert import to_float
 from support.enlarging import evaluate, mean_of, super_resolve
 from support.precision import Precision
-from support.run import learning_rate, run_folder
+from support.run import EpochProgress, learning_rate, run_folder
 from support.safeguards import TrainingDiverged
 from tests.helpers import tiny_config
 
@@ -86,9 +86,10 @@ def softplus(x):
     return np.log1p(np.exp(x))
 
 
-def run_train(loader, g, d, vgg, rate=0.1, beta=0.5, adversarial=None, **more):
+def run_train(loader, g, d, vgg, rate=0.1, beta=0.5, adversarial=None, **around):
     return train(loader, g, d, vgg, nn.MSELoss(), adversarial or nn.BCEWithLogitsLoss(),
-                 torch.optim.SGD(g.parameters(), rate), torch.optim.SGD(d.parameters(), rate), 0, "cpu", beta, 100, **more)
+                 torch.optim.SGD(g.parameters(), rate), torch.optim.SGD(d.parameters(), rate), 0, "cpu", beta, 100,
+                 progress=EpochProgress("cpu", **around))
 
 
 # ---------------------------------------------------------------- losses by hand
@@ -243,7 +244,7 @@ def test_the_discriminator_sees_hr_and_sr_from_the_same_random_place():
     torch.manual_seed(0)
     loader, content = batches_of(sizes=(1,) * 40)
     g, d = StubG(), StubD()
-    run_train(loader, g, d, None, rate=0.0, shift=2)
+    run_train(loader, g, d, None, rate=0.0, d_shift=2)
     places = set()
     for n, (lr, hr) in enumerate(content):
         judged, real = (images.detach() for images in d.seen[2 * n:2 * n + 2])
@@ -267,7 +268,7 @@ def test_the_quick_steps_give_the_weights_of_the_plain_ones(data):
     plain_losses += [srgan_step(plain_g, plain_d, plain_vgg, *optimizers, *batch, beta=0.1) for batch in batches]
 
     precision = Precision("cpu", channels_last=True)
-    g, d, vgg = map(precision.place, (g, d, vgg))
+    g, d, vgg = map(precision.to_device, (g, d, vgg))
     optimizer_g, optimizer_d = (torch.optim.SGD(network.parameters(), 0.05, momentum=0.9) for network in (g, d))
     losses = []
 
@@ -275,9 +276,10 @@ def test_the_quick_steps_give_the_weights_of_the_plain_ones(data):
         values = tuple(meters[name].val for name in ("content", "adversarial", "discriminator") if name in meters)
         losses.append(values if len(values) > 1 else values[0])
     loader = patch_loader(data, n_batches=3)
-    pretrain(loader, g, nn.MSELoss(), optimizer_g, 0, "cpu", 100, precision=precision, after_update=keep)
+    pretrain(loader, g, nn.MSELoss(), optimizer_g, 0, "cpu", 100,
+             progress=EpochProgress(precision=precision, after_update=keep))
     train(loader, g, d, vgg, nn.MSELoss(), nn.BCEWithLogitsLoss(), optimizer_g, optimizer_d, 0, "cpu", 0.1, 100,
-          precision=precision, after_update=keep)
+          progress=EpochProgress(precision=precision, after_update=keep))
     for own, plain in zip(losses, plain_losses):
         assert own == pytest.approx(plain, rel=1e-4)
     for own, plain in ((g, plain_g), (d, plain_d)):
@@ -479,9 +481,9 @@ def test_a_checkpoint_never_holds_nan_weights_even_where_the_loss_was_finite(con
     g, _ = networks()
     calls, real = [], Precision.step
 
-    def step(self, loss, optimizer):
+    def step(self, loss, optimizer, keep_graph=False):
         calls.append(1)
-        length = real(self, loss, optimizer)
+        length = real(self, loss, optimizer, keep_graph)
         if len(calls) == 5:
             with torch.no_grad():
                 g.last.weight.mul_(math.nan)
@@ -520,7 +522,7 @@ def test_bf16_on_the_cpu_computes_in_bf16_and_keeps_float32_weights(data):
     before = snapshot(g)
     meters = run_train(patch_loader(data), g, d, vgg, rate=1e-3, precision=precision)
     pretrain(patch_loader(data), g, nn.MSELoss(), torch.optim.SGD(g.parameters(), 1e-3), 0, "cpu", 100,
-             precision=precision)
+             progress=EpochProgress(precision=precision))
     assert dtypes == {torch.bfloat16}
     assert all(p.dtype == torch.float32 for p in [*g.parameters(), *d.parameters()]) and not unchanged(g, before)
     assert all(math.isfinite(meter.avg) for meter in meters.values())

@@ -20,7 +20,7 @@ from support import provenance
 from support.checkpoints import CheckpointError, DamagedCheckpoint, load_checkpoint, load_weights, save_checkpoint
 from support.figures import LiveCurves
 from support.run import run_folder
-from support.safeguards import OutOfMemory, StopRequest, TrainingDiverged, Watch, largest_that_fits
+from support.safeguards import OutOfMemory, StopRequest, TrainingDiverged, TrainingMonitor, largest_that_fits
 from tests.helpers import Stop, differences, fit, interrupt, last, run_of, tiny_config, write_image
 
 
@@ -233,11 +233,11 @@ def test_weights_that_do_not_fit_leave_the_network_as_it_was():
 def gradients(watch, *lengths):
     for length in lengths:
         watch.gradient("generator", torch.tensor(float(length)))
-    watch.look(0, len(lengths))
+    watch.check(0, len(lengths))
 
 
 def test_an_exploding_gradient_is_told_once_an_epoch(capsys):
-    watch = Watch(exploding_gradient=100)
+    watch = TrainingMonitor(exploding_gradient=100)
     gradients(watch, *[1, 2, 0.5] * 10, 60, *[1] * 5)
     assert capsys.readouterr().out == ""
     gradients(watch, 500)
@@ -250,18 +250,18 @@ def test_an_exploding_gradient_is_told_once_an_epoch(capsys):
 
 
 def test_the_first_gradients_are_not_measured_against_each_other(capsys):
-    gradients(Watch(), 1e-6, 1000, *[1] * 10)
+    gradients(TrainingMonitor(), 1e-6, 1000, *[1] * 10)
     assert capsys.readouterr().out == ""
 
 
 def test_a_discriminator_has_won_when_its_loss_stays_low(capsys):
-    watch = Watch(d_has_won_loss=0.01, d_has_won_updates=5)
+    watch = TrainingMonitor(d_has_won_loss=0.01, d_has_won_updates=5)
     for value in [0.001] * 4 + [0.02] + [0.001] * 4:
         watch.discriminator(torch.tensor(value))
-    watch.look(0, 9)
+    watch.check(0, 9)
     assert capsys.readouterr().out == ""
     watch.discriminator(torch.tensor(0.001))
-    watch.look(0, 10)
+    watch.check(0, 10)
     out = capsys.readouterr().out
     assert "discriminator has won" in out and "for 5 updates in a row" in out and "config.lr_d" in out
 

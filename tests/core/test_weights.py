@@ -161,8 +161,8 @@ def checkpoint_of(config, seed, **more):
 
 
 def test_with_nothing_trained_the_kits_weights_are_shown_and_kept_apart(config):
-    generators, whose = generators_of(config)
-    assert config.name == "shipped" and "srresnet-x4" in whose and "runs/tiny" in whose
+    generators, note, run = generators_of(config)
+    assert run == "shipped" and config.name == "tiny" and "srresnet-x4" in note and "runs/tiny" in note
     assert {stage: sum(p.numel() for p in g.parameters()) for stage, g in generators.items()} == {
         "pretrain": FULL, "srgan": FULL}
 
@@ -170,8 +170,8 @@ def test_with_nothing_trained_the_kits_weights_are_shown_and_kept_apart(config):
 def test_what_has_been_trained_is_shown(config):
     for seed, name in enumerate(("pretrain_best", "srgan_last")):
         save_checkpoint(Path("runs/tiny/checkpoints", f"{name}.pth"), checkpoint_of(config, seed))
-    generators, whose = generators_of(config)
-    assert config.name == "tiny" and "of this run" in whose
+    generators, note, run = generators_of(config)
+    assert run == config.name == "tiny" and "of this run" in note
     assert torch.equal(generators["srgan"].first[0].weight, checkpoint_of(config, 1)["averaged"]["first.0.weight"])
 
 
@@ -184,8 +184,8 @@ def test_half_a_run_is_an_error_and_never_mixed_with_the_kits_weights(config):
 def test_a_run_without_pre_training_shows_what_srgan_began_with(config):
     config.pretrain.epochs, config.checkpoint = 0, "srresnet-x4"
     save_checkpoint(Path("runs/tiny/checkpoints/srgan_last.pth"), checkpoint_of(config, 1))
-    generators, whose = generators_of(config)
-    assert "srresnet-x4" in whose and sum(p.numel() for p in generators["pretrain"].parameters()) == FULL
+    generators, note, _ = generators_of(config)
+    assert "srresnet-x4" in note and sum(p.numel() for p in generators["pretrain"].parameters()) == FULL
 
 
 def test_a_stage_of_no_epochs_has_no_generator(config):

@@ -16,7 +16,7 @@ from extensions.train import main
 
 
 def spy(stop):
-    real, real_run, updates = distributed.LossOf.forward, distributed.run, []
+    real, real_run, updates = distributed.LossModule.forward, distributed.run, []
 
     def forward(self, lr, hr):
         updates.append(0)
@@ -29,7 +29,7 @@ def spy(stop):
         if updates:
             torch.save(stage.generator.state_dict(), f"{stage.name}_rank{distributed.rank()}.pth")
         return history
-    distributed.LossOf.forward, distributed.run = forward, run
+    distributed.LossModule.forward, distributed.run = forward, run
 
 
 if __name__ == "__main__":

@@ -295,7 +295,7 @@ def test_a_run_that_goes_on_does_not_begin_with_the_transfer_again(data, tmp_pat
     capsys.readouterr()
     train_all(config, lambda: None)
     out = capsys.readouterr().out
-    assert "Going on from" in out and "Transfer" not in out
+    assert "Resuming from" in out and "Transfer" not in out
 
 
 # ---------------------------------------------------------------- training
@@ -345,8 +345,8 @@ def test_every_command_runs_on_the_demo_data(tmp_path, monkeypatch, capsys):
     assert main(["a2n", "--name", "sub", "--set", "sub_images={'size': 96, 'stride': 40}", *short]) == 0
     assert "22 of 28 tensors are loaded" in capsys.readouterr().out
     config = extension_config("a2n", "demo", "data/demo", "four")
-    generators, whose = generators_of(config)          # what test.ipynb and super_resolution.ipynb show
-    assert list(generators) == ["a2n"] and "of this run" in whose
+    generators, note, _ = generators_of(config)          # what test.ipynb and super_resolution.ipynb show
+    assert list(generators) == ["a2n"] and "of this run" in note
     lr = read_image("data/demo/LR_bicubic/X4/coffeex4.png")[0][:20, :24]
     assert super_resolve(generators["a2n"], lr).shape == (80, 96, 3)
     with open("runs/four/log.csv", encoding="utf-8", newline="") as file:
@@ -359,7 +359,7 @@ def test_the_curves_are_kept(data, tmp_path, monkeypatch):
     shown = []
     monkeypatch.setattr(figures, "in_notebook", lambda: True)
     monkeypatch.setattr(figures, "show", lambda figure, path, handle: shown.append((figure, path)))
-    monkeypatch.setattr(figures.Line, "show", lambda *_, **__: None)
+    monkeypatch.setattr(figures.StatusLine, "show", lambda *_, **__: None)
     train_all(config)
     assert [path for _, path in shown] == [run_folder(config) / "figures" / "a2n.png"] * 2      # after each epoch
     losses, quality = shown[-1][0].subfigs[0].axes
@@ -416,7 +416,7 @@ def test_a_picture_that_is_too_large_for_the_memory_is_made_of_tiles():
     seed_everything(0)
     network = a2n.A2N(n_channels=8, n_up_channels=6, n_blocks=2, small=True).start_as_interpolation().eval()
     lr = np.random.default_rng(0).integers(0, 256, (200, 240, 3), np.uint8)
-    trunk, tail = network.feature_bytes()
+    trunk, tail = network.bytes_per_pixel()
     whole = super_resolve(network, lr, memory=2**40)
     # The tail in tiles: exactly the same picture.
     assert np.array_equal(super_resolve(network, lr, memory=max(200 * 240 * trunk, 8 * 30**2 * tail)), whole)
@@ -431,7 +431,7 @@ def test_a_pixel_looks_no_further_than_reach_says(scale):
     network = a2n.A2N(scale, n_channels=8, n_up_channels=6, n_blocks=1).double().eval()
     x = torch.rand(1, 11, 21, 21, dtype=torch.float64)
     other = x.clone()
-    other[:, :, :, :10 - network.reach()[1]] += 1                  # further away than the tail's reach
+    other[:, :, :, :10 - network.receptive_margin()[1]] += 1                  # further away than the tail's reach
     inside = (..., slice(10 * scale, None))
     with torch.no_grad():
         assert torch.equal(network.tail(x)[inside], network.tail(other)[inside])

@@ -11,7 +11,7 @@ import torch
 
 from datasets import SRDataset, hash_numbers, make_loader
 from extensions import distributed, sr3
-from extensions.distributed import Leader, PartOf
+from extensions.distributed import Leader, RankShare
 from extensions.train import change, extension_config, loaders
 from models import Generator
 from support.convert import convert_image, to_float
@@ -33,7 +33,7 @@ def test_the_parts_of_a_batch_are_the_batch_and_each_has_its_own_noise(config, m
     for rank in (0, 1):
         monkeypatch.setattr(distributed, "rank", lambda: rank)
         loader.sampler.set_epoch(3)
-        seen[rank] = [(lr, hr, torch.rand(2)) for lr, hr in PartOf(loader, seed=5)]
+        seen[rank] = [(lr, hr, torch.rand(2)) for lr, hr in RankShare(loader, seed=5)]
     loader.sampler.set_epoch(3)
     for (lr, hr), first, second in zip(loader, seen[0], seen[1]):
         assert torch.equal(torch.stack([first[0], second[0]], dim=1).flatten(0, 1), lr)
@@ -42,14 +42,14 @@ def test_the_parts_of_a_batch_are_the_batch_and_each_has_its_own_noise(config, m
     assert len({tuple(numbers) for numbers in noise}) == 6
     monkeypatch.setattr(distributed, "rank", lambda: 1)
     loader.sampler.set_epoch(3, 2)               # a run that goes on in this epoch
-    (_, _, again), = [(lr, hr, torch.rand(2)) for lr, hr in PartOf(loader, seed=5)]
+    (_, _, again), = [(lr, hr, torch.rand(2)) for lr, hr in RankShare(loader, seed=5)]
     assert torch.equal(again, seen[1][2][2])
 
 
 def test_a_batch_that_cannot_be_divided_is_refused(config, monkeypatch):
     monkeypatch.setattr(distributed.distributed, "get_world_size", lambda: 3)
     with pytest.raises(ValueError, match="multiple"):
-        PartOf(three_batches(config), seed=0)
+        RankShare(three_batches(config), seed=0)
 
 
 def test_where_the_memory_is_full_nothing_is_tried_in_one_process_alone(config):

@@ -165,7 +165,7 @@ def test_with_a_perfect_predictor_hr_comes_back(ddim, monkeypatch):
 def test_the_reach_is_as_far_as_the_u_net_looks_and_no_farther():
     for multipliers in ((1, 2), (1, 2, 2)):
         unet = srdiff.UNet(4, multipliers, 8, 4).double()
-        reach = unet.reach()
+        reach = unet.receptive_margin()
         n = 2 * (reach + 16) // 8 * 8
         x = torch.randn(1, 3, 8, n, dtype=torch.float64, requires_grad=True)
         features = torch.randn(1, 8, 2, n // 4, dtype=torch.float64)
@@ -266,11 +266,11 @@ def test_both_stages_are_trained_and_the_encoder_stays_as_it_was(config):
     fresh = srdiff.build(config, "srdiff").state_dict()
     assert not torch.equal(trained["generator"]["unet.head.1.weight"], fresh["unet.head.1.weight"])
     # What the notebooks show: the stages in order, so that the last one is SRDiff.
-    generators, whose = generators_of(config)
-    assert list(generators) == ["srdiff_encoder", "srdiff"] and "of this run" in whose
+    generators, note, _ = generators_of(config)
+    assert list(generators) == ["srdiff_encoder", "srdiff"] and "of this run" in note
     assert generators["srdiff"].ddim and generators["srdiff"].n_steps == 2
-    model, whose = srdiff.model_to_show(config)
-    assert isinstance(model, srdiff.SRDiff) and "of this run" in whose and config.name == "tiny"
+    model, note, run = srdiff.model_to_show(config)
+    assert isinstance(model, srdiff.SRDiff) and "of this run" in note and run == config.name == "tiny"
     Path("runs/tiny/checkpoints/srdiff_best.pth").unlink()
     with pytest.raises(CheckpointError, match="srdiff_best.pth"):        # and not the kit's in its place
         srdiff.model_to_show(config)
