@@ -1,5 +1,6 @@
 """How things are measured: mosaics of photographs, two ways in turn, each in a process of its own."""
 
+import contextlib
 import importlib.util
 import multiprocessing
 import platform
@@ -8,6 +9,7 @@ import sys
 import time
 import traceback
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import torch
@@ -156,6 +158,22 @@ def side_by_side(ours, plain, pairs=5, warm=True, beside=None):
             "seconds": seconds, "beside": others,
             "ours": statistics.median(a for a, _ in seconds), "plain": statistics.median(b for _, b in seconds),
             "values": [run[1] for run in first], "memory": [run[2] for run in results[-1]]}
+
+
+@contextlib.contextmanager
+def calls_of(module, name):
+    """A list that gets the arguments of each call of a module's function; the function works as before.
+
+    A function of a module: whatever its arguments are or become, they are passed on as they came.  A method
+    would have to be told from a static one.
+    """
+    calls, function = [], getattr(module, name)
+
+    def counted(*args, **kwargs):
+        calls.append((args, kwargs))
+        return function(*args, **kwargs)
+    with mock.patch.object(module, name, counted):
+        yield calls
 
 
 def matrix_rate(device="cpu", dtype=torch.float32, repeats=3):
