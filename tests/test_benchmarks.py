@@ -15,21 +15,21 @@ from ways import prepare_failure, prepare_work
 
 import solver
 from benchmarks import __main__ as command
-from benchmarks import common, cuda, diffusion, measure, plain, quality, results, ship
+from benchmarks import common, diffusion, measure, plain, quality, results, ship
 from checkpoints import load_generator, read_metadata, save_generator
 from datasets import SRDataset, make_loader
 from imresize import imresize
 from metrics import psnr, ssim
-from models import Discriminator, Generator, TruncatedVGG19
+from models import Generator
 
 
 def test_two_ways_take_turns_in_processes_of_their_own():
-    beside = []
+    after = []
     result = measure.side_by_side((prepare_work, 0.05, 2**20), (prepare_work, 0.2, 2**28), pairs=5,
-                                  beside=lambda: beside.append(0))
+                                  after_pair=lambda: after.append(0))
     (first, ours), (second, theirs) = result["values"]
     assert (ours, theirs) == (2**20, 2**28) and len({first, second, os.getpid()}) == 3
-    assert len(result["seconds"]) == len(beside) == 5
+    assert len(result["seconds"]) == len(after) == 5
     assert result["ratio"] > 1.5 and result["ours"] >= 0.05 and result["plain"] >= 0.2
     if sys.platform != "win32":                   # where the peak of a process is not measured
         assert result["memory"][0] < 2**26 and 0.8 * 2**28 < result["memory"][1] < 1.2 * 2**28
@@ -99,22 +99,6 @@ def test_the_gathering_resize_is_imresize():
     image = photo("coffee.png", 100, 200, 61, 83)
     for scale in (0.25, 4):
         assert np.array_equal(plain.gather_resize(image, scale), imresize(image, scale))
-
-
-def test_the_table_of_a_card_is_made_of_the_steps_that_train(data, monkeypatch):
-    """The same code on the CPU, in bfloat16: no card is needed to know that it runs."""
-    def tiny_networks():
-        torch.manual_seed(0)
-        return Generator(5, 3, 4, 1), Discriminator(3, 4, 4, 8), TruncatedVGG19(1, 1, weights="random")
-    monkeypatch.setattr(cuda, "full_networks", tiny_networks)
-    monkeypatch.setattr(cuda, "data_config", lambda folder: tiny_config(folder, patch_num=100))
-    monkeypatch.setattr(common, "data_config", cuda.data_config)
-    monkeypatch.setattr(cuda, "SECONDS", 0.05), monkeypatch.setattr(cuda, "UPDATES", 10)
-    monkeypatch.setattr(cuda, "matrix_rate", lambda *_, **__: 1e9)
-    monkeypatch.setattr(torch, "compile", lambda network: network)
-    rows = cuda.table_of(data, "cpu", "a CPU", "bf16", workers=0)
-    assert [row.what.split(" on ")[0] for row in rows[::4]] == ["pre-training"] * 2 + ["SRGAN"] * 2
-    assert all(row.value > 0 for row in rows) and all(row.value < 100 for row in rows[3::4])
 
 
 def test_quality_is_measured_after_each_epoch(data, tmp_path, monkeypatch):
