@@ -15,7 +15,7 @@ from ways import prepare_failure, prepare_work
 
 import solver
 from benchmarks import __main__ as command
-from benchmarks import common, diffusion, measure, plain, quality, results, ship
+from benchmarks import common, diffusion, measure, model_card, plain, quality, results
 from checkpoints import load_generator, read_metadata, save_generator
 from datasets import SRDataset, make_loader
 from imresize import imresize
@@ -217,16 +217,14 @@ def test_the_pages_of_the_kit_have_the_marks():
 
 
 def test_weights_are_made_of_a_run_with_a_card(config, data, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(ship, "WEIGHTS", tmp_path / "weights")
     monkeypatch.setenv("SRGAN_KIT_COMMAND", "run_notebooks.py train --name tiny")
     torch.manual_seed(0)
     generator = Generator(config).start_as_interpolation()
     loader = make_loader(SRDataset("train", config), config.batch_size)
     solver.fit_pretrain(config, generator, loader, SRDataset("valid", config))
-    monkeypatch.setattr(sys, "argv", ["ship", "tiny-x4", "--run", "runs/tiny", "--stage", "pretrain", "--data",
-                                      str(data), "--sets", "valid", "--images", "four photographs", "--machine",
-                                      "a machine", "--note", "A trial.", "--lists", "--train-hr photos"])
-    ship.main()
+    model_card.main(["tiny-x4", "--run", "runs/tiny", "--stage", "pretrain", "--data", str(data), "--sets", "valid",
+                     "--images", "four photographs", "--machine", "a machine", "--note", "A trial.",
+                     "--lists", "--train-hr photos"], tmp_path / "weights")
     path = tmp_path / "weights" / "tiny-x4.safetensors"
     card = path.with_suffix(".md").read_text(encoding="utf-8")
     n = sum(p.numel() for p in generator.parameters())

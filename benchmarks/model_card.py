@@ -1,8 +1,8 @@
-"""Make weights to hand around of a run: python -m benchmarks.ship NAME --run runs/NAME --data data ...
+"""Make weights to hand on from a run, with a model card: python -m benchmarks.model_card NAME --run runs/NAME ...
 
 Writes weights/<NAME>.safetensors (float16) and its model card weights/<NAME>.md.  Recipe, time,
 command and hashes come from the run folder (config.json, log.csv, provenance.json, the
-checkpoint), the figures are measured here on the float16 file; images and machine are options.
+checkpoint), the scores are measured here on the float16 file; images and machine are options.
 """
 
 import argparse
@@ -25,47 +25,52 @@ LICENCE = ("Research and teaching. The code is under the MIT licence; the traini
 SHOWN = {"srgan": "last"}      # the checkpoint that is handed on; of every other stage the best
 STAGES = {"pretrain": "pre-training: the squared error of the pixels (equation 4 of the paper)",
           "srgan": "SRGAN: content loss and adversarial loss (equation 3 of the paper)"}
-# What a stage begins with where its settings name no file; the others: "start = ...".
+# What a stage begins with if its settings name no file; the others: "start = ...".
 BEGINNINGS = {"srdiff": "the encoder that the same run has trained; start = {start}", "sr3": "random weights"}
 LARGEST = 7e6        # bytes
 TOLERANCE = 0.01     # dB that float16 may cost
 
 
-def main():
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.ship", description=__doc__.split("\n\n")[1])
-    parser.add_argument("name", help="such as srresnet-x4")
-    parser.add_argument("--run", type=Path, required=True, help="the run folder")
-    parser.add_argument("--stage", choices=list(TITLES), required=True)
-    parser.add_argument("--data", default="data", help="folder of the lists, to measure on")
-    parser.add_argument("--sets", nargs="+", default=["Set5", "Set14", "valid"])
-    parser.add_argument("--images", required=True, help="what it was trained on, in words")
-    parser.add_argument("--lists", required=True, help="the arguments of create_data_lists.py that made the lists")
-    parser.add_argument("--machine", required=True, help="what it was trained on, in words")
-    parser.add_argument("--note", default="", help="a sentence that stands first in the card")
-    parser.add_argument("--float32", action="store_true", help="where float16 would change a figure")
-    args = parser.parse_args()
+def main(arguments=None, folder=WEIGHTS):
+    """The command; it writes into ``folder``."""
+    args = parse(arguments)
     source = args.run / "checkpoints" / f"{args.stage}_{SHOWN.get(args.stage, 'best')}.pth"
-    path = WEIGHTS / f"{args.name}.safetensors"
+    path = folder / f"{args.name}.safetensors"
     generator = load_generator(source)
     exact = measure(generator, args.sets, args.data)
     facts = {**facts_of(args.run, args.stage, load_checkpoint(source)), "images": args.images, "lists": args.lists,
              "machine": args.machine, "note": args.note, "licence": LICENCE}
     save_generator(path, generator, None if args.float32 else torch.float16, **facts)
     shipped = load_generator(path)
-    figures = exact if args.float32 else measure(shipped, args.sets, args.data)
-    difference = max(abs(a[0] - b[0]) for a, b in zip(exact.values(), figures.values()))
+    scores = exact if args.float32 else measure(shipped, args.sets, args.data)
+    difference = max(abs(a[0] - b[0]) for a, b in zip(exact.values(), scores.values()))
     if difference > TOLERANCE or path.stat().st_size > LARGEST:
-        raise SystemExit(f"{path}: float16 changes a figure by {difference:.4f} dB (at most {TOLERANCE}), "
+        raise SystemExit(f"{path}: float16 changes a score by {difference:.4f} dB (at most {TOLERANCE}), "
                          f"{path.stat().st_size / 1e6:.2f} MB (at most {LARGEST / 1e6:.0f}).")
-    figures = {"bicubic": measure(None, args.sets, args.data), args.name: figures}
+    scores = {"bicubic": measure(None, args.sets, args.data), args.name: scores}
     if args.stage in ("pretrain", "a2n"):           # SRGAN's texture would be smoothed away
-        figures[f"{args.name}, self-ensemble"] = measure(shipped, args.sets, args.data, self_ensemble=True)
-    write_atomically(path.with_suffix(".md"), card(path, generator, facts, figures, difference).encode("utf-8"))
+        scores[f"{args.name}, self-ensemble"] = measure(shipped, args.sets, args.data, self_ensemble=True)
+    write_atomically(path.with_suffix(".md"), card(path, generator, facts, scores, difference).encode("utf-8"))
     print(path.with_suffix(".md").read_text(encoding="utf-8"))
 
 
+def parse(arguments):
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.model_card", description=__doc__.split("\n\n")[1])
+    parser.add_argument("name", help="such as srresnet-x4")
+    parser.add_argument("--run", type=Path, required=True, help="the run folder")
+    parser.add_argument("--stage", choices=list(TITLES), required=True)
+    parser.add_argument("--data", default="data", help="folder of the lists, to measure on")
+    parser.add_argument("--sets", nargs="+", default=["Set5", "Set14", "valid"])
+    parser.add_argument("--images", required=True, help="the images it was trained on, in words")
+    parser.add_argument("--lists", required=True, help="the arguments of create_data_lists.py that made the lists")
+    parser.add_argument("--machine", required=True, help="the machine it was trained on, in words")
+    parser.add_argument("--note", default="", help="a sentence that stands first in the card")
+    parser.add_argument("--float32", action="store_true", help="where float16 would change a score")
+    return parser.parse_args(arguments)
+
+
 def measure(generator, sets, data, **options):
-    """{set: (psnr, ssim)} of a generator, or of bicubic interpolation."""
+    """{set: (psnr in dB, ssim)} of a generator; None: of bicubic interpolation."""
     config = get_config("course", data)
 
     def upscale(lr):
@@ -74,7 +79,7 @@ def measure(generator, sets, data, **options):
 
 
 def facts_of(run, stage, checkpoint):
-    """What the run folder tells of a training, as plain values."""
+    """What the run folder says about a training, as plain values."""
     config = checkpoint["config"]
     settings = stage_config(config, stage)
     rows = [row for row in read_log(run) if row["stage"] == stage]
@@ -96,44 +101,28 @@ def facts_of(run, stage, checkpoint):
             "versions": {key: starts[-1][key] for key in ("python", "torch", "numpy")}}
 
 
-def card(path, generator, facts, figures, difference):
-    """The model card, Markdown."""
-    settings = ", ".join(f"{key}={value}" for key, value in generator.settings.items())
-    recipe = ", ".join(f"{key} {value}" for key, value in facts["recipe"].items())
-    n = sum(parameter.numel() for parameter in generator.parameters())
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    dtype = str(next(iter(read_weights(path).values())).dtype).removeprefix("torch.")
-    dtype += f" (float32 differs by at most {difference:.4f} dB)" * (dtype == "float16")
+def card(path, generator, facts, scores, difference):
+    """The model card, Markdown.
+
+    Args:
+        facts: what ``facts_of`` gives, and the options of the command.
+        scores: {method: {set: (psnr in dB, ssim)}}.
+        difference: what float16 changes of PSNR, at most, in dB.
+    """
     program = "super_resolution.py" if facts["stage"] in STAGES else "-m extensions.super_resolution"
-    rows = [
-        ["network", f"`{type(generator).__name__}({settings})`, {n:,} parameters"],
-        ["stage", STAGES.get(facts["stage"], TITLES[facts["stage"]])],
-        ["begins with", facts["begins_with"]],
-        ["images", f"{facts['images']} ({facts['n_images']} in the list `train`)"],
-        ["recipe", recipe],
-        ["updates", f"{facts['updates']:,}"],
-        ["time", f"{_duration(facts['seconds'])} of training in {facts['sittings']} "
-                 f"{'sitting' if facts['sittings'] == 1 else 'sittings'}, {facts['machine']}"],
-        ["seed", str(facts["seed"])],
-        ["SHA-256 of the data", f"`{facts['data_sha256']}`"],
-        ["SHA-256 of the code", f"`{facts['code_sha256']}`"],
-        ["versions", ", ".join(f"{key} {value}" for key, value in facts["versions"].items())],
-        ["file", f"{path.name}, {dtype}, {path.stat().st_size / 1e6:.2f} MB"],
-        ["SHA-256 of the file", f"`{digest}`"],
-        ["licence", facts["licence"]]]
-    measured = table(["PSNR (dB) / SSIM on Y, 4 pixels cut off", *next(iter(figures.values()))],
+    measured = table(["PSNR (dB) / SSIM on Y, 4 pixels cut off", *next(iter(scores.values()))],
                      [[name, *(f"{psnr:.2f} / {ssim:.4f}" for psnr, ssim in by_set.values())]
-                      for name, by_set in figures.items()])
+                      for name, by_set in scores.items()])
     note = f"{facts['note']}\n\n" * bool(facts["note"])
     return f"""# {path.stem}
 
-{note}{table(["", ""], rows)}
+{note}{table(["", ""], rows_of(path, generator, facts, difference))}
 
-## Figures
+## Scores
 
 {measured}
 
-`valid`: the images that were held out to choose by. The test sets were only measured.
+`valid`: the held-out images by which the settings were chosen. The test sets were only measured.
 
 ## Use
 
@@ -141,8 +130,8 @@ def card(path, generator, facts, figures, difference):
 python {program} photo.jpg --weights {path.stem}
 ```
 
-or `utils.load_generator("{path.stem}")`. It has learnt to undo MATLAB's bicubic reduction by 4 and nothing else:
-noise, JPEG blocks and blur of a camera are enlarged with the rest.
+or `utils.load_generator("{path.stem}")`. It has learnt to undo MATLAB's bicubic downscaling by 4 and nothing else:
+noise, JPEG blocks and the blur of a camera are upscaled with the rest.
 
 ## Train it again
 
@@ -153,6 +142,30 @@ python create_data_lists.py {facts['lists']}
 python {facts['command']}
 ```
 """
+
+
+def rows_of(path, generator, facts, difference):
+    """The card's first table: [what, value] a row."""
+    settings = ", ".join(f"{key}={value}" for key, value in generator.settings.items())
+    n = sum(parameter.numel() for parameter in generator.parameters())
+    dtype = str(next(iter(read_weights(path).values())).dtype).removeprefix("torch.")
+    dtype += f" (float32 differs by at most {difference:.4f} dB)" * (dtype == "float16")
+    return [
+        ["network", f"`{type(generator).__name__}({settings})`, {n:,} parameters"],
+        ["stage", STAGES.get(facts["stage"], TITLES[facts["stage"]])],
+        ["begins with", facts["begins_with"]],
+        ["images", f"{facts['images']} ({facts['n_images']} in the list `train`)"],
+        ["recipe", ", ".join(f"{key} {value}" for key, value in facts["recipe"].items())],
+        ["updates", f"{facts['updates']:,}"],
+        ["time", f"{_duration(facts['seconds'])} of training in {facts['sittings']} "
+                 f"{'sitting' if facts['sittings'] == 1 else 'sittings'}, {facts['machine']}"],
+        ["seed", str(facts["seed"])],
+        ["SHA-256 of the data", f"`{facts['data_sha256']}`"],
+        ["SHA-256 of the code", f"`{facts['code_sha256']}`"],
+        ["versions", ", ".join(f"{key} {value}" for key, value in facts["versions"].items())],
+        ["file", f"{path.name}, {dtype}, {path.stat().st_size / 1e6:.2f} MB"],
+        ["SHA-256 of the file", f"`{hashlib.sha256(path.read_bytes()).hexdigest()}`"],
+        ["licence", facts["licence"]]]
 
 
 def _duration(seconds):
