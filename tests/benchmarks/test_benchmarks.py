@@ -5,7 +5,9 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,24 +15,24 @@ import torch
 
 import solver
 from benchmarks import __main__ as command
-from benchmarks import common, cuda, diffusion, measure, plain, quality, results, ship
+from benchmarks import common, diffusion, measure, model_card, plain, quality, results
 from datasets import SRDataset, make_loader
 from imresize import imresize
 from inference import load_generator
 from metrics import psnr, ssim
-from models import Discriminator, Generator, TruncatedVGG19
+from models import Generator
 from support.checkpoints import read_metadata, save_generator
 from tests.benchmarks.bench_stubs import prepare_failure, prepare_work
 from tests.helpers import photo, tiny_config, write_image, write_list, write_set
 
 
 def test_two_ways_take_turns_in_processes_of_their_own():
-    beside = []
+    after = []
     result = measure.side_by_side((prepare_work, 0.05, 2**20), (prepare_work, 0.2, 2**28), pairs=5,
-                                  beside=lambda: beside.append(0))
+                                  after_pair=lambda: after.append(0))
     (first, ours), (second, theirs) = result["values"]
     assert (ours, theirs) == (2**20, 2**28) and len({first, second, os.getpid()}) == 3
-    assert len(result["seconds"]) == len(beside) == 5
+    assert len(result["seconds"]) == len(after) == 5
     assert result["ratio"] > 1.5 and result["ours"] >= 0.05 and result["plain"] >= 0.2
     if sys.platform != "win32":                   # where the peak of a process is not measured
         assert result["memory"][0] < 2**26 and 0.8 * 2**28 < result["memory"][1] < 1.2 * 2**28
@@ -66,18 +68,16 @@ def test_bounds_are_judged():
 
 def test_the_table_is_printed_and_kept(tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(command.PARTS, "resize", lambda work: [common.Row("resizing", 5.0, "x", 4, "how it was")])
-    monkeypatch.setattr(sys, "argv", ["benchmarks", "resize", "--json", str(tmp_path / "speed.json")])
-    command.main()
+    command.main(["resize", "--json", str(tmp_path / "speed.json")])
     row = json.loads((tmp_path / "speed.json").read_text(encoding="utf-8"))["rows"][0]
     assert row == {"part": "resize", "what": "resizing", "value": 5.0, "unit": "x", "bound": 4, "note": "how it was",
                    "reached": "reached"}
     assert "| resizing | 5.00 x   | at least 4 x | reached | how it was |" in capsys.readouterr().out
 
 
-def test_an_unknown_part_is_named(monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["benchmarks", "stepp"])
+def test_an_unknown_part_is_named(capsys):
     with pytest.raises(SystemExit):
-        command.main()
+        command.main(["stepp"])
     assert "there is no part 'stepp'" in capsys.readouterr().err
 
 
@@ -102,36 +102,10 @@ def test_the_gathering_resize_is_imresize():
         assert np.array_equal(plain.gather_resize(image, scale), imresize(image, scale))
 
 
-def test_the_table_of_a_card_is_made_of_the_steps_that_train(data, monkeypatch):
-    """The same code on the CPU, in bfloat16: no card is needed to know that it runs."""
-    def tiny_networks():
-        torch.manual_seed(0)
-        return Generator(5, 3, 4, 1), Discriminator(3, 4, 4, 8), TruncatedVGG19(1, 1, weights="random")
-    monkeypatch.setattr(cuda, "full_networks", tiny_networks)
-    monkeypatch.setattr(cuda, "data_config", lambda folder: tiny_config(folder, patch_num=100))
-    monkeypatch.setattr(common, "data_config", cuda.data_config)
-    monkeypatch.setattr(cuda, "SECONDS", 0.05), monkeypatch.setattr(cuda, "UPDATES", 10)
-    monkeypatch.setattr(cuda, "matrix_rate", lambda *_, **__: 1e9)
-    monkeypatch.setattr(torch, "compile", lambda network: network)
-    rows = cuda.table_of(data, "cpu", "a CPU", "bf16", workers=0)
-    assert [row.what.split(" on ")[0] for row in rows[::4]] == ["pre-training"] * 2 + ["SRGAN"] * 2
-    assert all(row.value > 0 for row in rows) and all(row.value < 100 for row in rows[3::4])
-
-
-def test_quality_is_measured_after_each_epoch(data, tmp_path, monkeypatch):
+def test_quality_is_measured_after_each_epoch(own_data, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    folder = tmp_path / "data"
-    folder.mkdir()
-    write_set(folder, "Set5", {"cup": photo("coffee.png", 100, 200, 40, 48)})
-    for split in ("train", "valid"):
-        text = (data / f"{split}_images.csv").read_text(encoding="utf-8")
-        (folder / f"{split}_images.csv").write_text(text, encoding="utf-8")
-    config = tiny_config(folder, HR_data_folder=str(data), LR_data_folder=str(data))
-    real = quality.SRDataset
-
-    def dataset(split, config):       # Set5 lies elsewhere
-        return real(split, config if split != "Set5" else tiny_config(folder))
-    monkeypatch.setattr(quality, "SRDataset", dataset)
+    write_set(own_data, "Set5", {"cup": photo("coffee.png", 100, 200, 40, 48)})
+    config = tiny_config(own_data)
     rows = quality.measured(config, quality.train(config), seconds=6.0, ratio=3.0)
     assert [row[:3] for row in rows] == [(0, 0, 0), (10, 1, 3), (20, 2, 6)]
     assert 0 == rows[0][3] <= rows[1][3] <= rows[2][3] < 1
@@ -144,6 +118,25 @@ def test_quality_is_measured_after_each_epoch(data, tmp_path, monkeypatch):
     assert labels[0].startswith("tiny: ") and "plain loop" in labels[1] and labels[2].startswith("bicubic: ")
     for prepare in (quality.prepare_ours, quality.prepare_plain):
         prepare(config, n_updates=1)()
+
+
+def test_the_whole_command_that_measures_quality(own_data, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    write_set(own_data, "Set5", {"cup": photo("coffee.png", 100, 200, 40, 48)})
+    quality.main(["--data", str(own_data), "--preset", "demo", "--name", "tiny", "--set", "crop_size=16",
+                  "patch_num=10", "batch_size=4", "pretrain.epochs=2", "G.n_channels=4", "G.n_blocks=1"], apart=False)
+    said, folder = capsys.readouterr().out, tmp_path / "runs" / "benchmarks"
+    assert "in the plain loop" in said and "| plain_minutes |" in said
+    with open(folder / "quality_tiny.csv", encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["updates"] for row in rows] == ["0", "10", "20"] and tuple(rows[0]) == quality.COLUMNS
+    assert (folder / "quality.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_wrong_setting_ends_the_command_that_measures_quality(capsys):
+    with pytest.raises(SystemExit):
+        quality.main(["--data", "data", "--set", "bach_size=4"])
+    assert "bach_size" in capsys.readouterr().err
 
 
 # ---------------------------------------------------------------- results and model cards
@@ -160,10 +153,8 @@ def small_weights(tmp_path, monkeypatch):
     return folder
 
 
-def run_results(monkeypatch, *arguments):
-    monkeypatch.setattr(sys, "argv", ["results", *map(str, arguments)])
-    monkeypatch.setattr(results, "SIDE", (16, 20))
-    results.main()
+def run_results(*arguments, **options):
+    results.main(arguments, timed=(16, 20), **options)
 
 
 def test_the_results_have_a_row_a_method_and_say_what_is_not_here(tmp_path, monkeypatch, small_weights, capsys):
@@ -173,7 +164,7 @@ def test_the_results_have_a_row_a_method_and_say_what_is_not_here(tmp_path, monk
     write_image(tmp_path / "data" / "DIV2K_valid_HR" / "0801.png", hr)
     write_image(tmp_path / "data" / "LR" / "0801x4.png", imresize(hr, 1 / 4))
     write_list(tmp_path / "data", "valid", [("DIV2K_valid_HR/0801.png", "LR/0801x4.png")])
-    run_results(monkeypatch, "--data", "data")
+    run_results("--data", "data")
     text = (tmp_path / "runs/benchmarks/results.md").read_text(encoding="utf-8")
     sr = imresize(imresize(hr, 1 / 4), 4)
     row = next(line for line in text.splitlines() if line.startswith("| bicubic "))
@@ -196,17 +187,43 @@ def test_the_results_have_a_row_a_method_and_say_what_is_not_here(tmp_path, monk
 def test_tables_of_the_docs_are_not_cut_down(tmp_path, monkeypatch, small_weights, capsys, arguments, fault):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit):
-        run_results(monkeypatch, *arguments)
+        run_results(*arguments)
     assert fault in " ".join(capsys.readouterr().err.split()) and not (tmp_path / "runs").exists()
 
 
-def test_no_result_without_the_published_bicubic_figure(tmp_path, monkeypatch, small_weights):
+def test_no_result_without_the_published_bicubic_score(tmp_path, monkeypatch, small_weights):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "data").mkdir()
     write_set(tmp_path / "data", "Set5", {"cup": photo("coffee.png", 100, 200, 64, 80)})
     with pytest.raises(SystemExit, match="Set5: bicubic gives .* instead of the published 28.42"):
-        run_results(monkeypatch, "--data", "data")
+        run_results("--data", "data")
     assert not (tmp_path / "runs").exists()
+
+
+def test_the_pages_are_updated_where_they_are_marked(benchmark, tmp_path, monkeypatch, small_weights):
+    """--write, on copies of the pages."""
+    monkeypatch.chdir(tmp_path)
+    rows = []
+    for name, hr, lr in benchmark["Set5"]:
+        for kind, path in (("HR", hr), ("LR", lr)):
+            (tmp_path / "data" / kind).mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, tmp_path / "data" / kind / f"{name}.png")
+        rows.append((f"HR/{name}.png", f"LR/{name}.png"))
+    write_list(tmp_path / "data", "Set5", rows)
+    for page in results.PAGES:
+        (tmp_path / page).parent.mkdir(exist_ok=True)
+        shutil.copy(results.ROOT / page, tmp_path / page)
+    run_results("--data", "data", "--write", root=tmp_path)
+    for page in results.PAGES:
+        text = (tmp_path / page).read_text(encoding="utf-8")
+        new = text.partition("<!-- begin results -->")[2].partition("<!-- end results -->")[0]
+        assert len(re.findall(r"^\| (?:bicubic|双三次) +\| 28.43 / 0.8111 \|", new, re.MULTILINE)) == 1, page
+        assert "0.00 M" in new and "`srresnet-small-x4`" not in new, page
+        if "zh-CN" in page:
+            assert not [english for english in results.CHINESE if english in new]
+    rows = (tmp_path / "docs/results.md").read_text(encoding="utf-8").partition("<!-- begin interpolation -->")[2]
+    assert len(re.findall(r"^\| (?:0|0\.25|0\.5|0\.75|1|HR) +\|", rows, re.MULTILINE)) == 6
+    assert (tmp_path / "docs" / "interpolation.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_set_is_div2k_s_only_by_its_folder(data, tmp_path):
@@ -226,31 +243,28 @@ def test_a_text_is_put_between_its_marks_and_nowhere_else(tmp_path):
 
 
 def test_the_pages_of_the_kit_have_the_marks():
-    for page, names in (("docs/results.md", ["results", "interpolation"]), ("README.md", ["results"]),
-                        ("README.zh-CN.md", ["results"])):
+    for page in results.PAGES:
         text = (results.ROOT / page).read_text(encoding="utf-8")
-        for name in names:
+        for name in ("results", "interpolation") if page == "docs/results.md" else ("results",):
             assert len(re.findall(rf"<!-- begin {name} -->\n.*?\n<!-- end {name} -->", text, re.DOTALL)) == 1, page
 
 
 def test_weights_are_made_of_a_run_with_a_card(config, data, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(ship, "WEIGHTS", tmp_path / "weights")
     monkeypatch.setenv("SRGAN_KIT_COMMAND", "run_notebooks.py train --name tiny")
     torch.manual_seed(0)
     generator = Generator(config).start_as_interpolation()
     loader = make_loader(SRDataset("train", config), config.batch_size)
     solver.fit_pretrain(config, generator, loader, SRDataset("valid", config))
-    monkeypatch.setattr(sys, "argv", ["ship", "tiny-x4", "--run", "runs/tiny", "--stage", "pretrain", "--data",
-                                      str(data), "--sets", "valid", "--images", "four photographs", "--machine",
-                                      "a machine", "--note", "A trial.", "--lists", "--train-hr photos"])
-    ship.main()
+    model_card.main(["tiny-x4", "--run", "runs/tiny", "--stage", "pretrain", "--data", str(data), "--sets", "valid",
+                     "--images", "four photographs", "--machine", "a machine", "--note", "A trial.",
+                     "--lists", "--train-hr photos"], tmp_path / "weights")
     path = tmp_path / "weights" / "tiny-x4.safetensors"
     card = path.with_suffix(".md").read_text(encoding="utf-8")
     n = sum(p.numel() for p in generator.parameters())
     for text in ("A trial.", f"{n:,} parameters", "four photographs (4 in the list", "batch_size 4", "| 20 ",
                  hashlib.sha256(path.read_bytes()).hexdigest(), "python run_notebooks.py train --name tiny",
-                 "self-ensemble", "create_data_lists.py --train-hr photos", "in 1 sitting,", read_metadata(path)["facts"][
-                     "data_sha256"]):
+                 "self-ensemble", "create_data_lists.py --train-hr photos", "in 1 sitting,",
+                 read_metadata(path)["facts"]["data_sha256"]):
         assert text in card, text
     trained = load_generator(tmp_path / "runs/tiny/checkpoints/pretrain_best.pth")
     shipped = load_generator(path)
@@ -262,24 +276,43 @@ def test_weights_are_made_of_a_run_with_a_card(config, data, tmp_path, monkeypat
 
 @pytest.mark.parametrize("method, steps, walk", [("srdiff", "3", "DDIM, 3 steps"), ("sr3", "2", "DDIM, 2 steps"),
                                                  ("srdiff", "0", "DDPM, 100 steps")])
-def test_both_ways_of_diffusion_compute_the_same(method, steps, walk, monkeypatch, capsys):
-    monkeypatch.setattr(diffusion, "SIDE", 32)
-    diffusion.main([method, "--preset", "demo", "--steps", steps, "--repeats", "1", "--device", "cpu"])
+def test_both_ways_of_diffusion_compute_the_same(method, steps, walk, capsys):
+    diffusion.main([method, "--preset", "demo", "--steps", steps, "--side", "32", "--repeats", "1", "--device", "cpu"])
     said = capsys.readouterr().out
     assert said.count("| kit ") == said.count("| plain ") == 2 and f"32 x 32, {walk}" in said
+
+
+def test_compiled_networks_have_a_row_of_their_own(monkeypatch, capsys):
+    """torch.compile itself would take a minute."""
+    compiled = []
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda network: compiled.append(type(network).__name__))
+    diffusion.main(["srdiff", "--preset", "demo", "--steps", "2", "--side", "32", "--repeats", "1", "--compile",
+                    "--device", "cpu"])
+    assert compiled == ["UNet"] and capsys.readouterr().out.count("| kit, torch.compile ") == 2
 
 
 def test_attention_in_the_plain_way_is_the_same_attention():
     torch.manual_seed(0)
     layer, x = diffusion.sr3.Attention(16, 4), torch.randn(2, 16, 5, 7)
-    quick = layer(x)
+    fast = layer(x)
     layer.__class__ = diffusion.PlainAttention
-    assert torch.allclose(layer(x), quick, atol=1e-5)
+    assert torch.allclose(layer(x), fast, atol=1e-5)
 
 
 def test_ways_of_diffusion_that_differ_are_not_timed(monkeypatch):
-    monkeypatch.setattr(diffusion, "SIDE", 32)
     sample = diffusion.plain_sample
     monkeypatch.setattr(diffusion, "plain_sample", lambda network, lr: sample(network, lr) + 0.01)
     with pytest.raises(SystemExit, match="differ by 1.0"):
-        diffusion.main(["srdiff", "--preset", "demo", "--steps", "3", "--repeats", "1", "--device", "cpu"])
+        diffusion.main(["srdiff", "--preset", "demo", "--steps", "3", "--side", "32", "--repeats", "1",
+                        "--device", "cpu"])
+
+
+# ---------------------------------------------------------------- all of them
+
+def test_every_command_of_the_benchmarks_is_run_by_a_test():
+    """The parts of the speed table are in test_benchmark_parts.py."""
+    here = Path(__file__).read_text(encoding="utf-8")
+    for path in sorted(Path(command.__file__).parent.glob("*.py")):
+        if '__name__ == "__main__"' in path.read_text(encoding="utf-8"):
+            name = "command" if path.stem == "__main__" else path.stem
+            assert f" {name}.main(" in here, f"no test runs {path.name}"
