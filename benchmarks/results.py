@@ -1,9 +1,10 @@
 """The results table of the weights that come with the kit: python -m benchmarks.results --data data
 
 Measures bicubic interpolation and every file of weights/ on the test sets that are there, by
-the protocol of the papers, beside the published figures; and what lies between the weights of
+the protocol of the papers, next to the published scores; and what lies between the weights of
 SRResNet and SRGAN.  Leaves results.md, results.csv and interpolation.png in runs/benchmarks/;
-with --write, docs/ and both READMEs are brought up to date.
+with --write, docs/ and both READMEs are brought up to date.  Every table of the Chinese page is
+made from the English one.
 """
 
 import argparse
@@ -33,14 +34,32 @@ FOLDER = Path("runs", "benchmarks")
 SETS = {"Set5": "Set5", "Set14": "Set14", "B100": "B100", "Urban100": "Urban100", "valid": "DIV2K valid"}
 MISSING = {"valid": "python create_data_lists.py --download div2k"}       # the others: --download benchmark
 CHINESE = {"PSNR (dB) / SSIM on Y": "PSNR (dB) / SSIM，Y 通道", "parameters": "参数量",
-           "510 x 339 enlarged in": "放大 510 x 339 用时",
-           "Enlarged in: ": "放大用时的测试环境：", " threads": " 线程",
+           "510 x 339 upscaled in": "放大 510 x 339 用时",
+           "Upscaled in: ": "放大用时的测试环境：", " threads": " 线程",
            "not measured: not here": "未测：没有该数据集", "how to get it": "获取方法", "DIV2K valid": "DIV2K 验证集",
            ", self-ensemble": "，自集成", ", published": "，公开数值", " (paper)": "（论文）", "bicubic ": "双三次 ",
-           "bicubic，": "双三次，", " (trained on the 291 images)": "（用 291 张图像训练）"}
+           "bicubic，": "双三次，", " (trained on the 291 images)": "（用 291 张图像训练）",
+           # between the networks
+           "mean gradient, grey levels per pixel": "平均梯度（每像素灰度级）",
+           "Set5 is not here: not measured.": "没有 Set5，未测。",
+           # the sources' scores
+           "| source | data | protocol | score |": "| 出处 | 数据 | 评测协议 | 数值 |",
+           "A2N, a tutorial's x4": "A2N，某教程的 x4", "A2N, the same tutorial's x2": "A2N，同一教程的 x2",
+           "SRDiff, the paper": "SRDiff，论文", "SRDiff, a MindSpore model": "SRDiff，MindSpore 的模型",
+           "SR3, the public code, ": "SR3，公开代码，", "16 to 128": "16 到 128", "64 to 512": "64 到 512",
+           "trained on DIV2K; Set5, Set14": "用 DIV2K 训练；Set5、Set14", "the same, x2": "同上，x2", "| faces |": "| 人脸 |",
+           "DIV2K, x4": "DIV2K，x4", "; trained for ": "；训练了 ", " hours |": " 小时 |",
+           "Y, 4 pixels cut off: the kit's": "Y，四周裁去 4 个像素：与本套件相同",
+           "Y, no border cut off": "Y，不裁边", "RGB, no border cut off": "RGB，不裁边", ", LPIPS": "，LPIPS",
+           " with DDIM, ": "（DDIM，", " with ": "（", " steps; ": " 步）；", " steps |": " 步） |",
+           # full size
+           "network, full size": "完整规模的网络", "| training |": "| 训练 |", "A2N, the tutorial's": "A2N，教程中的",
+           "A2N, ": "A2N，", " blocks |": " 个块 |", " updates in ": " 次更新，", " minutes |": " 分钟 |",
+           " updates (": " 次更新（其中 ", " of them at x2), patches twice as wide, batches of ":
+           " 次为 x2），图像块的边长为两倍，批大小 ", "not run here yet": "尚未训练"}
 ALPHAS = (0, 0.25, 0.5, 0.75, 1)
 SLOW = 60                    # seconds: what has taken longer is not timed again
-SIDE = (339, 510)            # LR size of the picture whose enlarging is timed: 510 x 339 -> 2040 x 1356
+SIDE = (339, 510)            # LR size of the image whose upscaling is timed: 510 x 339 -> 2040 x 1356
 
 
 def main():
@@ -48,7 +67,11 @@ def main():
     parser.add_argument("--data", default="data", help="folder of the lists (default: data)")
     parser.add_argument("--sets", nargs="+", choices=list(SETS), default=list(SETS))
     parser.add_argument("--write", action="store_true", help="bring docs/results.md and the READMEs up to date")
+    parser.add_argument("--twin", action="store_true",
+                        help="measure nothing: only bring docs/results.zh-CN.md up to date with docs/results.md")
     args = parser.parse_args()
+    if args.twin:
+        return write_twin(ROOT / "docs/results.md")
     config, methods = get_config("course", args.data, "shipped"), shipped_methods()
     if not Path(args.data).is_dir():
         parser.error(f"There is no folder {args.data}.")
@@ -66,6 +89,7 @@ def main():
         for file in ("docs/results.md", "README.md", "README.zh-CN.md"):
             write_between(ROOT / file, "results", in_chinese(text) if "zh-CN" in file else text)
         write_between(ROOT / "docs/results.md", "interpolation", between)
+        write_twin(ROOT / "docs/results.md")
         write_atomically(ROOT / "docs/interpolation.png", picture)
     print(f"\n{text}\n\n{between}\n\nkept in {FOLDER / 'results.md'}; an image a row: {FOLDER / 'results.csv'}")
 
@@ -93,7 +117,7 @@ def measure(config, sets, methods):
     """{(set, method): rows of ``evaluate``} of all sets that are there.
 
     Raises:
-        SystemExit: if bicubic interpolation does not give the published figure: no other would be worth anything.
+        SystemExit: if bicubic interpolation does not give the published score: no other would mean anything.
     """
     measured, line = {}, Line()
     for name in filter(lambda name: is_there(name, config), sets):
@@ -113,7 +137,7 @@ def measure(config, sets, methods):
 
 
 def seconds_of(methods, repeats=3):
-    """{method: median seconds to enlarge 510 x 339 to 2040 x 1356}, the generators in turn; slow ones once."""
+    """{method: median seconds to upscale 510 x 339 to 2040 x 1356}, the generators in turn; slow ones once."""
     lr, seconds, line = imresize(mosaic(0, 4 * SIDE[0], 4 * SIDE[1]), 1 / 4), {}, Line()
     for repeat in range(repeats):
         for method, (upscale, generator) in methods.items():
@@ -141,16 +165,16 @@ def as_text(measured, methods, sets):
     for method, by_set in PUBLISHED.items():
         rows.append([f"{method}, published" if "paper" not in method else method,
                      *(cell(by_set.get(name)) for name in shown), "", ""])
-    text = table(["PSNR (dB) / SSIM on Y", *(SETS[name] for name in shown), "parameters", "510 x 339 enlarged in"],
+    text = table(["PSNR (dB) / SSIM on Y", *(SETS[name] for name in shown), "parameters", "510 x 339 upscaled in"],
                  rows)
-    text += f"\n\nEnlarged in: {machine()}."
+    text += f"\n\nUpscaled in: {machine()}."
     absent = [[SETS[name], f"`{MISSING.get(name, 'python create_data_lists.py --download benchmark')}`"]
               for name in sets if name not in there]
     return text + ("\n\n" + table(["not measured: not here", "how to get it"], absent) if absent else "")
 
 
 def in_chinese(text):
-    """The table's English words in Chinese."""
+    """The tables' English words in Chinese."""
     for english, chinese in CHINESE.items():
         text = text.replace(english, chinese)
     return text
@@ -181,11 +205,11 @@ def interpolation(config, sets):
                  for measure_pair in (psnr, ssim, lambda sr, hr: gradient_magnitude(sr))]
         rows.append([f"{alpha:g}", "{:.2f} dB / {:.4f}".format(*means), f"{means[2]:.2f}"])
     hr_texture = statistics.fmean(gradient_magnitude(hr) for _, hr in pairs)
-    return table(["alpha", "Set5", "mean gradient, grey levels a pixel"], [*rows, ["HR", "", f"{hr_texture:.2f}"]])
+    return table(["alpha", "Set5", "mean gradient, grey levels per pixel"], [*rows, ["HR", "", f"{hr_texture:.2f}"]])
 
 
 def interpolation_figure(photographs=("astronaut.png", "chelsea.png", "coffee.png"), side=72):
-    """The most detailed square of photographs of scikit-image (CC0), enlarged by three of these networks."""
+    """The most detailed square of photographs of scikit-image (CC0), upscaled by three of these networks."""
     networks = {alpha: generator for alpha, generator in networks_between().items() if alpha in (0, 0.5, 1)}
     figure = Figure(figsize=(11, 2.6 * len(photographs)))
     for row, name in zip(figure.subplots(len(photographs), len(networks) + 2), photographs):
@@ -200,6 +224,22 @@ def interpolation_figure(photographs=("astronaut.png", "chelsea.png", "coffee.pn
             show_picture(axes, image[top:top + side, left:left + side], title + scores)
     figure.tight_layout(pad=0.4, h_pad=1.5)
     return figure
+
+
+def between_marks(path):
+    """{name: what stands in a Markdown file between the comments ``begin <name>`` and ``end <name>``}."""
+    found = re.findall(r"<!-- begin ([\w-]+) -->\n(.*?)\n<!-- end \1 -->", path.read_text(encoding="utf-8"), re.DOTALL)
+    return dict(found)
+
+
+def write_twin(page):
+    """Write what stands between the marks of a page, in Chinese, between those of its Chinese page.
+
+    Raises:
+        ValueError: if that page lacks one of the marks.
+    """
+    for name, text in between_marks(page).items():
+        write_between(page.with_suffix(".zh-CN.md"), name, in_chinese(text))
 
 
 def write_between(path, name, text):
