@@ -3,7 +3,8 @@
 Measures bicubic interpolation and every file of weights/ on the test sets that are there, by
 the protocol of the papers, next to the published scores; and what lies between the weights of
 SRResNet and SRGAN.  Leaves results.md, results.csv and interpolation.png in runs/benchmarks/;
-with --write, docs/ and both READMEs are updated.
+with --write, docs/ and both READMEs are updated.  Every table of the Chinese page is made from the
+English one.
 """
 
 import argparse
@@ -41,7 +42,25 @@ CHINESE = {"PSNR (dB) / SSIM on Y": "PSNR (dB) / SSIM，Y 通道", "parameters":
            "Upscaled in: ": "放大用时的测试环境：", " threads": " 线程",
            "not measured: not here": "未测：没有该数据集", "how to get it": "获取方法", "DIV2K valid": "DIV2K 验证集",
            ", self-ensemble": "，自集成", ", published": "，公开数值", " (paper)": "（论文）", "bicubic ": "双三次 ",
-           "bicubic，": "双三次，", " (trained on the 291 images)": "（用 291 张图像训练）"}
+           "bicubic，": "双三次，", " (trained on the 291 images)": "（用 291 张图像训练）",
+           # between the networks
+           "mean gradient, grey levels per pixel": "平均梯度（每像素灰度级）",
+           "Set5 is not here: not measured.": "没有 Set5，未测。",
+           # the sources' scores
+           "| source | data | protocol | score |": "| 出处 | 数据 | 评测协议 | 数值 |",
+           "A2N, a tutorial's x4": "A2N，某教程的 x4", "A2N, the same tutorial's x2": "A2N，同一教程的 x2",
+           "SRDiff, the paper": "SRDiff，论文", "SRDiff, a MindSpore model": "SRDiff，MindSpore 的模型",
+           "SR3, the public code, ": "SR3，公开代码，", "16 to 128": "16 到 128", "64 to 512": "64 到 512",
+           "trained on DIV2K; Set5, Set14": "用 DIV2K 训练；Set5、Set14", "the same, x2": "同上，x2", "| faces |": "| 人脸 |",
+           "DIV2K, x4": "DIV2K，x4", "; trained for ": "；训练了 ", " hours |": " 小时 |",
+           "Y, 4 pixels cut off: the kit's": "Y，四周裁去 4 个像素：与本套件相同",
+           "Y, no border cut off": "Y，不裁边", "RGB, no border cut off": "RGB，不裁边", ", LPIPS": "，LPIPS",
+           " with DDIM, ": "（DDIM，", " with ": "（", " steps; ": " 步）；", " steps |": " 步） |",
+           # full size
+           "network, full size": "完整规模的网络", "| training |": "| 训练 |", "A2N, the tutorial's": "A2N，教程中的",
+           "A2N, ": "A2N，", " blocks |": " 个块 |", " updates in ": " 次更新，", " minutes |": " 分钟 |",
+           " updates (": " 次更新（其中 ", " of them at x2), patches twice as wide, batches of ":
+           " 次为 x2），图像块的边长为两倍，批大小 ", "not run here yet": "尚未训练"}
 ALPHAS = (0, 0.25, 0.5, 0.75, 1)
 SLOW = 60                    # seconds: what has taken longer is not timed again
 TIMED = (339, 510)           # height and width of the LR image whose upscaling is timed: 510 x 339 -> 2040 x 1356
@@ -55,6 +74,8 @@ def main(arguments=None, root=ROOT, timed=TIMED):
         timed: height and width of the LR image whose upscaling is timed.
     """
     args, config = parse(arguments)
+    if args.twin:
+        return write_twin(root / "docs/results.md")
     methods = shipped_methods()
     measured = measure(config, args.sets, methods)
     write_csv(FOLDER / "results.csv", [["set", "method", "image", "psnr", "ssim"], *(
@@ -68,6 +89,7 @@ def main(arguments=None, root=ROOT, timed=TIMED):
         for page in PAGES:
             write_between(root / page, "results", in_chinese(text) if "zh-CN" in page else text)
         write_between(root / "docs/results.md", "interpolation", between)
+        write_twin(root / "docs/results.md")
         write_atomically(root / "docs/interpolation.png", plot)
     print(f"\n{text}\n\n{between}\n\nkept in {FOLDER / 'results.md'}; an image a row: {FOLDER / 'results.csv'}")
 
@@ -78,9 +100,11 @@ def parse(arguments):
     parser.add_argument("--data", default="data", help="folder of the lists (default: data)")
     parser.add_argument("--sets", nargs="+", choices=list(SETS), default=list(SETS))
     parser.add_argument("--write", action="store_true", help="update docs/results.md and the READMEs")
+    parser.add_argument("--twin", action="store_true",
+                        help="measure nothing: only update docs/results.zh-CN.md from docs/results.md")
     args = parser.parse_args(arguments)
     config = get_config("course", args.data, "shipped")
-    if not Path(args.data).is_dir():
+    if not args.twin and not Path(args.data).is_dir():
         parser.error(f"There is no folder {args.data}.")
     if args.write and (set(args.sets) != set(SETS) or not is_there("Set5", config)):
         parser.error("--write needs Set5, and all sets that are there: otherwise the tables of docs/ would lose rows.")
@@ -239,6 +263,22 @@ def write_between(path, name, text):
     if n != 1:
         raise ValueError(f"{path} has {n} places between <!-- begin {name} --> and <!-- end {name} -->, not one.")
     write_atomically(path, changed.encode("utf-8"))
+
+
+def between_marks(path):
+    """{name: what stands in a Markdown file between the comments ``begin <name>`` and ``end <name>``}."""
+    found = re.findall(r"<!-- begin ([\w-]+) -->\n(.*?)\n<!-- end \1 -->", path.read_text(encoding="utf-8"), re.DOTALL)
+    return dict(found)
+
+
+def write_twin(page):
+    """Write what stands between the marks of a page, in Chinese, between those of its Chinese page.
+
+    Raises:
+        ValueError: if that page lacks one of the marks.
+    """
+    for name, text in between_marks(page).items():
+        write_between(page.with_suffix(".zh-CN.md"), name, in_chinese(text))
 
 
 if __name__ == "__main__":
