@@ -14,8 +14,8 @@ from course.sandbox import ROOT, run_probes
 
 # What students get.  weights/, benchmarks/ and extensions/ would give the solution away.
 TEXTS = ("*.py", "README.md", "README.zh-CN.md", "course.toml", "handin.toml", "requirements.txt", "Makefile",
-         "LICENSE", "pytest.ini", ".gitignore", "docs/assignment*.md", "docs/student*.md", "tests/conftest.py",
-         "tests/students/*.py", "tests/test_imresize.py", "tests/test_data_lists.py")
+         "LICENSE", "pytest.ini", ".gitignore", "docs/assignment*.md", "docs/student*.md", "docs/data*.md",
+         "tests/conftest.py", "tests/students/*.py", "tests/test_imresize.py", "tests/test_data_lists.py")
 OTHERS = ("docs/pictures/student_*.png", "docs/pictures/assignment_*.png")
 COURSE = ("__init__.py", "__main__.py", "facts.py", "handin.py", "check.py", "texts.py", "commands.py", "pack.py",
           "report.py", "templates/report.md.j2", "templates/report.html.j2")
