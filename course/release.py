@@ -14,7 +14,7 @@ from course.sandbox import ROOT, run_probes
 
 # What students get.  weights/, benchmarks/ and extensions/ would give the solution away.
 TEXTS = ("*.py", "README.md", "README.zh-CN.md", "course.toml", "handin.toml", "requirements.txt", "Makefile",
-         "LICENSE", "pytest.ini", ".gitignore", "docs/assignment*.md", "docs/student*.md", "tests/__init__.py",
+         "LICENSE", "pyproject.toml", ".gitignore", "docs/assignment*.md", "docs/student*.md", "tests/__init__.py",
          "tests/conftest.py", "tests/helpers.py", "tests/students/*.py", "tests/core/__init__.py",
          "tests/core/test_imresize.py", "tests/core/test_data_lists.py")
 OTHERS = ("docs/pictures/student_*.png", "docs/pictures/assignment_*.png")
