@@ -11,6 +11,7 @@ import argparse
 import math
 import statistics
 import time
+from functools import partial
 
 import torch
 from torch import nn
@@ -93,7 +94,7 @@ def sampling(networks, device, n_steps, repeats):
     for network in networks.values():
         network.eval()
         network.n_steps, network.ddim, network.tile = n_steps or None, bool(n_steps), SIDE
-    ways = {way: (lambda n=network, sample=plain_sample if way == "plain" else type(network).sample: sample(n, lr))
+    ways = {way: partial(plain_sample if way == "plain" else type(network).sample, network, lr)
             for way, network in networks.items()}
     difference = (ways["plain"]() - ways["kit"]()).abs().max().item()
     if not difference < (TOLERANCE if device == "cpu" else ALIKE):
@@ -127,8 +128,7 @@ def training(networks, device, batch_size, crop_size, repeats):
         trained = [p for p in network.train().parameters() if p.requires_grad]
         options = dict(foreach=False) if way == "plain" else dict(fused=True)
         one = plain_update if way == "plain" else update
-        ways[way] = lambda one=one, network=network, optimizer=torch.optim.Adam(trained, 1e-4, **options): one(
-            network, optimizer)
+        ways[way] = partial(one, network, torch.optim.Adam(trained, 1e-4, **options))
         torch.manual_seed(2)
         losses[way] = float(ways[way]())
     difference = abs(losses["plain"] - losses["kit"])

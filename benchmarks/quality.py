@@ -13,6 +13,7 @@ by the clock, with whatever else the machine had to do.
 import argparse
 import ast
 import csv
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -101,7 +102,7 @@ def measured(config, history, seconds, ratio):
         path = run_folder(config) / "checkpoints" / f"pretrain_epoch_{row['epoch']:03d}.safetensors"
         generator = load_generator(path)
         values = [value for data in sets.values()
-                  for value in mean_of(evaluate(lambda lr: super_resolve(generator, lr), data))]
+                  for value in mean_of(evaluate(partial(super_resolve, generator), data))]
         rows.append((row["updates"], minutes, ratio * minutes, wall, *values))
     return rows
 

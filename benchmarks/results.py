@@ -63,7 +63,7 @@ def main():
         for (name, method), rows in measured.items() for image, dB, similarity in rows)])
     text, between = as_text(measured, methods, args.sets), interpolation(config, args.sets)
     picture = as_png(interpolation_figure(), dpi=90)
-    write_atomically(FOLDER / "results.md", f"{text}\n\n{between}\n".encode("utf-8"))
+    write_atomically(FOLDER / "results.md", f"{text}\n\n{between}\n".encode())
     write_atomically(FOLDER / "interpolation.png", picture)
     if args.write:
         for file in ("docs/results.md", "README.md", "README.zh-CN.md"):

@@ -56,7 +56,7 @@ def main():
     save_generator(path, generator, None if args.float32 else torch.float16, **facts)
     shipped = load_generator(path)
     figures = exact if args.float32 else measure(shipped, args.sets, args.data)
-    difference = max(abs(a[0] - b[0]) for a, b in zip(exact.values(), figures.values()))
+    difference = max(abs(a[0] - b[0]) for a, b in zip(exact.values(), figures.values(), strict=True))
     if difference > TOLERANCE or path.stat().st_size > LARGEST:
         raise SystemExit(f"{path}: float16 changes a figure by {difference:.4f} dB (at most {TOLERANCE}), "
                          f"{path.stat().st_size / 1e6:.2f} MB (at most {LARGEST / 1e6:.0f}).")
