@@ -14,7 +14,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 OUTSIDE = re.compile(r"(?<![\w.])/(?:home|root|tmp|work|Users|kaggle|content)/|\b[A-Z]:\\\\")
-AGAIN = "Run the whole notebook again and store it: `make notebooks`, or for extensions/ Jupyter's \"Restart and Run All\"."
+AGAIN = "Run the whole notebook again and store it (CONTRIBUTING.md says how)."
 
 
 def notebooks():
@@ -49,8 +49,8 @@ def faults(notebook):
         found.append('its metadata hold the state of widgets. Delete "widgets" there, or clear the outputs. ' + AGAIN)
     hours = [number for number, cell in enumerate(notebook["cells"], start=1) if "execution" in cell["metadata"]]
     if hours:
-        found.append(f"the hours at which cells were run are stored with them (cells {hours}). Delete \"execution\" from "
-                     "their metadata; JupyterLab: Settings, Notebook, Record timing off.")
+        found.append(f"the hours at which cells were run are stored with them (cells {hours}). Delete \"execution\" "
+                     "from their metadata, and turn off JupyterLab's setting \"Record timing\".")
     path = OUTSIDE.search(json.dumps(notebook))
     if path:
         where = json.dumps(notebook)[path.start():path.start() + 60]

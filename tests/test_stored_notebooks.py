@@ -45,7 +45,8 @@ def test_an_output_that_must_not_be_stored_is_named(notebook, output, fault):
 
 
 def test_addresses_and_paths_of_the_kit_are_no_paths_of_a_machine(notebook):
-    notebook["cells"][2]["outputs"].append(stream("stdout", "https://example.org/home/a  runs/demo/tmp/b.png  ../work/c"))
+    text = "https://example.org/home/a  runs/demo/tmp/b.png  ../work/c"
+    notebook["cells"][2]["outputs"].append(stream("stdout", text))
     assert faults(notebook) == []
 
 

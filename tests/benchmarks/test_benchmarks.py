@@ -249,12 +249,12 @@ def test_weights_are_made_of_a_run_with_a_card(config, data, tmp_path, monkeypat
     n = sum(p.numel() for p in generator.parameters())
     for text in ("A trial.", f"{n:,} parameters", "four photographs (4 in the list", "batch_size 4", "| 20 ",
                  hashlib.sha256(path.read_bytes()).hexdigest(), "python run_notebooks.py train --name tiny",
-                 "self-ensemble", "create_data_lists.py --train-hr photos", "in 1 sitting,", read_metadata(path)["facts"][
-                     "data_sha256"]):
+                 "self-ensemble", "create_data_lists.py --train-hr photos", "in 1 sitting,",
+                 read_metadata(path)["facts"]["data_sha256"]):
         assert text in card, text
     trained = load_generator(tmp_path / "runs/tiny/checkpoints/pretrain_best.pth")
     shipped = load_generator(path)
-    for value, other in zip(trained.state_dict().values(), shipped.state_dict().values()):
+    for value, other in zip(trained.state_dict().values(), shipped.state_dict().values(), strict=True):
         assert torch.allclose(value, other, rtol=1e-3, atol=1e-6)
     facts = read_metadata(path)["facts"]
     assert facts["updates"] == 20 and facts["seed"] == 3 and facts["recipe"]["crop_size"] == 16
