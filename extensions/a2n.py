@@ -259,8 +259,9 @@ def begin_with(network, path):
                               f"wanted {network.settings}: set A2N.n_channels, A2N.n_up_channels, A2N.small "
                               "alike.") from None
     left = [name for name in other.state_dict() if name not in network.state_dict()]
+    begun = f"{len(fresh)} begin with random values: {few(fresh, 6)}." if fresh else "None is left as it was."
     print(f"Transfer from {path} (x{other.scaling_factor}): {len(loaded)} of {len(loaded) + len(fresh)} tensors are "
-          f"loaded. {f'{len(fresh)} begin with random values: {few(fresh, 6)}.' if fresh else 'None is left as it was.'}"
+          f"loaded. {begun}"
           + (f" {len(left)} of the file have no place here: {few(left, 6)}." if left else ""))
 
 

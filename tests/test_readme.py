@@ -11,7 +11,8 @@ import nbformat
 import pytest
 from PIL import Image
 
-ROOT = Path(__file__).resolve().parents[1]
+from tests.helpers import ROOT
+
 READMES = ("README.md", "README.zh-CN.md")
 # `make test` in the copy: all tests are collected, these are run.  .ci/run runs all of them, by the same command.
 FEW = "-k test_imresize"

@@ -5,7 +5,9 @@ import json
 
 import nbformat
 import pytest
-from stored_notebooks import ROOT, faults, main, notebooks
+
+from tests.helpers import ROOT
+from tests.stored_notebooks import faults, main, notebooks
 
 PICTURE = nbformat.v4.new_output("display_data", data={"image/png": "iVBORw0KGgo=", "text/plain": "<Figure>"})
 
