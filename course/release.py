@@ -11,10 +11,11 @@ from course.facts import NOTEBOOKS
 from course.hidden import make_bundle
 from course.regions import split, split_notebook
 from course.sandbox import ROOT, run_probes
+from support.version import kit_version
 
 # What students get.  weights/, benchmarks/ and extensions/ would give the solution away.
 TEXTS = ("*.py", "README.md", "README.zh-CN.md", "course.toml", "handin.toml", "requirements.txt", "Makefile",
-         "LICENSE", "pytest.ini", ".gitignore", "docs/assignment*.md", "docs/student*.md", "docs/data*.md",
+         "LICENSE", "pyproject.toml", ".gitignore", "docs/assignment*.md", "docs/student*.md", "docs/data*.md",
          "tests/__init__.py",
          "tests/conftest.py", "tests/helpers.py", "tests/students/*.py", "tests/core/__init__.py",
          "tests/core/test_imresize.py", "tests/core/test_data_lists.py")
@@ -70,7 +71,7 @@ def release(out, hidden, root=ROOT):
     for path in others:
         (out / path.relative_to(root)).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, out / path.relative_to(root))
-    make_bundle(hidden, lambda inputs, names: expected_of(root, inputs, names))
+    make_bundle(hidden, lambda inputs, names: expected_of(root, inputs, names), version=kit_version(root))
     return len(written) + len(others)
 
 

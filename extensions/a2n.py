@@ -259,8 +259,9 @@ def begin_with(network, path):
                               f"wanted {network.settings}: set A2N.n_channels, A2N.n_up_channels, A2N.small "
                               "alike.") from None
     left = [name for name in other.state_dict() if name not in network.state_dict()]
+    begun = f"{len(fresh)} begin with random values: {few(fresh, 6)}." if fresh else "None is left as it was."
     print(f"Transfer from {path} (x{other.scaling_factor}): {len(loaded)} of {len(loaded) + len(fresh)} tensors are "
-          f"loaded. {f'{len(fresh)} begin with random values: {few(fresh, 6)}.' if fresh else 'None is left as it was.'}"
+          f"loaded. {begun}"
           + (f" {len(left)} of the file have no place here: {few(left, 6)}." if left else ""))
 
 
@@ -297,7 +298,7 @@ class SubImages(SRDataset):
             raise DataError(f"sub_images is {config.sub_images!r} instead of a dict with size and stride: "
                             "--set \"sub_images={'size': 480, 'stride': 200}\"")
         size, stride, s = config.sub_images["size"], config.sub_images["stride"], self.scale
-        if size % s or stride % s or not 0 < stride or size < self.crop:
+        if size % s or stride % s or stride <= 0 or size < self.crop:
             raise DataError(f"sub_images = dict(size={size}, stride={stride}) does not go with crop_size {self.crop} "
                             f"and scaling_factor {s}: both must be divisible by {s}, and size at least {self.crop}.")
         self.side = (size - self.crop) // s + 1                     # places of a patch in a sub-image, each way

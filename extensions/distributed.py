@@ -50,7 +50,8 @@ def setup(config):
         config.device = f"cuda:{number}"
     distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo", timeout=PATIENCE)
     if rank() > 0:
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")       # rank 0 says the same
+        # Rank 0 says the same.  Open to the process's end, so no "with".
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")       # noqa: SIM115
         signal.signal(signal.SIGINT, signal.SIG_IGN)               # at Ctrl-C rank 0 wants them for one more update
 
 

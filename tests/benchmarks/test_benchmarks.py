@@ -295,7 +295,7 @@ def test_weights_are_made_of_a_run_with_a_card(config, data, tmp_path, monkeypat
         assert text in card, text
     trained = load_generator(tmp_path / "runs/tiny/checkpoints/pretrain_best.pth")
     shipped = load_generator(path)
-    for value, other in zip(trained.state_dict().values(), shipped.state_dict().values()):
+    for value, other in zip(trained.state_dict().values(), shipped.state_dict().values(), strict=True):
         assert torch.allclose(value, other, rtol=1e-3, atol=1e-6)
     facts = read_metadata(path)["facts"]
     assert facts["updates"] == 20 and facts["seed"] == 3 and facts["recipe"]["crop_size"] == 16

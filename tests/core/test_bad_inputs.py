@@ -64,7 +64,8 @@ def assert_used(case, folder, capsys):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such users")
 def test_a_file_that_may_not_be_read_is_named_and_the_others_go_on(tmp_path, capsys):
-    case = corpus.Case("no_permission", lambda it: it.add()[0].chmod(0), "HR/odd.png.*may not read it", 1, 3, 4, "train")
+    case = corpus.Case("no_permission", lambda it: it.add()[0].chmod(0), "HR/odd.png.*may not read it", 1, 3, 4,
+                       "train")
     corpus.make(case, tmp_path / "data")
     user, folder = os.geteuid(), tmp_path
     while user == 0 and folder != folder.parent:        # pytest's folders are root's alone
@@ -93,7 +94,7 @@ def test_an_image_that_is_replaced_while_training_changes_nothing_until_the_next
         image.resize((image.width // 2, image.height // 2)).save(tmp_path / name)
     worker = pickle.loads(pickle.dumps(dataset))        # what a worker process that starts only now gets
     for one in (dataset, worker):
-        assert all((a == b).all() for i in range(40) for a, b in zip(one[i], before[i]))
+        assert all((a == b).all() for i in range(40) for a, b in zip(one[i], before[i], strict=True))
     new = SRDataset("train", tiny_config(tmp_path))
     changed = [name for name in digests if digests[name] != new.digests[name]]
     assert changed == ["odd.png (row 4)"]

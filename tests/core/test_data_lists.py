@@ -592,7 +592,8 @@ def test_download_of_a_bomb(server, tmp_path, monkeypatch, kind):
 def test_download_of_a_tar_that_leads_outside(server, tmp_path, monkeypatch, kind):
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
-        info = tarfile.TarInfo({"absolute": "/evil.png", "upwards": "Set5/../../evil.png"}.get(kind, "Set5/HR/baby.png"))
+        info = tarfile.TarInfo(
+            {"absolute": "/evil.png", "upwards": "Set5/../../evil.png"}.get(kind, "Set5/HR/baby.png"))
         info.type = {"link": tarfile.SYMTYPE, "hard link": tarfile.LNKTYPE, "device": tarfile.CHRTYPE}.get(
             kind, tarfile.REGTYPE)
         info.linkname = "../../../etc/passwd"

@@ -36,8 +36,8 @@ def as_bytes(tensor):
     return (tensor * 255).round().byte().permute(1, 2, 0).numpy()
 
 
-EIGHT = [lambda a: a, np.flipud, np.fliplr, lambda a: np.rot90(a, 2), lambda a: np.rot90(a, 1), lambda a: np.rot90(a, 3),
-         lambda a: np.swapaxes(a, 0, 1), lambda a: np.swapaxes(np.rot90(a, 2), 0, 1)]
+EIGHT = [lambda a: a, np.flipud, np.fliplr, lambda a: np.rot90(a, 2), lambda a: np.rot90(a, 1),
+         lambda a: np.rot90(a, 3), lambda a: np.swapaxes(a, 0, 1), lambda a: np.swapaxes(np.rot90(a, 2), 0, 1)]
 
 
 def coordinates(scale, h, w):
@@ -135,7 +135,8 @@ def test_an_index_is_of_the_same_image_in_every_epoch_and_all_images_get_equally
     assert len(dataset) == 24
     for epoch in (0, 5):
         dataset.set_epoch(epoch)
-        assert [round(float(dataset[i][1].mean()) * 255) for i in range(24)] == [40] * 6 + [80] * 6 + [120] * 6 + [160] * 6
+        assert [round(float(dataset[i][1].mean()) * 255) for i in range(24)] == (
+            [40] * 6 + [80] * 6 + [120] * 6 + [160] * 6)
 
 
 def epoch_of(dataset, epoch):
@@ -275,7 +276,7 @@ def test_a_plain_data_loader_with_workers_works_and_follows_set_epoch(data):
         assert torch.equal(torch.cat([hr for _, hr in got]), torch.stack([dataset[i][1] for i in range(40)]))
     lr, hr = next(iter(DataLoader(dataset, batch_size=16, shuffle=True, num_workers=2)))
     assert lr.shape == (16, 3, 4, 4) and hr.shape == (16, 3, 16, 16)
-    assert lr.dtype == hr.dtype == torch.float32 and 0 <= lr.min() and lr.max() <= 1
+    assert lr.dtype == hr.dtype == torch.float32 and lr.min() >= 0 and lr.max() <= 1
 
 
 # ---------------------------------------------------------------- the store
@@ -786,8 +787,9 @@ def test_bare_file_names_are_taken_from_the_data_folders(two_pairs, tmp_path_fac
     assert dataset.names == ["a", "ü b"] and dataset.pair(1)[1].shape == (16, 20, 3)
 
 
-@pytest.mark.parametrize("name", ["../a.png", "HR/../../a.png", "/etc/a.png", "C:\\pictures\\a.png", "C:/a.png", "..\\a.png",
-                                  "\\a.png", "\\\\server\\share\\a.png", "//server/share/a.png", " ", ".."])
+@pytest.mark.parametrize("name", ["../a.png", "HR/../../a.png", "/etc/a.png", "C:\\pictures\\a.png", "C:/a.png",
+                                  "..\\a.png", "\\a.png", "\\\\server\\share\\a.png", "//server/share/a.png", " ",
+                                  ".."])
 @pytest.mark.parametrize("column", [0, 1])
 def test_a_row_never_leads_outside(two_pairs, name, column, capsys):
     row = ["HR/a.png", "LR/ax4.png"]

@@ -44,7 +44,7 @@ def test_convert_image_comes_back(height, width, seed, n):
     pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
     picture = Image.fromarray(pixels)
     zero_one = convert_image(picture, "pil", "[0, 1]")
-    assert zero_one.shape == (3, height, width) and 0 <= zero_one.min() and zero_one.max() <= 1
+    assert zero_one.shape == (3, height, width) and zero_one.min() >= 0 and zero_one.max() <= 1
     for target in ("[0, 1]", "[-1, 1]"):
         there = convert_image(picture, "pil", target)
         assert np.array_equal(np.array(convert_image(there, target, "pil")), pixels)
@@ -95,7 +95,7 @@ def test_any_bytes_as_a_list_raise_nothing(folder, content):
 
 
 class Coordinates:
-    """A store of one image whose every pixel says where it is: LR's (row, column), HR's the same at s times the size."""
+    """A store of one image whose every pixel says where it is: LR's (row, column), HR's at s times the size."""
 
     def __init__(self, h, w, scale):
         rows, columns = np.meshgrid(np.arange(h, dtype=np.uint8), np.arange(w, dtype=np.uint8), indexing="ij")

@@ -223,7 +223,7 @@ def test_floats_are_not_clipped():
     (ValueError, np.zeros(4), dict(scalar_scale=2)),
     (ValueError, np.zeros((1, 4, 4, 3)), dict(scalar_scale=2)),
     (ValueError, np.zeros((0, 4)), dict(scalar_scale=2)),
-    (ValueError, np.zeros((4, 4)), dict()),
+    (ValueError, np.zeros((4, 4)), {}),
     (ValueError, np.zeros((4, 4)), dict(scalar_scale=2, output_shape=(8, 8))),
     (ValueError, np.zeros((4, 4)), dict(scalar_scale=0)),
     (ValueError, np.zeros((4, 4)), dict(scalar_scale=-1)),

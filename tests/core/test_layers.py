@@ -28,7 +28,7 @@ LAYERS = [(lambda: PReLU(init=0.3), lambda: nn.PReLU()),
 def test_a_quick_layer_gives_values_and_gradients_of_the_plain_one(quick, plain, shape, memory_format):
     torch.manual_seed(0)
     quick, plain = quick().double(), plain().double()
-    for own, other in zip(quick.parameters(), plain.parameters()):
+    for own, other in zip(quick.parameters(), plain.parameters(), strict=True):
         other.data.copy_(own.data)
     x = torch.randn(shape, dtype=torch.float64).to(memory_format=memory_format)
     results = []
@@ -37,7 +37,7 @@ def test_a_quick_layer_gives_values_and_gradients_of_the_plain_one(quick, plain,
         out = layer(image)
         weight = torch.linspace(-1, 2, out.numel(), dtype=torch.float64).reshape(out.shape)
         results.append([out, *torch.autograd.grad((out * weight).sum(), [image, *layer.parameters()])])
-    for own, other in zip(*results):
+    for own, other in zip(*results, strict=True):
         assert own.shape == other.shape
         torch.testing.assert_close(own, other, rtol=1e-12, atol=1e-12)
 
@@ -72,7 +72,7 @@ def test_the_generator_is_the_same_with_torchs_own_layers():
         losses.append(network(x).square().mean())
         losses[-1].backward()
     assert torch.isclose(*losses, rtol=1e-12)
-    for own, other in zip(quick.parameters(), plain.parameters()):
+    for own, other in zip(quick.parameters(), plain.parameters(), strict=True):
         torch.testing.assert_close(own.grad, other.grad, rtol=1e-9, atol=1e-12)
 
 

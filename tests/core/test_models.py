@@ -86,8 +86,8 @@ def test_the_long_skip_adds_the_first_features():
 
 # ---------------------------------------------------------------- the interpolating start
 
-@pytest.mark.parametrize("scale, settings", [(4, dict()), (2, dict(large_kernel_size=5)), (4, dict(small_kernel_size=5)),
-                                             (8, dict(large_kernel_size=3))])
+@pytest.mark.parametrize("scale, settings", [
+    (4, {}), (2, dict(large_kernel_size=5)), (4, dict(small_kernel_size=5)), (8, dict(large_kernel_size=3))])
 def test_the_untrained_network_interpolates_about_as_well_as_bicubic(scale, settings):
     torch.manual_seed(0)
     network = Generator(**{**dict(n_channels=16, n_blocks=2, scaling_factor=scale), **settings})
@@ -151,11 +151,17 @@ def test_tiles_give_the_pixels_of_the_whole(scale):
 def enlarged(network, lr, memory):
     """SR as floats, before rounding, and how many tiles of the trunk and of the tail it was made of."""
     network, counts = folded(network.double()), [0, 0]
-    for k, name in enumerate(("trunk", "tail")):
-        def counted(x, k=k, original=getattr(network, name)):
+
+    def count_calls(k, name):
+        original = getattr(network, name)
+
+        def counted(x):
             counts[k] += 1
             return original(x if x.is_floating_point() and x.dtype == torch.float64 else x.double())
         setattr(network, name, counted)
+
+    count_calls(0, "trunk")
+    count_calls(1, "tail")
     with torch.no_grad():
         return enlarging._enlarge(network, torch.from_numpy(lr).permute(2, 0, 1)[None], memory, lambda n: None,
                                   torch.Tensor.cpu), counts
@@ -215,7 +221,7 @@ def test_the_random_vgg_is_always_the_same():
     first = TruncatedVGG19(1, 2, weights="random")
     torch.manual_seed(2)
     second = TruncatedVGG19(1, 2, weights="random")
-    assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters()))
+    assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
     x = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     assert 0.1 < first(x).std() < 10          # He: the features neither die out nor explode
 

@@ -135,8 +135,8 @@ def test_an_interrupt_of_the_workers_too_lets_the_cell_run_again(config, data, t
     whole, interrupted = run_of(config, "whole"), run_of(config, "interrupted")
     code = textwrap.dedent(INTERRUPTED).format(root=str(ROOT), data=str(data),
                                                threads=torch.get_num_threads())
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                          text=True, timeout=120, start_new_session=True)
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120,
+                          start_new_session=True)
     assert done.returncode == 0, done.stderr
     assert "Stopped." in done.stdout and "epoch 1 of 2 complete, 4 updates" in done.stdout
     fit(whole, "pretrain")

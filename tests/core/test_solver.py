@@ -183,7 +183,7 @@ def snapshot(network):
 
 
 def unchanged(network, before):
-    return all(torch.equal(p, q) for p, q in zip(network.parameters(), before))
+    return all(torch.equal(p, q) for p, q in zip(network.parameters(), before, strict=True))
 
 
 def gradients(network):
@@ -191,7 +191,7 @@ def gradients(network):
 
 
 def same_gradients(a, b):
-    return all((x is None) == (y is None) and (x is None or torch.equal(x, y)) for x, y in zip(a, b))
+    return all((x is None) == (y is None) and (x is None or torch.equal(x, y)) for x, y in zip(a, b, strict=True))
 
 
 def test_each_step_changes_its_own_network_only(data):
@@ -283,7 +283,7 @@ def test_the_quick_steps_give_the_weights_of_the_plain_ones(data):
     for own, plain in zip(losses, plain_losses):
         assert own == pytest.approx(plain, rel=1e-4)
     for own, plain in ((g, plain_g), (d, plain_d)):
-        for weight, expected in zip(own.parameters(), plain.parameters()):
+        for weight, expected in zip(own.parameters(), plain.parameters(), strict=True):
             torch.testing.assert_close(weight, expected, rtol=1e-3, atol=1e-5)
 
 
@@ -318,7 +318,7 @@ def test_torch_compile_is_a_setting(data, tmp_path, monkeypatch, capsys):
         fit_srgan(config, g, d, vgg, loader, valid)
         results.append([p.detach().clone() for p in (*g.parameters(), *d.parameters())])
     assert used == ["Generator", "Generator", "TruncatedVGG19"] and "Notice" not in capsys.readouterr().out
-    for own, plain in zip(*results):
+    for own, plain in zip(*results, strict=True):
         torch.testing.assert_close(own, plain, rtol=1e-3, atol=1e-5)
 
 
@@ -338,8 +338,9 @@ def test_where_torch_compile_fails_training_goes_on_with_a_notice(data, tmp_path
         loader = make_loader(SRDataset("train", config), config.batch_size, n_batches=2)
         fit_pretrain(config, g, loader, SRDataset("valid", config))
         weights.append(g.state_dict())
-        assert ("torch.compile does not work for Generator here (no C++ compiler)" in capsys.readouterr().out) == compile
-    assert all(torch.equal(a, b) for a, b in zip(weights[0].values(), weights[1].values()))
+        told = "torch.compile does not work for Generator here (no C++ compiler)" in capsys.readouterr().out
+        assert told == compile
+    assert all(torch.equal(a, b) for a, b in zip(weights[0].values(), weights[1].values(), strict=True))
 
 
 def test_networks_are_in_training_mode_and_vgg_is_not(data):
@@ -363,12 +364,12 @@ def test_the_epoch_chooses_the_patches(data, epoch):
     for own, plain in ((make_loader(dataset, 4), False), (DataLoader(dataset, batch_size=4), True)):
         seen = []
         g = StubG4()
-        g.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+        g.register_forward_pre_hook(lambda _, inputs, seen=seen: seen.append(inputs[0]))
         pretrain(own, g, nn.MSELoss(), torch.optim.SGD(g.parameters(), 0.1), epoch, "cpu", 100)
         if plain:
             dataset.set_epoch(epoch)
             expected = [torch.stack([dataset[i][0] for i in range(b, b + 4)]) for b in range(0, 40, 4)]
-        assert len(seen) == 10 and all(torch.equal(a, b) for a, b in zip(seen, expected))
+        assert len(seen) == 10 and all(torch.equal(a, b) for a, b in zip(seen, expected, strict=True))
 
 
 class StubG4(StubG):

@@ -378,7 +378,7 @@ def test_workers_that_die_are_replaced_by_this_process(config, capsys, good):
         for one in (expected, loader):
             one.sampler.set_epoch(epoch, 1)
         pairs = list(zip(expected, loader, strict=True))
-        assert len(pairs) == 9 and all(torch.equal(a, b) for x, y in pairs for a, b in zip(x, y))
+        assert len(pairs) == 9 and all(torch.equal(a, b) for x, y in pairs for a, b in zip(x, y, strict=True))
     out = capsys.readouterr().out
     assert out.count("Notice") == 1 and "2 worker processes" in out and "config.workers = 0" in out
 

@@ -150,7 +150,8 @@ def test_psnr_and_ssim_equal_scikit_image(name):
     sr = degraded(hr)
     a, b = (luma_by_hand(image)[4:-4, 4:-4] for image in (sr, hr))
     assert psnr(sr, hr) == pytest.approx(peak_signal_noise_ratio(b, a, data_range=255), abs=1e-9)
-    expected = structural_similarity(a, b, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=255)
+    expected = structural_similarity(a, b, gaussian_weights=True, sigma=1.5, use_sample_covariance=False,
+                                     data_range=255)
     assert ssim(sr, hr) == pytest.approx(expected, abs=1e-9)
 
 

@@ -107,7 +107,8 @@ def _cells(path, label):
 def test_srgan_is_sharper_and_not_far_below(pairs):
     plain, sharp = (enlarged(SHIPPED[stage], pairs["Set5"]) for stage in ("pretrain", "srgan"))
     texture = [np.mean([gradient_magnitude(sr) for sr in pictures]) for pictures in (plain, sharp)]
-    dB = [np.mean([psnr(sr, hr) for sr, (_, hr) in zip(pictures, pairs["Set5"])]) for pictures in (plain, sharp)]
+    dB = [np.mean([psnr(sr, hr) for sr, (_, hr) in zip(pictures, pairs["Set5"], strict=True)])
+          for pictures in (plain, sharp)]
     assert texture[1] > 1.03 * texture[0]
     assert 0 < dB[0] - dB[1] <= MOST_BELOW
 
@@ -118,7 +119,8 @@ def test_diffusion_is_not_below_bicubic_and_has_its_texture_from_somewhere(name,
     """The bar is 0.5 dB below bicubic interpolation."""
     pictures = enlarged(name, pairs["Set5"])
     bicubic = [imresize(lr, 4) for lr, _ in pairs["Set5"]]
-    dB = [np.mean([psnr(sr, hr) for sr, (_, hr) in zip(made, pairs["Set5"])]) for made in (pictures, bicubic)]
+    dB = [np.mean([psnr(sr, hr) for sr, (_, hr) in zip(made, pairs["Set5"], strict=True)])
+          for made in (pictures, bicubic)]
     texture = [np.mean([gradient_magnitude(sr) for sr in made]) for made in (pictures, bicubic)]
     assert dB[0] >= dB[1] - 0.5 and texture[0] > 1.1 * texture[1]
 
@@ -147,7 +149,7 @@ def test_float16_in_the_file_becomes_float32_in_the_network(tmp_path):
     kinds = {value.dtype for value in read_weights(tmp_path / "g.safetensors").values()}
     assert kinds == {torch.float16, torch.int64}
     loaded = load_generator(tmp_path / "g.safetensors")
-    for value, other in zip(generator.state_dict().values(), loaded.state_dict().values()):
+    for value, other in zip(generator.state_dict().values(), loaded.state_dict().values(), strict=True):
         assert value.dtype == other.dtype and torch.allclose(value, other, rtol=1e-3, atol=1e-6)
     assert read_metadata(tmp_path / "g.safetensors")["facts"] == {"stage": "pretrain"}
 

@@ -108,7 +108,7 @@ def complete(student, tmp):
               for name, notebook in notebooks(provenance.code_line(folder), student).items()}
     files |= {f"results/Set5/{name}.png": png(picture) for name, picture in pictures.items()}
     files |= {"report.md": REPORT.encode("utf-8"), "run/benchmark.csv": claims.encode("utf-8"),
-              "handin.toml": f'student_id = "2026{student:04}"\nname = "同学{student}"\nrun = "mine"\n'.encode("utf-8")}
+              "handin.toml": f'student_id = "2026{student:04}"\nname = "同学{student}"\nrun = "mine"\n'.encode()}
     return files
 
 

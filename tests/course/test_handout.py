@@ -108,7 +108,7 @@ def test_the_training_notebook_of_the_handout_runs_unchanged(handout, capsys):
     assert optimizer_g.param_groups[0]["lr"] == pytest.approx(1e-5)
     lines = [line for line in capsys.readouterr().out.splitlines() if "srgan epoch" in line]
     assert len(lines) == 4 and "epoch 2" in lines[-1] and "nan" not in "".join(lines)
-    for name, p in [*generator.named_parameters(), *discriminator.named_parameters()]:
+    for p in [*generator.parameters(), *discriminator.parameters()]:
         assert torch.isfinite(p).all()
     assert not torch.equal(generator.last.weight, before["last.weight"])
     assert not torch.equal(discriminator.decide[-1].weight, before["decide.3.weight"])
@@ -145,7 +145,7 @@ def test_the_evaluation_cells_of_the_handout_run_unchanged(handout):
                                               num_workers=config.workers)
     PSNRs, SSIMs = AverageMeter(), AverageMeter()
     with torch.no_grad():
-        for i, (lr_imgs, hr_imgs) in enumerate(test_loader):
+        for lr_imgs, hr_imgs in test_loader:
             sr_imgs = model(lr_imgs.to(device))           # (1, 3, h, w) in [-1, 1]
             sr_imgs_y = convert_image(sr_imgs, source="[-1, 1]", target="y-channel").squeeze(0)
             hr_imgs_y = convert_image(hr_imgs.to(device), source="[0, 1]", target="y-channel").squeeze(0)

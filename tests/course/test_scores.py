@@ -162,7 +162,7 @@ def made(tmp_path_factory):
         if student == 3:
             files = {name: content for name, content in files.items() if not name.startswith("results")}
         if student == 2:
-            files["handin.toml"] = 'student_id = "<b>"\nname = "<script>alert(1)</script>"'.encode()
+            files["handin.toml"] = b'student_id = "<b>"\nname = "<script>alert(1)</script>"'
         write_zip(folder / "zips" / f"2026{student:04}.zip", files)
     faults, load = make_gallery(folder / "zips", folder / "page", folder / "key.csv", data, 3, 30, read_facts("none"),
                                 seed=1)

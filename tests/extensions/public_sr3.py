@@ -8,6 +8,7 @@ import torch
 # (input channels, multipliers, sizes with attention, ResBlocks a level, size of the picture); the same for our network.
 TINY = (6, (1, 2), (4,), 1, 8)
 TINY_UNET = dict(n_channels=8, multipliers=[1, 2], attention_at=[4], n_res_blocks=1, dropout=0.0, groups=4, size=8)
+BETAS = np.linspace(1e-6, 1e-2, 2000)          # the schedule of the public configurations
 
 
 def convolution(name, c_out, c_in, kernel, bias=True):
@@ -82,7 +83,7 @@ def tables(betas):
     return {name: torch.tensor(value, dtype=torch.float32) for name, value in values.items()}
 
 
-def write_public(path, shapes, betas=np.linspace(1e-6, 1e-2, 2000), seed=0):
+def write_public(path, shapes, betas=BETAS, seed=0):
     generator = torch.Generator().manual_seed(seed)
     state = {f"denoise_fn.{name}": 0.3 * torch.randn(shape, generator=generator) for name, shape in shapes.items()}
     if "denoise_fn.time_mlp.0.inv_freq" in state:

@@ -106,7 +106,7 @@ def test_a_patch_is_a_function_of_seed_epoch_and_index(tmp_path):
     folder = write_places(tmp_path, [(64, 72), (48, 80)])
     one, two, other = (sub_images(folder, 32, 8, seed=seed) for seed in (3, 3, 4))
     indices = [7, 120, 33, 120]
-    assert all(torch.equal(a, b) for a, b in zip(one.batch(2, indices), two.batch(2, indices)))
+    assert all(torch.equal(a, b) for a, b in zip(one.batch(2, indices), two.batch(2, indices), strict=True))
     alone = two.batch(2, [33])
     assert torch.equal(alone[1][0], one.batch(2, indices)[1][2])
     assert not torch.equal(one.batch(2, indices)[1], one.batch(1, indices)[1])

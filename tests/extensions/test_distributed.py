@@ -31,11 +31,11 @@ def test_the_parts_of_a_batch_are_the_batch_and_each_has_its_own_noise(config, m
     monkeypatch.setattr(distributed.distributed, "get_world_size", lambda: 2)
     seen = {}
     for rank in (0, 1):
-        monkeypatch.setattr(distributed, "rank", lambda: rank)
+        monkeypatch.setattr(distributed, "rank", lambda rank=rank: rank)
         loader.sampler.set_epoch(3)
         seen[rank] = [(lr, hr, torch.rand(2)) for lr, hr in RankShare(loader, seed=5)]
     loader.sampler.set_epoch(3)
-    for (lr, hr), first, second in zip(loader, seen[0], seen[1]):
+    for (lr, hr), first, second in zip(loader, seen[0], seen[1], strict=True):
         assert torch.equal(torch.stack([first[0], second[0]], dim=1).flatten(0, 1), lr)
         assert torch.equal(torch.stack([first[1], second[1]], dim=1).flatten(0, 1), hr)
     noise = [part[2].tolist() for parts in seen.values() for part in parts]
@@ -89,7 +89,7 @@ def weights(folder, stage):
 
 
 def equal(one, two):
-    return all(torch.equal(a, b) for a, b in zip(one.values(), two.values()))
+    return all(torch.equal(a, b) for a, b in zip(one.values(), two.values(), strict=True))
 
 
 @pytest.mark.long
@@ -119,7 +119,8 @@ def test_two_processes_make_the_updates_of_their_mean_gradient_and_one_of_them_w
             part = convert_image(to_float(hr[rank::2]), "[0, 1]", "[-1, 1]")
             (network.loss(to_float(lr[rank::2]), part) / 2).backward()
         optimizer.step()
-    assert all(torch.allclose(a, b, atol=2e-5) for a, b in zip(network.state_dict().values(), one.values()))
+    assert all(torch.allclose(a, b, atol=2e-5)
+               for a, b in zip(network.state_dict().values(), one.values(), strict=True))
 
 
 @pytest.mark.long

@@ -159,14 +159,15 @@ def diffusion():
 
 def test_noise_is_added_by_the_closed_formula():
     torch.manual_seed(0)
-    d, x0, noise = diffusion(), torch.randn(3, 3, 4, 4, dtype=torch.float64), torch.randn(3, 3, 4, 4, dtype=torch.float64)
+    d, (x0, noise) = diffusion(), (torch.randn(3, 3, 4, 4, dtype=torch.float64) for _ in range(2))
     t = torch.tensor([0, 7, 19])
     x = x0.clone()
     for k, step in enumerate(t):          # step by step: the product of the alphas
         keep = math.prod(1 - beta.item() for beta in d.betas[:step + 1])
         x[k] = math.sqrt(keep) * x0[k] + math.sqrt(1 - keep) * noise[k]
     assert torch.allclose(d.add_noise(x0, t, noise), x, atol=1e-12)
-    assert torch.allclose(d.x0_of(x, t, noise), x0, atol=1e-8) and torch.allclose(d.noise_of(x, t, x0), noise, atol=1e-10)
+    assert torch.allclose(d.x0_of(x, t, noise), x0, atol=1e-8)
+    assert torch.allclose(d.noise_of(x, t, x0), noise, atol=1e-10)
 
 
 def test_the_posterior_is_bayes_rule():
@@ -182,7 +183,7 @@ def test_the_posterior_is_bayes_rule():
     assert at_zero.item() == pytest.approx(0.3, abs=1e-9) and variance.item() == pytest.approx(0, abs=1e-12)
 
 
-@pytest.mark.parametrize("options", [dict(), dict(n_steps=5), dict(ddim=True), dict(n_steps=5, ddim=True)])
+@pytest.mark.parametrize("options", [{}, dict(n_steps=5), dict(ddim=True), dict(n_steps=5, ddim=True)])
 def test_with_a_perfect_predictor_the_picture_comes_back_exactly(options):
     torch.manual_seed(0)
     d, x0 = diffusion(), torch.rand(2, 3, 5, 5, dtype=torch.float64) * 2 - 1

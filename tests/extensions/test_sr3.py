@@ -260,7 +260,8 @@ def test_a_run_that_was_killed_goes_on_bit_for_bit(data, tmp_path, monkeypatch):
         train(config)
     monkeypatch.setattr(sr3.SR3, "loss", real)
     again, resumed = train(config)
-    assert all(torch.equal(a, b) for a, b in zip(network.state_dict().values(), again.state_dict().values()))
+    assert all(torch.equal(a, b)
+               for a, b in zip(network.state_dict().values(), again.state_dict().values(), strict=True))
     assert [row["content"] for row in history] == [row["content"] for row in resumed]
 
 

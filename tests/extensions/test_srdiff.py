@@ -293,7 +293,7 @@ def test_an_encoder_of_another_size_is_refused_and_one_of_another_run_taken(conf
     for file in (other.encoder, other):                  # an encoder by itself, or that of a whole SRDiff
         save_generator(config.encoder, file)
         taken = srdiff.build(config, "srdiff").encoder
-        assert all(torch.equal(a, b) for a, b in zip(taken.parameters(), other.encoder.parameters()))
+        assert all(torch.equal(a, b) for a, b in zip(taken.parameters(), other.encoder.parameters(), strict=True))
         assert not any(p.requires_grad for p in taken.parameters())
 
 
