@@ -16,7 +16,6 @@ from imresize import imresize
 from support.data_check import check, report
 from support.data_layout import (
     SPLITS,
-    SUFFIXES,
     TEST_SETS,
     TRAINING,
     expected_number,
@@ -28,8 +27,8 @@ from support.data_layout import (
     print_table,
 )
 from support.download import MIRROR, download
-from support.files import write_atomically
-from support.images import read_image
+from support.files import save_image, write_atomically
+from support.images import SUFFIXES, read_image
 from support.lists import DataError, leads_outside, list_path
 from support.messages import count, few, notice
 
@@ -90,10 +89,9 @@ def is_copy(copy, original):
 
 def write_png(path, image):
     """Write a uint8 array (H, W) or (H, W, 3) as PNG, marked as made here."""
-    facts, buffer = PngImagePlugin.PngInfo(), io.BytesIO()
+    facts = PngImagePlugin.PngInfo()
     facts.add_text("Software", MADE_HERE)
-    Image.fromarray(image).save(buffer, "PNG", pnginfo=facts)
-    write_atomically(path, buffer.getvalue())
+    save_image(path, image, pnginfo=facts)
 
 
 def make_one_lr(job):

@@ -199,7 +199,7 @@ class UpsampleBlock(nn.Module):
     ### REPLACED BY
     # def __init__(self, n_channels, kernel_size):
     #     super().__init__()
-    #     raise NotImplementedError("UpsampleBlock.__init__ is yours to write: convolution, nn.PixelShuffle(2), nn.PReLU")
+    #     raise NotImplementedError("UpsampleBlock.__init__ is yours to write: convolution, PixelShuffle(2), PReLU")
     #
     # def forward(self, x):
     #     raise NotImplementedError("UpsampleBlock.forward is yours to write: (N, C, h, w) -> (N, C, 2h, 2w)")

@@ -16,11 +16,9 @@ import numpy as np
 from imresize import imresize
 from metrics import three_channels
 from support.files import save_image, write_atomically
-from support.images import read_image
+from support.images import SUFFIXES, read_image
 from support.lists import DataError
 from support.progress import StatusLine
-
-ENDINGS = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"}
 
 
 def pictures_in(path):
@@ -30,9 +28,9 @@ def pictures_in(path):
         DataError: if there are none.
     """
     path = Path(path)
-    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.suffix.lower() in ENDINGS)
+    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
     if not files:
-        raise DataError(f"{path} is no picture and no folder with pictures ({', '.join(sorted(ENDINGS))}).")
+        raise DataError(f"{path} is no picture and no folder with pictures ({', '.join(sorted(SUFFIXES))}).")
     return files
 
 

@@ -5,13 +5,14 @@ import textwrap
 import unicodedata
 from collections import namedtuple
 
+from support.images import SUFFIXES
+
 TEST_SETS = {"Set5": 5, "Set14": 14, "B100": 100, "Urban100": 100}
 SPLITS = ("train", "valid", "Set5", "Set14", "B100", "Urban100", "demo")
 TRAINING = ("train", "valid")                                # every other split is a test set
 ALIASES = {"set5": "Set5", "set14": "Set14", "urban100": "Urban100",
            "b100": "B100", "bsd100": "B100", "bsds100": "B100"}
 DIV2K_IMAGES = {"div2k_train_hr": 800, "div2k_valid_hr": 100}
-SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
 
 
 # ---------------------------------------------------------------- finding the pairs

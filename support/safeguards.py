@@ -98,9 +98,9 @@ class TrainingMonitor:
                            f"strange batch, and Adam forgets it; when it comes again, training is close to breaking "
                            f"down. {CAUSES}")
         if self.longest >= self.won_updates:
-            self._report(epoch, update, "The discriminator has won: it tells SR from HR without fail, its loss has been "
-                       f"under {self.won_loss} (config.d_has_won_loss) for {int(self.longest)} updates in a row, and "
-                       "what it says no longer tells the generator which way to go: the pictures will gain nothing "
+            self._report(epoch, update, "The discriminator has won: it tells SR from HR without fail, its loss has "
+                       f"been under {self.won_loss} (config.d_has_won_loss) for {int(self.longest)} updates in a row, "
+                       "and what it says no longer tells the generator which way to go: the images will gain nothing "
                        "more. Try, one at a time: a lower learning rate for it (config.lr_d = config.lr / 4), a "
                        "smaller discriminator (half of config.D.n_channels), a longer pre-training, fewer epochs.")
         self.worst.clear()

@@ -188,8 +188,8 @@ def learn(loss, parameters, n, rate=4e-3):
 # ---------------------------------------------------------------- the kit itself, and its notebooks
 
 def copy_kit(folder, *parts):
-    """Copy the kit's Python files at the top level into ``folder``, and ``parts``: folders, or patterns of files."""
-    for pattern in ("*.py", *parts):
+    """Copy the top level's Python files and support/ into ``folder``, and ``parts``: folders, or patterns of files."""
+    for pattern in ("*.py", "pyproject.toml", "support", *parts):
         for path in ROOT.glob(pattern):
             if path.is_dir():
                 shutil.copytree(path, folder / path.name)
