@@ -34,7 +34,8 @@ from support.progress import StatusLine
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = ("docs/results.md", "README.md", "README.zh-CN.md")        # that hold the table; the READMEs in short:
-IN_SHORT = ("bicubic", "`srresnet-small-x4`", "`srresnet-x4`", "`srgan-mse-x4`", "SRResNet (paper)", "SRGAN-MSE (paper)")
+IN_SHORT = ("bicubic", "`srresnet-small-x4`", "`srresnet-x4`", "`srgan-mse-x4`", "SRResNet (paper)",
+            "SRGAN-MSE (paper)")
 FOLDER = Path("runs", "benchmarks")
 SETS = {"Set5": "Set5", "Set14": "Set14", "B100": "B100", "Urban100": "Urban100", "valid": "DIV2K valid"}
 MISSING = {"valid": "python create_data_lists.py --download div2k"}       # the others: --download benchmark
@@ -52,7 +53,8 @@ CHINESE = {"PSNR (dB) / SSIM on Y": "PSNR (dB) / SSIM，Y 通道", "parameters":
            "A2N, a tutorial's x4": "A2N，某教程的 x4", "A2N, the same tutorial's x2": "A2N，同一教程的 x2",
            "SRDiff, the paper": "SRDiff，论文", "SRDiff, a MindSpore model": "SRDiff，MindSpore 的模型",
            "SR3, the public code, ": "SR3，公开代码，", "16 to 128": "16 到 128", "64 to 512": "64 到 512",
-           "trained on DIV2K; Set5, Set14": "用 DIV2K 训练；Set5、Set14", "the same, x2": "同上，x2", "| faces |": "| 人脸 |",
+           "trained on DIV2K; Set5, Set14": "用 DIV2K 训练；Set5、Set14", "the same, x2": "同上，x2",
+           "| faces |": "| 人脸 |",
            "DIV2K, x4": "DIV2K，x4", "; trained for ": "；训练了 ", " hours |": " 小时 |",
            "Y, 4 pixels cut off: the kit's": "Y，四周裁去 4 个像素：与本套件相同",
            "Y, no border cut off": "Y，不裁边", "RGB, no border cut off": "RGB，不裁边", ", LPIPS": "，LPIPS",
