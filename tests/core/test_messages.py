@@ -4,46 +4,60 @@ from pathlib import Path
 
 import pytest
 
+from datasets import SRDataset, make_loader
+from models import Generator
+from solver import fit_pretrain
 from support import messages
-from support.messages import count, duration, few, keep_notices, megabytes, notice
+from support.messages import count, duration, few, megabytes, notice, notices_kept_in
+from support.run import run_folder
 
 
 @pytest.fixture(autouse=True)
-def nothing_kept():
-    """No run folder and no notices of other tests, before and after."""
-    def forget():
-        keep_notices(None)
-        messages._unkept.clear()
-    forget()
-    yield
-    forget()
+def nothing_kept(monkeypatch):
+    """No notices of other tests."""
+    monkeypatch.setattr(messages, "_unkept", [])
+
+
+def kept(folder):
+    """The notices of a run folder, without their times."""
+    lines = (folder / "notices.txt").read_text(encoding="utf-8").splitlines()
+    assert all(line[:2] == "20" and line[10] == " " and line[19:21] == "  " for line in lines)
+    return [line[21:] for line in lines]
 
 
 def test_a_notice_is_printed_and_kept_in_the_run_folder(tmp_path, capsys):
     notice("before there is a run: row 3 is left out.")
-    keep_notices(tmp_path / "runs" / "mine")
-    notice("noticed at night.")
+    with notices_kept_in(tmp_path / "runs" / "mine"):
+        notice("noticed at night.")
     assert capsys.readouterr().out.splitlines() == [
         "Notice: before there is a run: row 3 is left out.", "Notice: noticed at night."]
-    lines = (tmp_path / "runs/mine/notices.txt").read_text(encoding="utf-8").splitlines()
-    assert [line[21:] for line in lines] == ["before there is a run: row 3 is left out.", "noticed at night."]
-    assert all(line[:2] == "20" and line[10] == " " for line in lines)
+    assert kept(tmp_path / "runs/mine") == ["before there is a run: row 3 is left out.", "noticed at night."]
 
 
-def test_notices_are_added_to_those_of_an_earlier_sitting(tmp_path):
-    for text in ("first", "second"):
-        keep_notices(tmp_path)
-        notice(text)
-        keep_notices(None)
-    assert [line[21:] for line in (tmp_path / "notices.txt").read_text(encoding="utf-8").splitlines()] == [
-        "first", "second"]
+def test_each_run_keeps_its_own_and_adds_them_to_those_of_an_earlier_sitting(tmp_path):
+    for folder, text in (("a", "first"), ("b", "other"), ("a", "second")):
+        with pytest.raises(KeyboardInterrupt), notices_kept_in(tmp_path / folder):
+            notice(text)
+            raise KeyboardInterrupt
+    notice("between two runs")
+    with notices_kept_in(tmp_path / "b"):
+        pass
+    assert kept(tmp_path / "a") == ["first", "second"] and kept(tmp_path / "b") == ["other", "between two runs"]
 
 
 def test_a_folder_that_cannot_be_written_stops_nothing(tmp_path, capsys):
     (tmp_path / "file").write_text("")
-    keep_notices(tmp_path / "file")
-    notice("said all the same")
+    with notices_kept_in(tmp_path / "file"):
+        notice("said all the same")
     assert capsys.readouterr().out == "Notice: said all the same\n"
+
+
+def test_a_training_keeps_what_it_noticed(config):
+    """Rows that the data set left out, before the stage began, are in the run folder too."""
+    notice("row 3 is left out.")
+    config.pretrain.epochs = 1
+    fit_pretrain(config, Generator(config), make_loader(SRDataset("train", config), 4), SRDataset("valid", config))
+    assert kept(run_folder(config)) == ["row 3 is left out."]
 
 
 def test_numbers_and_names_as_people_read_them():
