@@ -23,6 +23,7 @@ from tests.benchmarks.bench_stubs import prepare_failure, prepare_work
 from tests.helpers import photo, tiny_config, write_image, write_list, write_set
 
 
+@pytest.mark.slow
 def test_two_ways_take_turns_in_processes_of_their_own():
     beside = []
     result = measure.side_by_side((prepare_work, 0.05, 2**20), (prepare_work, 0.2, 2**28), pairs=5,
@@ -35,6 +36,7 @@ def test_two_ways_take_turns_in_processes_of_their_own():
         assert result["memory"][0] < 2**26 and 0.8 * 2**28 < result["memory"][1] < 1.2 * 2**28
 
 
+@pytest.mark.slow
 def test_a_way_that_fails_says_why():
     with pytest.raises(RuntimeError, match="this cannot be prepared"):
         measure.Way(prepare_failure)
@@ -101,6 +103,7 @@ def test_the_gathering_resize_is_imresize():
         assert np.array_equal(plain.gather_resize(image, scale), imresize(image, scale))
 
 
+@pytest.mark.slow
 def test_the_table_of_a_card_is_made_of_the_steps_that_train(data, monkeypatch):
     """The same code on the CPU, in bfloat16: no card is needed to know that it runs."""
     def tiny_networks():
@@ -117,6 +120,7 @@ def test_the_table_of_a_card_is_made_of_the_steps_that_train(data, monkeypatch):
     assert all(row.value > 0 for row in rows) and all(row.value < 100 for row in rows[3::4])
 
 
+@pytest.mark.slow
 def test_quality_is_measured_after_each_epoch(data, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     folder = tmp_path / "data"
@@ -165,6 +169,7 @@ def run_results(monkeypatch, *arguments):
     results.main()
 
 
+@pytest.mark.slow
 def test_the_results_have_a_row_a_method_and_say_what_is_not_here(tmp_path, monkeypatch, small_weights, capsys):
     monkeypatch.chdir(tmp_path)
     hr = photo("coffee.png", 100, 200, 64, 80)
@@ -232,6 +237,7 @@ def test_the_pages_of_the_kit_have_the_marks():
             assert len(re.findall(rf"<!-- begin {name} -->\n.*?\n<!-- end {name} -->", text, re.DOTALL)) == 1, page
 
 
+@pytest.mark.slow
 def test_weights_are_made_of_a_run_with_a_card(config, data, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(ship, "WEIGHTS", tmp_path / "weights")
     monkeypatch.setenv("SRGAN_KIT_COMMAND", "run_notebooks.py train --name tiny")
@@ -259,6 +265,7 @@ def test_weights_are_made_of_a_run_with_a_card(config, data, tmp_path, monkeypat
     assert facts["updates"] == 20 and facts["seed"] == 3 and facts["recipe"]["crop_size"] == 16
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method, steps, walk", [("srdiff", "3", "DDIM, 3 steps"), ("sr3", "2", "DDIM, 2 steps"),
                                                  ("srdiff", "0", "DDPM, 100 steps")])
 def test_both_ways_of_diffusion_compute_the_same(method, steps, walk, monkeypatch, capsys):

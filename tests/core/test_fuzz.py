@@ -20,7 +20,7 @@ from models import Generator
 from tests.helpers import loop_resize, noise
 from utils import convert_image, to_float, to_uint8
 
-pytestmark = pytest.mark.fuzz
+pytestmark = [pytest.mark.fuzz, pytest.mark.slow]
 
 
 @given(st.integers(1, 12), st.integers(1, 12), st.sampled_from([1 / 8, 1 / 4, 1 / 3, 1 / 2, 0.7, 1, 1.5, 2, 3, 4]),

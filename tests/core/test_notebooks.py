@@ -15,6 +15,7 @@ from config import get_config
 from run_notebooks import NOTEBOOKS, read_change, results_table
 from tests.helpers import ROOT, copy_kit, outputs_of
 
+pytestmark = pytest.mark.xdist_group("notebooks")
 SHORT = ["pretrain.epochs=2", "pretrain.updates_per_epoch=4", "epochs=1", "updates_per_epoch=3", "print_freq=2",
          "pretrain.warmup=0"]
 
@@ -30,6 +31,7 @@ def kit(tmp_path_factory):
     return folder, done
 
 
+@pytest.mark.slow
 def test_the_command_ends_with_the_table_and_says_where_things_are(kit):
     folder, done = kit
     assert results_table(folder / "runs/short/benchmark.csv") in done.stdout
@@ -38,6 +40,7 @@ def test_the_command_ends_with_the_table_and_says_where_things_are(kit):
     assert "Pre-training" in done.stderr and "[2/3] test.ipynb" in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_the_executed_notebook_is_kept_with_outputs_that_survive(kit, name):
     notebook = nbformat.read(kit[0] / "runs/short" / f"{name}.ipynb", as_version=4)
@@ -49,6 +52,7 @@ def test_the_executed_notebook_is_kept_with_outputs_that_survive(kit, name):
     assert not any(output.output_type == "stream" and output.name == "stderr" for output in outputs_of(notebook))
 
 
+@pytest.mark.slow
 def test_the_run_folder_holds_what_the_design_says(kit):
     run = kit[0] / "runs/short"
     assert json.loads((run / "config.json").read_text(encoding="utf-8"))["pretrain"]["epochs"] == 2
@@ -63,6 +67,7 @@ def test_the_run_folder_holds_what_the_design_says(kit):
         path.name for path in (run / "samples").iterdir()}
 
 
+@pytest.mark.slow
 def test_every_result_is_an_8_bit_rgb_png_of_exactly_the_hr_size(kit):
     folder, _ = kit
     for name in ("astronaut", "camera", "chelsea", "coffee", "rocket"):
@@ -72,6 +77,7 @@ def test_every_result_is_an_8_bit_rgb_png_of_exactly_the_hr_size(kit):
             assert sr.size == (hr.width // 4 * 4, hr.height // 4 * 4)
 
 
+@pytest.mark.slow
 def test_benchmark_csv_has_an_image_a_row_and_agrees_with_the_pictures(kit):
     from metrics import psnr
     from utils import read_image
@@ -84,6 +90,7 @@ def test_benchmark_csv_has_an_image_a_row_and_agrees_with_the_pictures(kit):
     assert float(rows["demo", "coffee"]["srgan_psnr"]) == pytest.approx(psnr(sr, hr), abs=1e-5)
 
 
+@pytest.mark.slow
 def test_the_same_command_again_trains_nothing_and_keeps_the_weights(kit):
     folder, _ = kit
     weights = folder / "runs/short/checkpoints/srgan_last.pth"
@@ -96,6 +103,7 @@ def test_the_same_command_again_trains_nothing_and_keeps_the_weights(kit):
     assert "This stage is complete" in text
 
 
+@pytest.mark.slow
 def test_a_cell_that_fails_is_named_and_what_was_shown_is_kept(kit):
     folder, _ = kit
     failed = subprocess.run(
@@ -106,6 +114,7 @@ def test_a_cell_that_fails_is_named_and_what_was_shown_is_kept(kit):
     assert (folder / "runs/nothing_trained/test.ipynb").exists()
 
 
+@pytest.mark.slow
 def test_with_nothing_trained_the_kits_weights_are_shown_and_named(kit):
     folder, _ = kit
     done = subprocess.run([sys.executable, "run_notebooks.py", "super_resolution", "--name", "untrained"],
