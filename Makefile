@@ -1,6 +1,7 @@
 # make demo       the whole kit on a small scale, in about three minutes
 # make test       the tests
 ### BEGIN SOLUTION
+# make test-quick most of them, in less than a minute: before each commit
 # make test-long  50 kills of a training, many thousands of random inputs, a class of 60: half an hour
 ### END SOLUTION
 ### BEGIN SOLUTION
@@ -19,17 +20,29 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: demo test test-long bench browser lab lint notebooks
+.PHONY: demo test test-quick test-long bench browser lab lint notebooks
 
 demo: $(INSTALLED)
 	$(BIN)/python run_notebooks.py
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest
+### BEGIN SOLUTION
+	$(BIN)/python -m pytest $(PARALLEL)
+### REPLACED BY
+# 	$(BIN)/python -m pytest
+### END SOLUTION
 
 ### BEGIN SOLUTION
+# On more than two cores: make test WORKERS=8.  Tests that share an expensive fixture stay together (xdist_group).
+WORKERS ?= 2
+PARALLEL = -n $(WORKERS) --dist loadgroup
+
+# What is too slow for this is named at the end: mark it.
+test-quick: $(INSTALLED)
+	$(BIN)/python -m pytest $(PARALLEL) -m "not slow and not long" --durations=5 --durations-min=2
+
 test-long: $(INSTALLED)
-	$(BIN)/python -m pytest -n 2 -m "long or fuzz" --hypothesis-profile=long
+	$(BIN)/python -m pytest $(PARALLEL) -m "long or fuzz" --hypothesis-profile=long
 ### END SOLUTION
 
 ### BEGIN SOLUTION

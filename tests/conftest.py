@@ -1,5 +1,7 @@
 """Fixtures of every room, and how hypothesis tries its cases."""
 
+import os
+
 import pytest
 import torch
 from hypothesis import HealthCheck, settings
@@ -7,6 +9,8 @@ from hypothesis import HealthCheck, settings
 from tests.helpers import SHARED, tiny_config, write_data
 
 torch.set_num_threads(1)      # tiny networks: a second thread only makes them slower
+if "PYTEST_XDIST_WORKER" in os.environ:                # a core for each worker and for what it starts
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # derandomize: the same cases each time; a slow machine is no failure.
 QUIET = dict(deadline=None, suppress_health_check=list(HealthCheck), derandomize=True, database=None)

@@ -26,6 +26,7 @@ from tests.benchmarks.bench_stubs import prepare_failure, prepare_work
 from tests.helpers import photo, tiny_config, write_image, write_list, write_set
 
 
+@pytest.mark.slow
 def test_two_ways_take_turns_in_processes_of_their_own():
     after = []
     result = measure.side_by_side((prepare_work, 0.05, 2**20), (prepare_work, 0.2, 2**28), pairs=5,
@@ -38,6 +39,7 @@ def test_two_ways_take_turns_in_processes_of_their_own():
         assert result["memory"][0] < 2**26 and 0.8 * 2**28 < result["memory"][1] < 1.2 * 2**28
 
 
+@pytest.mark.slow
 def test_a_way_that_fails_says_why():
     with pytest.raises(RuntimeError, match="this cannot be prepared"):
         measure.Way(prepare_failure)
@@ -102,6 +104,7 @@ def test_the_gathering_resize_is_imresize():
         assert np.array_equal(plain.gather_resize(image, scale), imresize(image, scale))
 
 
+@pytest.mark.slow
 def test_quality_is_measured_after_each_epoch(own_data, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_set(own_data, "Set5", {"cup": photo("coffee.png", 100, 200, 40, 48)})
@@ -157,6 +160,7 @@ def run_results(*arguments, **options):
     results.main(arguments, timed=(16, 20), **options)
 
 
+@pytest.mark.slow
 def test_the_results_have_a_row_a_method_and_say_what_is_not_here(tmp_path, monkeypatch, small_weights, capsys):
     monkeypatch.chdir(tmp_path)
     hr = photo("coffee.png", 100, 200, 64, 80)
@@ -288,6 +292,7 @@ def test_the_readmes_have_a_few_rows_of_the_table_with_its_machine():
     assert re.fullmatch(r"Upscaled in: .+, \d+ threads, torch .+\.", measured_on)
 
 
+@pytest.mark.slow
 def test_weights_are_made_of_a_run_with_a_card(config, data, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("SRGAN_KIT_COMMAND", "run_notebooks.py train --name tiny")
     torch.manual_seed(0)
@@ -313,6 +318,7 @@ def test_weights_are_made_of_a_run_with_a_card(config, data, tmp_path, monkeypat
     assert facts["updates"] == 20 and facts["seed"] == 3 and facts["recipe"]["crop_size"] == 16
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method, steps, walk", [("srdiff", "3", "DDIM, 3 steps"), ("sr3", "2", "DDIM, 2 steps"),
                                                  ("srdiff", "0", "DDPM, 100 steps")])
 def test_both_ways_of_diffusion_compute_the_same(method, steps, walk, capsys):

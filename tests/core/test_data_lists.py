@@ -165,6 +165,7 @@ def test_lr_is_made_again_only_where_hr_is_newer_and_lr_is_ours(tmp_path):
     assert np.array_equal(pixels(lr), noise(4, 4, 5))
 
 
+@pytest.mark.slow
 def test_lr_in_processes_and_bad_files_hide_nothing(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(lists, "PARALLEL_FROM", 0)
     for name in ("a", "c"):
@@ -333,6 +334,7 @@ def test_a_set_listed_without_lr_can_be_completed(tmp_path, capsys):
 
 # ---------------------------------------------------------------- the demo set
 
+@pytest.mark.slow
 def test_demo(tmp_path, capsys):
     folder = tmp_path / "demo"
     assert lists.main(["--demo", "--root", str(folder), "--check"]) == 0

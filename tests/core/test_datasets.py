@@ -207,6 +207,7 @@ def batches(loader):
     return [(lr.clone(), hr.clone()) for lr, hr in loader]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("context, workers", [
     pytest.param("fork", 2, marks=pytest.mark.skipif(sys.platform != "linux", reason="only Linux forks safely")),
     ("spawn", 1)])                          # a spawned worker imports torch first: one is enough
@@ -606,6 +607,7 @@ def build(folder, paths, start=None):
     assert_holds(store, paths)
 
 
+@pytest.mark.slow
 def test_two_processes_may_build_at_once(tmp_path):
     paths, folder = write_images(tmp_path / "images", 24), tmp_path / "store"
     context = multiprocessing.get_context("spawn")
@@ -620,6 +622,7 @@ def test_two_processes_may_build_at_once(tmp_path):
     assert_holds(ImageStore(folder), paths)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
 def test_a_build_that_is_killed_leaves_nothing_that_looks_whole(tmp_path, decoded):
     paths, folder = write_images(tmp_path / "images", 40, 150, 200), tmp_path / "store"

@@ -21,7 +21,7 @@ from support.layers import folded
 from support.lists import leads_outside, read_rows
 from tests.helpers import loop_resize, noise
 
-pytestmark = pytest.mark.fuzz
+pytestmark = [pytest.mark.fuzz, pytest.mark.slow]
 
 
 @given(st.integers(1, 12), st.integers(1, 12), st.sampled_from([1 / 8, 1 / 4, 1 / 3, 1 / 2, 0.7, 1, 1.5, 2, 3, 4]),

@@ -16,6 +16,7 @@ from run_notebooks import NOTEBOOKS, results_table
 from support.settings import change
 from tests.helpers import ROOT, copy_kit, outputs_of
 
+pytestmark = pytest.mark.xdist_group("notebooks")
 SHORT = ["pretrain.epochs=2", "pretrain.updates_per_epoch=4", "epochs=1", "updates_per_epoch=3", "print_freq=2",
          "pretrain.warmup=0"]
 
@@ -31,6 +32,7 @@ def kit(tmp_path_factory):
     return folder, done
 
 
+@pytest.mark.slow
 def test_the_command_ends_with_the_table_and_says_where_things_are(kit):
     folder, done = kit
     assert results_table(folder / "runs/short/benchmark.csv") in done.stdout
@@ -39,6 +41,7 @@ def test_the_command_ends_with_the_table_and_says_where_things_are(kit):
     assert "Pre-training" in done.stderr and "[2/3] test.ipynb" in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_the_executed_notebook_is_kept_with_outputs_that_survive(kit, name):
     notebook = nbformat.read(kit[0] / "runs/short" / f"{name}.ipynb", as_version=4)
@@ -50,6 +53,7 @@ def test_the_executed_notebook_is_kept_with_outputs_that_survive(kit, name):
     assert not any(output.output_type == "stream" and output.name == "stderr" for output in outputs_of(notebook))
 
 
+@pytest.mark.slow
 def test_the_run_folder_holds_what_the_design_says(kit):
     run = kit[0] / "runs/short"
     assert json.loads((run / "config.json").read_text(encoding="utf-8"))["pretrain"]["epochs"] == 2
@@ -64,6 +68,7 @@ def test_the_run_folder_holds_what_the_design_says(kit):
         path.name for path in (run / "samples").iterdir()}
 
 
+@pytest.mark.slow
 def test_every_result_is_an_8_bit_rgb_png_of_exactly_the_hr_size(kit):
     folder, _ = kit
     for name in ("astronaut", "camera", "chelsea", "coffee", "rocket"):
@@ -73,6 +78,7 @@ def test_every_result_is_an_8_bit_rgb_png_of_exactly_the_hr_size(kit):
             assert sr.size == (hr.width // 4 * 4, hr.height // 4 * 4)
 
 
+@pytest.mark.slow
 def test_benchmark_csv_has_an_image_a_row_and_agrees_with_the_pictures(kit):
     from metrics import psnr
     from support.images import read_image
@@ -85,6 +91,7 @@ def test_benchmark_csv_has_an_image_a_row_and_agrees_with_the_pictures(kit):
     assert float(rows["demo", "coffee"]["srgan_psnr"]) == pytest.approx(psnr(sr, hr), abs=1e-5)
 
 
+@pytest.mark.slow
 def test_the_same_command_again_trains_nothing_and_keeps_the_weights(kit):
     folder, _ = kit
     weights = folder / "runs/short/checkpoints/srgan_last.pth"
@@ -97,6 +104,7 @@ def test_the_same_command_again_trains_nothing_and_keeps_the_weights(kit):
     assert "This stage is complete" in text
 
 
+@pytest.mark.slow
 def test_a_cell_that_fails_is_named_and_what_was_shown_is_kept(kit):
     folder, _ = kit
     failed = subprocess.run(
@@ -107,6 +115,7 @@ def test_a_cell_that_fails_is_named_and_what_was_shown_is_kept(kit):
     assert (folder / "runs/nothing_trained/test.ipynb").exists()
 
 
+@pytest.mark.slow
 def test_with_nothing_trained_the_kits_weights_are_shown_and_named(kit):
     folder, _ = kit
     done = subprocess.run([sys.executable, "run_notebooks.py", "super_resolution", "--name", "untrained"],

@@ -18,8 +18,10 @@ from tests.helpers import ROOT, Stop, differences, fit, interrupt, last, run_of
 
 
 # An epoch has 10 updates, a checkpoint is made after the updates 3, 6, 9 and 10 of each.
-@pytest.mark.parametrize("stage, stops", [("pretrain", (13,)), ("pretrain", (2, 6, 17)), ("pretrain", (10,)),
-                                          ("srgan", (4,)), ("srgan", (6, 17, 20))], ids=str)
+@pytest.mark.parametrize("stage, stops", [
+    pytest.param("pretrain", (13,), marks=pytest.mark.slow), ("pretrain", (2, 6, 17)),
+    pytest.param("pretrain", (10,), marks=pytest.mark.slow), ("srgan", (4,)),
+    pytest.param("srgan", (6, 17, 20), marks=pytest.mark.slow)], ids=str)
 def test_a_stopped_run_equals_an_uninterrupted_one(config, stage, stops):
     config.update(checkpoint_every=3, averaging=0.95)
     whole, parts = run_of(config, "whole"), run_of(config, "parts")
@@ -42,6 +44,7 @@ def test_a_stopped_run_equals_an_uninterrupted_one(config, stage, stops):
     assert differences(*best) == []
 
 
+@pytest.mark.slow
 def test_with_vgg_workers_cosine_and_warm_up_too(config):
     config.update(checkpoint_every=3, lr_schedule="cosine", warmup=5, epochs=2)
     whole, parts = run_of(config, "whole"), run_of(config, "parts", workers=2)
@@ -52,6 +55,7 @@ def test_with_vgg_workers_cosine_and_warm_up_too(config):
     assert [path for path in differences(last(whole, "srgan"), last(parts, "srgan")) if "workers" not in path] == []
 
 
+@pytest.mark.slow
 def test_the_random_states_go_on_where_they_were(config):
     config.update(checkpoint_every=3)
     whole, parts = run_of(config, "whole"), run_of(config, "parts")
@@ -91,6 +95,7 @@ KILLED = """
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
 def test_a_killed_process_is_continued_by_another(config, data, tmp_path):
     config.update(checkpoint_every=3, averaging=0.95)
@@ -128,6 +133,7 @@ INTERRUPTED = """
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no process groups")
 def test_an_interrupt_of_the_workers_too_lets_the_cell_run_again(config, data, tmp_path):
     # Jupyter's stop button interrupts the whole process group: the loader's workers as well.

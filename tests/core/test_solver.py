@@ -299,6 +299,7 @@ def test_the_discriminators_gradients_are_not_computed_for_the_generators_loss(d
     assert counts == {"g": 3, "d": 3}
 
 
+@pytest.mark.slow
 def test_torch_compile_is_a_setting(data, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     used = []

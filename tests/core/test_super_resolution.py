@@ -181,6 +181,7 @@ def test_a_picture_of_too_many_megapixels_says_so(tmp_path, monkeypatch):
         read_picture(path)
 
 
+@pytest.mark.slow
 def test_it_runs_as_a_script(tmp_path, weights):
     write_image(tmp_path / "cup.png", cup())
     done = subprocess.run([sys.executable, str(ROOT / "super_resolution.py"), "cup.png", "--weights", weights,

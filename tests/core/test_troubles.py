@@ -40,7 +40,7 @@ def press():
     signal.raise_signal(signal.SIGINT)
 
 
-@pytest.mark.parametrize("stage", ["pretrain", "srgan"])
+@pytest.mark.parametrize("stage", ["pretrain", pytest.param("srgan", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("update", [4, 10, 13, 20], ids=str)
 def test_ctrl_c_completes_the_update_and_saves_first(config, capsys, stage, update):
     whole, stopped, before = run_of(config, "whole"), run_of(config, "stopped"), signal.getsignal(signal.SIGINT)
@@ -273,6 +273,7 @@ def test_a_layer_that_is_not_used_is_no_trouble(config):
     assert generator.forgotten.weight.grad is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("on_trouble", ["stop", "continue"])
 def test_a_discriminator_that_wins_stops_training_or_not_as_configured(config, capsys, on_trouble):
     config.update(on_trouble=on_trouble, d_has_won_loss=100, d_has_won_updates=13, checkpoint_every=4)
@@ -428,6 +429,7 @@ def test_images_that_have_changed_since_are_named_on_resuming(own_data, tmp_path
     assert re.search(r"Notice: the result will differ.*'train', changed since: cup\.png \(row", capsys.readouterr().out)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_weights(config):
     first, second, third = (run_of(config, name, seed=seed) for name, seed in (("a", 3), ("b", 3), ("c", 4)))
     for one in (first, second, third):

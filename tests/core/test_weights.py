@@ -73,6 +73,7 @@ def test_the_full_ones_are_the_papers_network_and_the_small_one_is_small(name):
     assert size <= 400_000 if "small" in name else size == FULL
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BARS)
 def test_the_figures_are_the_cards_and_reach_their_bars(name, pairs):
     card = (WEIGHTS / f"{name}.md").read_text(encoding="utf-8")
@@ -106,6 +107,7 @@ def _cells(path, label):
                  if row[0].strip() == label and re.match(r" *[0-9.]+ / ", row[1])), None)
 
 
+@pytest.mark.slow
 def test_srgan_is_sharper_and_not_far_below(pairs):
     plain, sharp = (enlarged(SHIPPED[stage], pairs["Set5"]) for stage in ("pretrain", "srgan"))
     texture = [np.mean([gradient_magnitude(sr) for sr in pictures]) for pictures in (plain, sharp)]

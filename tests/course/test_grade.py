@@ -34,6 +34,7 @@ from tests.course.synthetic_class import (
 )
 from tests.helpers import png
 
+pytestmark = pytest.mark.xdist_group("grade")
 QUICK = {**LIMITS, "seconds": 12, "start_seconds": 45, "wall": 150, "memory": 3 * 2**30}
 
 
@@ -66,6 +67,7 @@ def test_the_points_are_a_hundred_and_every_case_has_its_probe():
     assert sorted(case.probe for case in CASES) == sorted(probes.PROBES)
 
 
+@pytest.mark.slow
 def test_honest_faulty_and_hostile_hand_ins_beside_each_other(tmp_path, bundle, data):
     first, second, third = (complete(k, tmp_path / "code") for k in (1, 2, 3))
     second["models.py"] = models_with(2, *HOSTILE["exits_early"])
@@ -88,6 +90,7 @@ def test_honest_faulty_and_hostile_hand_ins_beside_each_other(tmp_path, bundle, 
     assert "generator" in page.lower() and "expected between" in page
 
 
+@pytest.mark.slow
 def test_a_hanging_submission_is_stopped_and_leaves_nothing_behind(tmp_path, bundle):
     code = tmp_path / "code"
     code.mkdir()
@@ -120,6 +123,7 @@ def probe_of_models(tmp_path, text, name="generator_shapes", **options):
     return run_probes(code, tmp_path / "inputs.npz", [name], tmp_path / "jail", **{"limits": QUICK, **options})
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="namespaces are Linux's; a note says where they are missing")
 def test_no_network_and_no_sight_of_what_is_hidden(tmp_path):
     secret = tmp_path / "secret"
@@ -138,6 +142,7 @@ def test_no_network_and_no_sight_of_what_is_hidden(tmp_path):
     server.close()
 
 
+@pytest.mark.slow
 def test_a_result_that_is_written_by_hand_is_only_arrays(tmp_path):
     outcome = probe_of_models(tmp_path, "import os, sys\nimport numpy as np\nfrom pathlib import Path\n"
                               "out = Path(sys.argv[2]) / 'generator_shapes.npz'\n"
@@ -161,6 +166,7 @@ def test_strange_results_are_refused(tmp_path, content):
         load_arrays(path)
 
 
+@pytest.mark.slow
 def test_a_link_in_the_place_of_a_result_is_refused(tmp_path):
     np.savez(tmp_path / "wanted.npz", shapes=np.zeros(3))
     outcome = probe_of_models(tmp_path, "import os, sys\n"
@@ -174,6 +180,7 @@ def test_the_grader_compares_and_the_child_does_not_know():
     assert "expected" not in text.replace("knows no expected value", "") and "hidden" not in text
 
 
+@pytest.mark.slow
 def test_a_bundle_of_another_version_is_refused(tmp_path, bundle, monkeypatch):
     assert set(read_bundle(bundle)[1]) == {case.probe for case in CASES}
     monkeypatch.setattr(hidden, "CASES", CASES[:-1])
@@ -189,6 +196,7 @@ def nothing(*_):
     return Outcome({}, {}, [])
 
 
+@pytest.mark.slow
 def test_copies_between_students_and_of_the_kits_generators_are_flagged(tmp_path, bundle, data, monkeypatch):
     monkeypatch.setattr("course.grade.run_probes", nothing)
     first, second, third, fourth = (complete(k, tmp_path / "code") for k in range(1, 5))
@@ -207,6 +215,7 @@ def test_copies_between_students_and_of_the_kits_generators_are_flagged(tmp_path
     assert "made small again it differs from LR" in flags["d"] and "equal to" not in flags["c"] + flags["d"]
 
 
+@pytest.mark.slow
 def test_a_second_run_goes_on_where_the_first_was_stopped(tmp_path, bundle, data, monkeypatch):
     calls = []
     monkeypatch.setattr("course.grade.run_probes", lambda *a: calls.append(a) or nothing())
@@ -218,6 +227,7 @@ def test_a_second_run_goes_on_where_the_first_was_stopped(tmp_path, bundle, data
     assert len(calls) == 3
 
 
+@pytest.mark.slow
 def test_what_breaks_the_grader_itself_is_seen_and_stops_nobody(tmp_path, bundle, data, monkeypatch):
     def broken(*_):
         raise RuntimeError("a mistake of ours")
@@ -226,6 +236,7 @@ def test_what_breaks_the_grader_itself_is_seen_and_stops_nobody(tmp_path, bundle
     assert all("a mistake of ours" in row["fault"] for row in rows.values())
 
 
+@pytest.mark.slow
 def test_of_a_copy_there_is_no_figure_and_other_files_are_no_hand_ins(tmp_path, bundle, data, monkeypatch, capsys):
     monkeypatch.setattr("course.grade.run_probes", nothing)
     (tmp_path / "zips").mkdir()

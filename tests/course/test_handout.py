@@ -52,6 +52,7 @@ def handout(tmp_path, monkeypatch):
     return config
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*pin_memory")
 def test_the_training_notebook_of_the_handout_runs_unchanged(handout, capsys):
     config = handout

@@ -15,6 +15,7 @@ from tests.course.synthetic_class import complete, write_set5, write_zip
 from tests.helpers import ROOT
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("page")]
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge", "microsoft-edge")
 
 

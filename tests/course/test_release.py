@@ -13,6 +13,7 @@ from course.regions import RegionError, split, split_notebook
 from course.release import ReleaseError, find_leaks, release, texts_of
 from course.sandbox import ROOT
 
+pytestmark = pytest.mark.xdist_group("release")
 PYTHON = '''a = 1
 ### BEGIN SOLUTION
 answer = 42
@@ -84,6 +85,7 @@ def solution_lines():
     return {line for line in inside - outside if len(line) > 20}
 
 
+@pytest.mark.slow
 def test_no_line_of_a_solution_is_left_anywhere(edition):
     secret = solution_lines()
     assert len(secret) > 100
@@ -96,6 +98,7 @@ def test_no_line_of_a_solution_is_left_anywhere(edition):
             assert "SOLUTION" not in text or path.name == "regions.py", path
 
 
+@pytest.mark.slow
 def test_what_gives_the_solution_away_is_left_out(edition):
     names = {path.relative_to(edition).as_posix() for path in edition.rglob("*") if path.is_file()}
     assert {"models.py", "solver.py", "train.ipynb", "course/check.py", "docs/assignment.zh-CN.md", "course.toml",
@@ -106,6 +109,7 @@ def test_what_gives_the_solution_away_is_left_out(edition):
     assert (edition.parent / "hidden.zip").exists()
 
 
+@pytest.mark.slow
 def test_notebooks_are_handed_out_without_outputs_and_with_slots(edition):
     for path in edition.glob("*.ipynb"):
         notebook = nbformat.read(path, as_version=4)
@@ -120,6 +124,7 @@ def run(edition, *arguments, timeout=600):
                           timeout=timeout)
 
 
+@pytest.mark.slow
 def test_the_editions_tests_fail_only_where_work_is_due(edition):
     done = run(edition, "-m", "pytest", "-q", "--tb=line", "-p", "no:cacheprovider", "tests/students")
     failed = re.findall(r"^FAILED (\S+)", done.stdout, flags=re.MULTILINE)
@@ -129,6 +134,7 @@ def test_the_editions_tests_fail_only_where_work_is_due(edition):
     assert " passed" in done.stdout and "error" not in done.stdout.splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_the_editions_tests_find_what_they_share_while_code_is_half_written(edition, tmp_path):
     work = tmp_path / "work"
     shutil.copytree(edition, work)
@@ -138,6 +144,7 @@ def test_the_editions_tests_find_what_they_share_while_code_is_half_written(edit
     assert failed == ["tests/students/test_my_training.py"] and "test_imresize.py" in done.stdout, done.stdout[-3000:]
 
 
+@pytest.mark.slow
 def test_once_models_py_is_done_its_tests_pass_and_the_poor_training_runs(edition, tmp_path):
     work = tmp_path / "work"
     shutil.copytree(edition, work)
@@ -151,6 +158,7 @@ def test_once_models_py_is_done_its_tests_pass_and_the_poor_training_runs(editio
     assert not list((work / "runs/demo/checkpoints").glob("pretrain_*"))
 
 
+@pytest.mark.slow
 def test_every_link_of_the_edition_leads_somewhere(edition):
     for page in edition.rglob("*.md"):
         text = page.read_text(encoding="utf-8")
@@ -163,6 +171,7 @@ def test_every_link_of_the_edition_leads_somewhere(edition):
                 assert (page.parent / target.partition("#")[0]).exists(), (page.name, target)
 
 
+@pytest.mark.slow
 def test_the_students_commands_are_there_and_the_graders_are_not(edition):
     done = run(edition, "-m", "course", "--help")
     assert done.returncode == 0 and all(word in done.stdout for word in ("check", "pack", "report"))
@@ -170,6 +179,7 @@ def test_the_students_commands_are_there_and_the_graders_are_not(edition):
     assert run(edition, "-m", "course", "check").returncode == 1
 
 
+@pytest.mark.slow
 def test_an_edition_is_never_written_over_another(edition, tmp_path):
     with pytest.raises(ReleaseError, match="there already"):
         release(edition, tmp_path / "h.zip")

@@ -169,6 +169,7 @@ def made(tmp_path_factory):
     return EasyDict(folder=folder, faults=faults, load=load, key=read_key(folder / "key.csv"))
 
 
+@pytest.mark.slow
 def test_nothing_in_the_page_says_whose_a_picture_is(made):
     page = made.folder / "page"
     text = "".join(path.read_text(encoding="utf-8") for path in page.glob("*.*") if path.suffix in (".js", ".html"))
@@ -179,6 +180,7 @@ def test_nothing_in_the_page_says_whose_a_picture_is(made):
     assert sorted(name for name, _ in made.faults) == ["20260002.zip", "20260003.zip"]
 
 
+@pytest.mark.slow
 def test_pictures_are_written_anew(made):
     from PIL import Image
     for path in (made.folder / "page" / "pictures").iterdir():
@@ -186,6 +188,7 @@ def test_pictures_are_written_anew(made):
             assert image.mode == "RGB" and image.format == "PNG" and not image.info
 
 
+@pytest.mark.slow
 def test_every_rater_gets_a_balanced_share_and_the_anchors(made):
     import json
     text = (made.folder / "page" / "trials.js").read_text(encoding="utf-8")
@@ -218,6 +221,7 @@ def test_a_large_class_fits_into_half_an_hour(tmp_path):
     assert load["minutes"] <= 30 and load["most"] - load["least"] <= 1 and load["least"] >= 2
 
 
+@pytest.mark.slow
 def test_a_gallery_that_is_there_is_not_overwritten(made):
     with pytest.raises(ValueError, match="there already"):
         make_gallery(made.folder / "zips", made.folder / "page", made.folder / "other.csv", made.folder / "data", 3, 30,

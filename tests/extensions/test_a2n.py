@@ -172,6 +172,7 @@ def one_pair(side):
     return lr, hr, x, 2 * y - 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", a2n.LOSSES)
 def test_each_loss_falls_on_one_batch_to_near_zero(loss):
     torch.manual_seed(0)
@@ -182,6 +183,7 @@ def test_each_loss_falls_on_one_batch_to_near_zero(loss):
     assert losses[-1] < {"l1": 0.03, "mse": 0.005, "charbonnier": 0.03}[loss] * losses[0]
 
 
+@pytest.mark.slow
 def test_it_learns_one_picture_by_heart():
     torch.manual_seed(0)
     lr, hr, x, y = one_pair(32)
@@ -300,6 +302,7 @@ def test_a_run_that_goes_on_does_not_begin_with_the_transfer_again(data, tmp_pat
 
 # ---------------------------------------------------------------- training
 
+@pytest.mark.slow
 def test_a_stopped_run_equals_an_uninterrupted_one(data, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     config = tiny(data, checkpoint_every=3, averaging=0.95, sub_images=dict(size=48, stride=8))
@@ -336,6 +339,7 @@ def test_a_killed_command_given_again_ends_with_the_same_weights(data, tmp_path)
     assert differences(a, b) == []
 
 
+@pytest.mark.slow
 def test_every_command_runs_on_the_demo_data(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     short = ["a2n.epochs=1", "a2n.updates_per_epoch=3", "A2N.n_blocks=1"]

@@ -14,6 +14,7 @@ from extensions import onnx_export
 from run_notebooks import Runner, set_parameters
 from tests.helpers import ROOT, copy_kit, outputs_of
 
+pytestmark = pytest.mark.xdist_group("extension notebooks")
 FOLDER = ROOT / "extensions"
 # Notebook -> (the questions of the course that it answers, its pictures).
 NOTEBOOKS = {"a2n": ("12349", 7), "srdiff": ("78", 9), "sr3": ({"5", "6", "10"}, 8), "compare": ("", 2)}
@@ -54,6 +55,7 @@ def pictures_of(notebook):
 
 # ---------------------------------------------------------------- executed
 
+@pytest.mark.slow
 def test_a2n(kit):
     notebook = execute(kit, "a2n", preset="demo", data_folder="data/demo", run_name="tiny", seed=1, updates=6,
                        added=("config = extension_config(", "config.a2n.update(epochs=1, updates_per_epoch=2)"))
@@ -70,6 +72,7 @@ def test_a2n(kit):
         assert int(re.search(r"largest difference from torch's picture: (\d+) grey", text)[1]) <= 1
 
 
+@pytest.mark.slow
 def test_srdiff(kit):
     text = text_of(execute(kit, "srdiff", run_name="tiny-srdiff", seed=1, side=12, n_steps=2, steps_tried=(2, 4)))
     assert "Nothing has been trained in runs/tiny-srdiff yet" in text and "srdiff-small-x4" in text
@@ -88,6 +91,7 @@ def test_sr3(kit):
     assert float(re.search(r"loss of trained weights ([\d.]+)", text)[1]) < 0.5
 
 
+@pytest.mark.slow
 def test_compare(kit):
     text = text_of(execute(kit, "compare", size=64, names=["a2n-small-x4", "sr3-small-x4"]))
     rows = [line.split("|")[1].strip() for line in text.splitlines() if re.match(r"\| [a-zH]", line)]

@@ -96,6 +96,7 @@ def test_the_embedding_is_that_of_the_specification():
     assert np.allclose(seen[0], np.concatenate([np.sin(angles), np.cos(angles)], axis=1), atol=2e-4)
 
 
+@pytest.mark.slow
 def test_the_loss_falls_on_one_batch_and_the_picture_is_learnt_by_heart():
     """Black and white dots, of which LR keeps next to nothing: SR can have them from the weights only."""
     seed_everything(0)
@@ -240,6 +241,7 @@ def train(config, loader=None):
     return network, fit(config, "sr3", network, loader, SRDataset("valid", config))
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_goes_on_bit_for_bit(data, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     network, history = train(run_config(data, name="whole"))

@@ -229,6 +229,7 @@ def test_patches_are_mirrored_at_most(work):
 
 # ---------------------------------------------------------------- the commands
 
+@pytest.mark.slow
 def test_train_resume_val_eval_and_infer(work, photographs, capsys):
     config = changed()
     assert main(["sr", "-p", "train", "-c", config]) == 0
@@ -256,6 +257,7 @@ class Killed(BaseException):
     """Nobody catches it, so nothing is saved on the way out: as when the power fails."""
 
 
+@pytest.mark.slow
 def test_a_training_that_was_killed_goes_on_as_if_it_had_not_been(work, monkeypatch, capsys):
     """The ninth update of ten is never made; the checkpoint is that of the seventh, the second of the second epoch."""
     settings = dict(train__n_iter=10, train__val_freq=5, train__save_checkpoint_freq=2, train__print_freq=1,
@@ -339,6 +341,7 @@ def test_hr_alone_is_enough_to_learn_sampling(work, capsys):
     assert "3 pictures" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_public_weights_are_begun_with_and_converted(work, capsys, monkeypatch):
     shapes = public_shapes(6, (1, 2), (), 1, 64, ddpm=False, inner=8)
     write_public(work / "I20_E1_gen.pth", shapes)
@@ -399,6 +402,7 @@ def test_a_command_that_ends_early_says_why_without_a_traceback(error, status, t
     assert re.search(text, said) and said.startswith("Error: ") == (status == 1) and "Traceback" not in said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dashes", ["-", "--"])
 def test_wandb_and_tensorboard_are_told_what_happens(dashes, work, monkeypatch, capsys):
     told = types.SimpleNamespace(logged=[], artifacts=[], rows=[], scalars=[], finished=0, mode=None)

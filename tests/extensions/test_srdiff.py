@@ -257,6 +257,7 @@ def config(data, tmp_path, monkeypatch):
     return config
 
 
+@pytest.mark.slow
 def test_both_stages_are_trained_and_the_encoder_stays_as_it_was(config):
     histories = train_all(config, lambda: None)
     assert {stage: len(rows) for stage, rows in histories.items()} == {"srdiff_encoder": 2, "srdiff": 2}
@@ -297,7 +298,7 @@ def test_an_encoder_of_another_size_is_refused_and_one_of_another_run_taken(conf
         assert not any(p.requires_grad for p in taken.parameters())
 
 
-@pytest.mark.parametrize("stage, after", [("srdiff_encoder", 4), ("srdiff", 7)])
+@pytest.mark.parametrize("stage, after", [("srdiff_encoder", 4), pytest.param("srdiff", 7, marks=pytest.mark.slow)])
 def test_a_stopped_run_goes_on_bit_for_bit(config, stage, after, tmp_path):
     config.encoder = str(tmp_path / "e.safetensors")
     save_generator(config.encoder, model_of(5).encoder)
@@ -315,6 +316,7 @@ def test_a_stopped_run_goes_on_bit_for_bit(config, stage, after, tmp_path):
     assert differences(last(whole, stage), last(resumed, stage)) == []
 
 
+@pytest.mark.slow
 def test_a_stage_is_not_taken_for_another_whose_name_begins_alike(config):
     config.stages = ["srdiff_encoder"]
     train_all(config, lambda: None)
@@ -333,6 +335,7 @@ def one_photograph(size):
     return hr, to_tensor(imresize(hr, 1 / 4)), 2 * to_tensor(hr) - 1
 
 
+@pytest.mark.slow
 def test_the_loss_of_one_batch_falls_to_nearly_nothing():
     _, lr, hr = one_photograph(4)
     model = model_of(multipliers=(1, 2), n_channels=16).train()
@@ -366,6 +369,7 @@ def test_both_stages_overfit_one_picture():
     assert psnr(super_resolve(model.eval(), small), picture) > psnr(imresize(small, 4), picture) + 10
 
 
+@pytest.mark.slow
 def test_the_command_trains_and_leaves_what_can_be_loaded(data, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert main(["srdiff", "--preset", "demo", "--data", str(data), "--name", "short", "--set", "crop_size=16",

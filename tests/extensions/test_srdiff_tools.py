@@ -165,6 +165,7 @@ def test_the_shipped_weights_are_small_and_have_a_card():
     assert not re.search(r"/(?:home|root|tmp|work|Users)/", card + str(facts))
 
 
+@pytest.mark.slow
 def test_the_shipped_weights_are_not_far_below_bicubic(benchmark):
     """One image of Set5 here; all of them in test_weights.py."""
     name, hr, lr = benchmark["Set5"][2]

@@ -75,6 +75,7 @@ def weights(config, stage):
     return load_checkpoint(f"runs/{config.name}/checkpoints/{stage}_last.pth")["generator"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", list(SHORT))
 def test_what_an_update_calls_is_compiled_in_place(method, data, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
