@@ -355,7 +355,7 @@ def test_ways_of_diffusion_that_differ_are_not_timed(monkeypatch):
 # ---------------------------------------------------------------- all of them
 
 def test_every_command_of_the_benchmarks_is_run_by_a_test():
-    """The parts of the speed table are in test_benchmark_parts.py."""
+    """The parts of the speed table are in test_parts.py."""
     here = Path(__file__).read_text(encoding="utf-8")
     for path in sorted(Path(command.__file__).parent.glob("*.py")):
         if '__name__ == "__main__"' in path.read_text(encoding="utf-8"):
