@@ -12,6 +12,7 @@ import numpy as np
 
 from course.check import same_picture
 from course.facts import CODE, NOTEBOOKS
+from course.handin import code_files
 from course.regions import split, split_notebook
 from imresize import imresize
 from support.images import read_image
@@ -25,8 +26,8 @@ LR_TOLERANCE = 6.0       # grey levels in the mean; honest results lie below 3
 def edition_lines(root):
     """Hashes of the lines that the course hands out: they count for nobody.  Solutions are not among them."""
     lines = set()
-    for file in Path(root).glob("*.py"):
-        lines |= set(_hashes(split(file.read_text(encoding="utf-8"), file.name)[0]))
+    for name, file in code_files(root).items():
+        lines |= set(_hashes(split(file.read_text(encoding="utf-8"), name.as_posix())[0]))
     for name in NOTEBOOKS:
         notebook, _ = split_notebook(nbformat.read(Path(root, name), as_version=4), name)
         lines |= set(_hashes(_code_of(notebook)))

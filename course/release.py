@@ -1,5 +1,6 @@
 """Make the student edition of this repository, and the hidden tests beside it."""
 
+import json
 import re
 import shutil
 import tempfile
@@ -8,12 +9,15 @@ from pathlib import Path
 import nbformat
 
 from course.facts import NOTEBOOKS
+from course.handin import EDITION, code_files, text_hash
 from course.hidden import make_bundle
 from course.regions import split, split_notebook
-from course.sandbox import ROOT, run_probes
+from course.sandbox import ROOT, copy_code, run_probes
+from support.files import write_atomically
 
 # What students get.  weights/, benchmarks/ and extensions/ would give the solution away.
-TEXTS = ("*.py", "README.md", "README.zh-CN.md", "course.toml", "handin.toml", "requirements.txt", "Makefile",
+TEXTS = ("*.py", "support/*.py",
+         "README.md", "README.zh-CN.md", "course.toml", "handin.toml", "requirements.txt", "Makefile",
          "LICENSE", "pytest.ini", ".gitignore", "docs/assignment*.md", "docs/student*.md", "tests/conftest.py",
          "tests/students/*.py", "tests/test_imresize.py", "tests/test_data_lists.py")
 OTHERS = ("docs/pictures/student_*.png", "docs/pictures/assignment_*.png")
@@ -49,15 +53,7 @@ def release(out, hidden, root=ROOT):
     out, root = Path(out), Path(root)
     if out.exists() or Path(hidden).exists():
         raise ReleaseError(f"{out if out.exists() else hidden} is there already; choose another name or remove it.")
-    solutions, written = {}, {}            # of each file: its solutions' lines; its text without them
-    for path in texts_of(root):
-        text, lines = split(path.read_text(encoding="utf-8"), path.relative_to(root).as_posix(), path.suffix == ".md")
-        written[path.relative_to(root)] = squeezed(text)
-        solutions[path.relative_to(root)] = {line.strip() for line in lines}
-    for name in NOTEBOOKS:
-        notebook, lines = split_notebook(nbformat.read(root / name, as_version=4), name)
-        written[Path(name)] = nbformat.writes(notebook) + "\n"
-        solutions[Path(name)] = {line.strip() for line in lines}
+    written, solutions = without_solutions(root)
     leaks = find_leaks(written, solutions)
     if leaks:
         raise ReleaseError("These lines of solutions would be handed out:\n  " + "\n  ".join(leaks))
@@ -68,8 +64,24 @@ def release(out, hidden, root=ROOT):
     for path in others:
         (out / path.relative_to(root)).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, out / path.relative_to(root))
+    given = {name.as_posix(): text_hash(path) for name, path in code_files(out).items()}
+    write_atomically(out / EDITION, json.dumps({"files": given}, indent=1).encode("utf-8"))
     make_bundle(hidden, lambda inputs, names: expected_of(root, inputs, names))
-    return len(written) + len(others)
+    return len(written) + len(others) + 1
+
+
+def without_solutions(root):
+    """The texts of the student edition: ({path: text without solutions}, {path: the lines of its solutions})."""
+    written, solutions = {}, {}
+    for path in texts_of(root):
+        text, lines = split(path.read_text(encoding="utf-8"), path.relative_to(root).as_posix(), path.suffix == ".md")
+        written[path.relative_to(root)] = squeezed(text)
+        solutions[path.relative_to(root)] = {line.strip() for line in lines}
+    for name in NOTEBOOKS:
+        notebook, lines = split_notebook(nbformat.read(root / name, as_version=4), name)
+        written[Path(name)] = nbformat.writes(notebook) + "\n"
+        solutions[Path(name)] = {line.strip() for line in lines}
+    return written, solutions
 
 
 def texts_of(root):
@@ -106,7 +118,5 @@ def expected_of(root, inputs, names):
     """The complete kit's own arrays."""
     with tempfile.TemporaryDirectory() as scratch:
         code = Path(scratch, "code")
-        code.mkdir()
-        for path in root.glob("*.py"):
-            shutil.copy(path, code)
+        copy_code(root, code)
         return run_probes(code, inputs, names, Path(scratch, "jail")).arrays

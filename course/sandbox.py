@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 
 from course import jail, probes
+from course.handin import code_files
 from course.hidden import load_arrays
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -24,6 +25,14 @@ ASLEEP = "stopped, asleep,"
 LOOK = 0.1            # seconds between two looks at a running process
 # arrays: dict probe -> dict of arrays.  failures: dict probe -> why there are none.  notes: list of sentences.
 Outcome = namedtuple("Outcome", "arrays failures notes")
+
+
+def copy_code(source, folder, leave_out=()):
+    """Copy the Python files of a kit or a hand-in, those at its top level and those of support/, over what is there."""
+    for name, path in code_files(source).items():
+        if name.as_posix() not in leave_out:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, folder / name)
 
 
 def run_probes(code, inputs, names, scratch, hide=(), limits=LIMITS):

@@ -14,7 +14,7 @@ from PIL import Image
 
 from course.facts import SET5, read_facts
 from course.gallery import read_key
-from course.grades import feedback_pages, final_table, read_grades, safe
+from course.gradebook import feedback_pages, final_table, read_grades, safe
 from course.opinions import (
     ANCHORS,
     anchors_in_order,
