@@ -15,7 +15,7 @@ MARKS = {"ok": "[ ok ]", "absent": "[ -- ]", "warning": "[warn]", "fault": "[FAI
 
 def check_command(parser):
     parser.add_argument("folder", nargs="?", type=Path, default=Path("."), help="default: this folder")
-    parser.add_argument("--data", type=Path, help="folder of the lists with Set5 (default: data in the folder)")
+    parser.add_argument("--data", type=Path, help="folder of the lists, with Set5 (default: data/ in the folder)")
 
     def run(args):
         return check_and_say(args.folder, args.data)
@@ -24,15 +24,15 @@ def check_command(parser):
 
 def pack_command(parser):
     parser.add_argument("folder", nargs="?", type=Path, default=Path("."), help="default: this folder")
-    parser.add_argument("--data", type=Path, help="folder of the lists with Set5 (default: data in the folder)")
+    parser.add_argument("--data", type=Path, help="folder of the lists, with Set5 (default: data/ in the folder)")
     parser.add_argument("--out", type=Path, default=Path("."), help="folder for the zip file (default: this one)")
     parser.add_argument("--unfinished", action="store_true",
-                        help="pack although rules are broken (the grader sees which) 未通过检查也打包")
+                        help="pack even if rules are broken (the grader sees which) 未通过检查也打包")
 
     def run(args):
         status = check_and_say(args.folder, args.data)
         if status and not args.unfinished:
-            print("\nNothing was packed: mend what is marked FAIL first, or say --unfinished.\n"
+            print("\nNothing was packed: fix what is marked FAIL first, or add --unfinished.\n"
                   "未打包：请先改正标有 FAIL 的各项，或加上 --unfinished。", file=sys.stderr)
             return status
         path, names = pack(args.folder, args.out)
@@ -50,7 +50,7 @@ def check_and_say(folder, data):
 
 def say(findings):
     """Print one line per rule, and below it what was found and how to fix it; 1 if a rule is broken."""
-    levels = ("ok", "absent", "warning", "fault")       # "absent": nothing to judge yet
+    levels = ("ok", "absent", "warning", "fault")       # "absent": there is nothing to judge yet
     for rule, words in RULES.items():
         found = [finding for finding in findings if finding.rule == rule]
         level = max((finding.level for finding in found), key=levels.index)
@@ -58,7 +58,7 @@ def say(findings):
         if level in ("warning", "fault"):
             for finding in found:
                 print(f"         {finding.detail}")
-            print(f"       > {words.mend_en}\n       > {words.mend_zh}")
+            print(f"       > {words.fix_en}\n       > {words.fix_zh}")
     return int(any(finding.level == "fault" for finding in findings))
 
 

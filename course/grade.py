@@ -1,4 +1,4 @@
-"""Check, test and measure a folder of hand-ins; what one of them does to itself never stops the rest."""
+"""Check, test and measure a folder of hand-ins; whatever is wrong with one of them, the others are graded."""
 
 import hashlib
 import json
@@ -30,8 +30,8 @@ from support.files import save_image, write_atomically
 from support.images import read_image
 
 PACKED = {".zip", ".rar", ".7z", ".tar", ".gz", ".tgz", ".bz2", ".xz"}
-VERSION = 3              # of what is kept of a hand-in: one of another version is graded again
-# Of this repository the students' code must not see these.
+VERSION = 3              # of the kept results: a hand-in whose result is of another version is graded again
+# Parts of this repository that the students' code must not see.
 SECRET = ("course", "weights", "benchmarks", "tests", ".git", *CODE, *NOTEBOOKS)
 # What each hand-in is measured against.  given: hashes of the lines that students were given; hide: paths that code in
 # the jail must not see; flat: folder of the flat edition; limits: of the jail.
@@ -48,7 +48,7 @@ def grade_command(parser):
     def run(args):
         rows = grade(args.zips, args.hidden, args.data, args.out, read_facts(args.course))
         faulty = sum(bool(row["fault"]) for row in rows)
-        print(f"{len(rows)} hand-ins, {faulty} of them could not be opened. {args.out / 'grades.csv'}, a page for each "
+        print(f"{len(rows)} hand-ins, {faulty} of them could not be opened. {args.out / 'grades.csv'}; a page for each "
               f"in {args.out / 'students'}")
         return 0
     return run
@@ -62,11 +62,11 @@ def grade(zips, bundle, data, out, facts, progress=True, limits=LIMITS):
     """
     inputs, expected = read_bundle(bundle)
     if progress:
-        print("Making the pictures to compare with, once: those of the kit's generators ...", flush=True)
+        print("Upscaling Set5 with the generators that come with the kit, to compare with ...", flush=True)
     references = with_shipped(set5_references(data), data)
     paths, others = packed_files(zips)
     if others:
-        print(f"Not looked at: {', '.join(others)}")
+        print(f"Not graded, because they are no archives: {', '.join(others)}")
     if not paths:
         raise ValueError(f"There is no zip file in {zips}.")
     rows = []
@@ -94,24 +94,24 @@ def grade(zips, bundle, data, out, facts, progress=True, limits=LIMITS):
 
 
 def packed_files(folder):
-    """(files that may be hand-ins, names of the others); .rar and its like are refused later, by name."""
+    """(files that may be hand-ins, names of the others); .rar and the like are refused later, by name."""
     files = sorted(path for path in Path(folder).iterdir() if path.is_file() and not path.name.startswith("."))
     packed = [path for path in files if path.suffix.lower() in PACKED]
     return packed, [path.name for path in files if path not in packed]
 
 
 def pictures_of(out, file):
-    """Folder of the pictures that are kept of a hand-in."""
+    """The folder in which the images of a hand-in are kept."""
     return Path(out, "kept", "pictures", file)
 
 
 def with_shipped(references, data):
-    """The references, and what the generators that come with the kit make of Set5."""
+    """The references, and the results on Set5 of the generators that come with the kit."""
     import extensions  # noqa: F401  some of them are networks of extensions/, which register themselves
     dataset = SRDataset("Set5", get_config("course", data))
     for weights in shipped_names():
         generator = load_generator(weights)
-        if hasattr(generator, "n_steps"):        # diffusion draws another picture for each seed: none to compare with
+        if hasattr(generator, "n_steps"):        # diffusion gives another image for each seed: none to compare with
             continue
         for i, name in enumerate(dataset.names):
             references[name.lower()][f"the kit's {weights}"] = super_resolve(generator, dataset.pair(i)[0])
@@ -134,7 +134,7 @@ def grade_one(path, measures, pictures):
     """Everything about one hand-in that needs no other one, as plain values.
 
     Args:
-        pictures: the folder in which its Set5 pictures are kept.
+        pictures: the folder in which its Set5 results are kept.
 
     Returns:
         dict: "file", "student_id", "name", "fault" (why it could not be opened, or ""), "findings", "tests",
@@ -155,13 +155,13 @@ def grade_one(path, measures, pictures):
             row["own_flags"] += wrong_claims(handin, row["pictures"])
         except (UnpackError, HandInError) as error:
             row["fault"] = str(error)
-        except Exception:            # the grader's own mistake must not stop the rest either, but has to be seen
+        except Exception:            # a fault of the grader itself stops nothing either, but has to be seen
             row["fault"] = "the grader itself failed here:\n" + traceback.format_exc(limit=-3).replace(str(ROOT), "")
     return row
 
 
 def _check_and_test(row, handin, measures, scratch):
-    """Who it is, the rules, the hidden tests, the student's own lines."""
+    """The student, the rules, the hidden tests, the student's own lines of code."""
     row["student_id"], row["name"] = handin.student_id or row["student_id"], handin.name
     if measures.facts.roster and row["student_id"] not in measures.facts.roster:
         row["own_flags"].append(f"{row['student_id']} is not in the roster")
@@ -180,20 +180,20 @@ def _check_and_test(row, handin, measures, scratch):
 
 
 def _measure_pictures(row, handin, references, folder):
-    """PSNR and SSIM of the Set5 pictures, and what they may have been copied from; the pictures are kept."""
+    """PSNR and SSIM of the Set5 results, and what they may be copies of; the images are kept."""
     for name, path in handin.pictures().items():
         if name not in SET5 or name not in references:
             continue
         try:
             picture = three_channels(read_image(path)[0])
         except ValueError:
-            continue                 # a finding says so
+            continue                 # a finding reports it
         hr = references[name]["HR"]
         if picture.shape != hr.shape:
             continue
         copied = [kind for kind, other in references[name].items() if same_picture(picture, other)]
         row["own_flags"] += [f"{name}.png is {kind}" for kind in copied]
-        # Of HR itself the PSNR is infinite, which no table and no JSON can hold.
+        # The PSNR of HR itself is infinite, which no table and no JSON can hold.
         row["pictures"][name] = {"psnr": min(psnr(picture, hr), 100.0), "ssim": ssim(picture, hr),
                                  "copied": bool(copied)}
         save_image(folder / f"{name}.png", picture)          # for the comparison between students
@@ -201,15 +201,15 @@ def _measure_pictures(row, handin, references, folder):
 
 
 def late(path, deadline):
-    """A flag, if the file was last changed after the deadline; copying it may have done that."""
+    """A flag if the file was last changed after the deadline; copying the file may have changed its time."""
     if deadline is None:
         return []
     changed = datetime.fromtimestamp(path.stat().st_mtime, deadline.tzinfo)
-    return [f"the file is of {changed:%Y-%m-%d %H:%M}, after the deadline"] if changed > deadline else []
+    return [f"the file is dated {changed:%Y-%m-%d %H:%M}, after the deadline"] if changed > deadline else []
 
 
 def assemble(handin, folder, kit=ROOT):
-    """What is run in the jail: the files of the kit that the student had, the student's own over them."""
+    """The code that runs in the jail: the student's files over those of the kit that the student had."""
     copy_code(kit, folder, leave_out=CODE)
     copy_code(handin.folder, folder)
     return folder

@@ -22,8 +22,8 @@ class HandInError(ValueError):
 class HandIn:
     """The parts of a hand-in.
 
-    In the student's kit they lie where work has left them (``runs/<run>/...``); in a zip file the
-    run's files are in ``run/`` and the five pictures in ``results/Set5/``.
+    In the student's kit they lie where the notebooks wrote them (``runs/<run>/...``); in a zip file the
+    files of the run are in ``run/`` and the five results in ``results/Set5/``.
 
     Args:
         folder: the kit, or the unpacked zip file.
@@ -51,17 +51,17 @@ class HandIn:
         student_id, name, run = (str(info.get(key, "")).strip() for key in ("student_id", "name", "run"))
         for key, value in (("student_id", student_id), ("run", run)):
             if value and not re.fullmatch(r"[\w.-]{1,64}", value) or value in (".", ".."):
-                raise HandInError(f"{self.folder / INFO}: {key} = {value!r} is not made of letters, digits, '-', '_' "
+                raise HandInError(f"{self.folder / INFO}: {key} = {value!r} may hold only letters, digits, '-', '_' "
                                   "and '.'.")
         return student_id, name, run or "course"
 
     @property
     def report(self):
-        """The report's path, or None."""
+        """The path of the report, or None."""
         return next((self.folder / name for name in REPORTS if (self.folder / name).is_file()), None)
 
     def pictures(self):
-        """The PNG files of Set5, name without ending -> path."""
+        """The results on Set5: file name without .png -> path."""
         return {path.stem: path for path in sorted(self.results.glob("*.png"))}
 
     def code(self):
@@ -93,7 +93,7 @@ class HandIn:
         found |= {PurePosixPath(name): self.folder / name for name in (*NOTEBOOKS, *REPORTS, INFO)}
         found |= {PurePosixPath("run", name): self.run / name for name in OF_THE_RUN}
         found |= {PurePosixPath("results/Set5", path.name): path for path in self.pictures().values()}
-        for part in ("report_files", "extensions"):       # pictures of the report; code of further methods
+        for part in ("report_files", "extensions"):       # images of the report; code of further methods
             kinds = PICTURES if part == "report_files" else {".py"}
             found |= {PurePosixPath(part, path.name): path for path in (self.folder / part).glob("*")
                       if path.suffix.lower() in kinds}

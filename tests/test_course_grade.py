@@ -205,7 +205,7 @@ def test_copies_between_students_and_of_the_kits_generators_are_flagged(tmp_path
         assert f"pictures equal to those of {other}" in flags[one]
         assert f"own lines of code shared with {other}" in flags[one]
     assert "bird.png is the kit's srresnet-x4" in flags["c"] and "bird: " in flags["c"]          # and another claim
-    assert "made small again it differs from LR" in flags["d"] and "equal to" not in flags["c"] + flags["d"]
+    assert "downscaled again, it differs from LR" in flags["d"] and "equal to" not in flags["c"] + flags["d"]
 
 
 def test_a_second_run_goes_on_where_the_first_was_stopped(tmp_path, bundle, data, monkeypatch):
@@ -367,7 +367,8 @@ def test_a_flat_file_that_a_student_has_changed_is_used(tmp_path, flat):
 
 
 @pytest.mark.parametrize("models, flat", [
-    ("from checkpoints import read_weights", True), ("import troubles", True), ("  from layers import PReLU\ndef f(:", True),
+    ("from checkpoints import read_weights", True), ("import troubles", True),
+    ("  from layers import PReLU\ndef f(:", True),
     ("from support.checkpoints import read_weights\nfrom layers import mine", False), ("from utils import psnr", False),
     ('"""Words come\nfrom stage to stage."""', False), ("import torch", False)])
 def test_which_edition_a_hand_in_was_made_with(tmp_path, models, flat):

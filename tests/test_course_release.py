@@ -48,7 +48,7 @@ def test_an_indented_region_keeps_its_place():
 @pytest.mark.parametrize("text, fault", [
     ("### BEGIN SOLUTION\n", "line 1 has no"), ("a\n### END SOLUTION", "line 2.*no region is open"),
     ("### BEGIN SOLUTION\n### BEGIN SOLUTION", "line 2.*begins at line 1"), ("### REPLACED BY", "no region is open"),
-    ("### BEGIN SOLUTION\n### REPLACED BY\nx = 1\n### END SOLUTION", "line 3.*stands behind '# '")])
+    ("### BEGIN SOLUTION\n### REPLACED BY\nx = 1\n### END SOLUTION", "line 3.*has to begin with '# '")])
 def test_marks_that_do_not_belong_together_are_refused_with_their_line(text, fault):
     with pytest.raises(RegionError, match=fault):
         split(text, "a.py")
