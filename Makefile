@@ -8,6 +8,7 @@
 ### END SOLUTION
 # make lab        JupyterLab with the notebooks
 ### BEGIN SOLUTION
+# make lint       faults that a look at the code finds, spelling, and what the stored notebooks hold
 # make browser    Chromium for the test of the gallery, where no Chrome, Edge or Chromium is installed
 ### END SOLUTION
 #
@@ -18,7 +19,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: demo test test-long bench browser lab notebooks
+.PHONY: demo test test-long bench browser lab lint notebooks
 
 demo: $(INSTALLED)
 	$(BIN)/python run_notebooks.py
@@ -43,6 +44,13 @@ browser: $(INSTALLED)
 
 lab: $(INSTALLED)
 	$(BIN)/python -m jupyter lab
+
+### BEGIN SOLUTION
+lint: $(INSTALLED)
+	$(BIN)/python -m ruff check
+	$(BIN)/python -m codespell_lib
+	$(BIN)/python tests/stored_notebooks.py
+### END SOLUTION
 
 ### BEGIN SOLUTION
 # Run the demo afresh and store its outputs in the notebooks of the repository.  Training comes last:

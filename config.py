@@ -1,15 +1,23 @@
 """The presets: every number of a run, with its source.
 
-``get_config("demo")`` gives an EasyDict; change it below with plain ``config.lr = 2e-4``.
+``get_config("demo")`` gives an EasyDict; change it with plain ``config.lr = 2e-4``.  A setting that does not exist
+is an error; one of your own comes in with ``config.add(my_weight=0.1)``.
 "Paper" is Ledig et al. 2017 (arXiv 1609.04802), section 3.2 where nothing else is said.
 """
 
 from pathlib import Path
 
 import torch
-from easydict import EasyDict
 
-from support.run import has_trained, learning_rate, plain, run_folder, save_config, stage_config  # noqa: F401  handed on: the notebooks take them from here
+from support.run import (  # noqa: F401  handed on: the notebooks take them from here
+    has_trained,
+    learning_rate,
+    plain,
+    run_folder,
+    save_config,
+    stage_config,
+)
+from support.settings import Settings
 
 SHIPPED_RUN = "shipped"     # the run under whose name the pictures of the kit's own weights are kept
 TEST_SETS = ["Set5", "Set14", "B100", "Urban100", "valid"]      # "valid" is DIV2K's validation set
@@ -23,6 +31,7 @@ PUBLISHED = {
     "SRResNet (paper)": {"Set5": (32.05, 0.9019), "Set14": (28.49, 0.8184), "B100": (27.58, 0.7620)},
     "EDSR-baseline": {"Set5": (32.09, 0.8938), "Set14": (28.58, 0.7813), "B100": (27.57, 0.7357),
                       "Urban100": (26.04, 0.7849)},
+    "A2N": {"Set5": (32.269, 0.8959), "Set14": (28.750, 0.7868)},       # its tutorial's, by the kit's protocol
     "SRGAN-MSE (paper)": {"Set5": (30.64, 0.8701), "Set14": (26.92, 0.7611)},
     "SRGAN-VGG54 (paper)": {"Set5": (29.40, 0.8472), "Set14": (26.02, 0.7397), "B100": (25.16, 0.6688)},
 }
@@ -148,10 +157,11 @@ def get_config(preset="course", data_folder="data", name=None, seed=0):
     name = name or preset
     if Path(name).name != name or name == "..":
         raise ValueError(f"The run's name becomes a folder in runs/: {name!r} is a path.")
-    config = EasyDict({**COMMON, **PRESETS[preset]})
-    config.pretrain = EasyDict(config.get("pretrain", {}))
-    config.update(preset=preset, name=name, seed=seed, csv_folder=str(data_folder),
-                  device="cuda" if torch.cuda.is_available() else "cpu")
+    config = Settings({"pretrain": {}, **COMMON, **PRESETS[preset]})
+    config.add(preset=preset, name=name, seed=seed, csv_folder=str(data_folder),
+               device="cuda" if torch.cuda.is_available() else "cpu")
+    # "store" has no value here: its default depends on csv_folder.  Pre-training may have its own of anything.
+    config.close(own=["store"], pretrain=[*config, "store"])
     return config
 
 

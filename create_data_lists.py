@@ -16,12 +16,9 @@ from imresize import imresize
 from support.data_check import check, report
 from support.data_layout import (
     SPLITS,
-    SUFFIXES,
     TEST_SETS,
     TRAINING,
-    count,
     expected_number,
-    few,
     find_sets,
     images_in,
     lr_folder_of,
@@ -30,9 +27,10 @@ from support.data_layout import (
     print_table,
 )
 from support.download import MIRROR, download
-from support.files import write_atomically
-from support.images import read_image
+from support.files import save_image, write_atomically
+from support.images import SUFFIXES, read_image
 from support.lists import DataError, leads_outside, list_path
+from support.messages import count, few, notice
 
 PARALLEL_FROM = 100_000_000            # bytes of HR files: below that, processes take longer to begin than to work
 MADE_HERE = "create_data_lists.py"     # written into every LR made here: only these are ever made anew
@@ -91,10 +89,9 @@ def is_copy(copy, original):
 
 def write_png(path, image):
     """Write a uint8 array (H, W) or (H, W, 3) as PNG, marked as made here."""
-    facts, buffer = PngImagePlugin.PngInfo(), io.BytesIO()
+    facts = PngImagePlugin.PngInfo()
     facts.add_text("Software", MADE_HERE)
-    Image.fromarray(image).save(buffer, "PNG", pnginfo=facts)
-    write_atomically(path, buffer.getvalue())
+    save_image(path, image, pnginfo=facts)
 
 
 def make_one_lr(job):
@@ -181,7 +178,7 @@ def list_images(root, csv_folder=None, train_hr=None, valid_count=0, make=False,
                             f"{os.path.dirname(os.path.realpath(away[0]))}.")
     where = {split: found.hr_folder.as_posix() for split, found in sets.items()}
     if valid_count and pairs.get("valid"):
-        print(f"Notice: --valid-count is not used, because the images of {where['valid']} are the split valid.")
+        notice(f"--valid-count is not used, because the images of {where['valid']} are the split valid.")
     elif valid_count and pairs["train"]:
         pairs["train"], pairs["valid"] = hold_out(pairs["train"], valid_count)
         where["valid"] = f"held out of {where['train']}"
@@ -235,7 +232,7 @@ def write_list(csv_folder, split, pairs, root):
     if not path.is_file() or path.read_bytes() != content:
         write_atomically(path, content)
         if before:
-            print(f"Notice: {path} has changed: {len(before)} rows before, {len(rows)} after.")
+            notice(f"{path} has changed: {len(before)} rows before, {len(rows)} after.")
 
 
 def list_rows(path):

@@ -12,7 +12,15 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from metrics import three_channels
 from support.convert import to_float
 from support.image_store import ImageStore, StoreError  # noqa: F401
-from support.lists import DataError, MissingList, fit_pair, leave_out, list_path, read_list  # noqa: F401
+from support.lists import (  # noqa: F401
+    DataError,
+    MissingList,
+    fit_pair,
+    leave_out,
+    list_path,
+    read_list,
+)
+from support.messages import few, notice
 
 # ---------------------------------------------------------------- the dataset
 
@@ -75,10 +83,9 @@ class SRDataset(Dataset):
         large = [min(size) * self.scale >= self.crop for size in sizes]
         small = [f"{pair.hr.name} (row {pair.row})" for pair, is_large in zip(self.pairs, large) if not is_large]
         if small:
-            more = f" and {len(small) - 5} more" if len(small) > 5 else ""
-            print(f"Notice: {len(small)} of {len(large)} training images are left out, because they are smaller than a "
-                  f"crop of {self.crop}: {', '.join(small[:5])}{more}. config.crop_size = {self.scale * np.min(sizes)} "
-                  "would take them all in.")
+            notice(f"{len(small)} of {len(large)} training images are left out, because they are smaller than a "
+                   f"crop of {self.crop}: {few(small, 5)}. config.crop_size = {self.scale * np.min(sizes)} "
+                   "would take them all in.")
         if not any(large):
             raise DataError(f"Every training image is smaller than crop_size = {self.crop}. Lower it.")
         self.pairs = [pair for pair, is_large in zip(self.pairs, large) if is_large]
@@ -207,18 +214,18 @@ class EpochBatches(Sampler):
                             "lower batch_size or raise patch_num.")
         self.n_items, self.batch_size, self.seed = n_items, batch_size, seed
         self.n_batches = min(n_batches or available, available)
-        self.epoch = self.first = 0
+        self.epoch = self.start_batch = 0
 
-    def set_epoch(self, epoch, first=0):
-        """Go to an epoch, and in it to batch number ``first`` (where a stopped run goes on)."""
-        self.epoch, self.first = epoch, first
+    def set_epoch(self, epoch, start_batch=0):
+        """Go to an epoch, and in it to batch number ``start_batch`` (where a stopped run resumes)."""
+        self.epoch, self.start_batch = epoch, start_batch
 
     def __len__(self):
         return self.n_batches
 
     def __iter__(self):
         order = np.random.default_rng([self.seed, self.epoch]).permutation(self.n_items)
-        for b in range(self.first, self.n_batches):
+        for b in range(self.start_batch, self.n_batches):
             yield self.epoch, order[b * self.batch_size:(b + 1) * self.batch_size]
 
 
@@ -239,7 +246,7 @@ class BatchLoader(DataLoader):
     """A DataLoader that goes on in this process, with the same batches, where its workers cannot."""
 
     def __iter__(self):
-        epoch, first, done = self.sampler.epoch, self.sampler.first, 0
+        epoch, start, done = self.sampler.epoch, self.sampler.start_batch, 0
         try:
             for batch in super().__iter__():
                 done += 1
@@ -249,16 +256,21 @@ class BatchLoader(DataLoader):
             if self.num_workers == 0:
                 raise
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        print(f"Notice: the {self.num_workers} worker processes of the loader do not work here ({reason}). Batches are "
-              "cut in this process from now on, with the same patches. config.workers = 0 makes this notice go away.")
+        notice(f"the {self.num_workers} worker processes of the loader do not work here ({reason}). Batches are "
+               "cut in this process from now on, with the same patches. config.workers = 0 makes this notice go away.")
         self.end_workers()
         self.num_workers = self.timeout = 0
-        self.sampler.set_epoch(epoch, first + done)
+        self.sampler.set_epoch(epoch, start + done)
         yield from super().__iter__()
-        self.sampler.set_epoch(epoch, first)
+        self.sampler.set_epoch(epoch, start)
+
+    def smaller(self, batch_size, n_batches):
+        """A loader of fewer and smaller batches from the same dataset, without workers."""
+        return make_loader(self.dataset.dataset, batch_size, n_batches=n_batches)
 
     def end_workers(self):
         """End the worker processes; the next epoch starts new ones."""
+        # Private: torch has no public call that ends persistent workers.
         if self._iterator is not None and self.num_workers:
             # torch raises for a worker that has died at whatever line the news arrives; here it is known.
             with contextlib.suppress(RuntimeError):
@@ -285,7 +297,7 @@ def make_loader(dataset, batch_size=16, workers=0, n_batches=None, pin_memory=Fa
         n_batches: at most so many batches an epoch (None: as many as the patches fill).
         pin_memory: for copies to a GPU that do not wait.
 
-    ``loader.sampler.set_epoch(epoch, first)`` chooses epoch and first batch.
+    ``loader.sampler.set_epoch(epoch, start_batch)`` chooses epoch and first batch.
     """
     return BatchLoader(_Batches(dataset), batch_size=None, num_workers=workers,
                        sampler=EpochBatches(len(dataset), batch_size, dataset.seed, n_batches),

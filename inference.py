@@ -1,7 +1,10 @@
 """The trained networks at work: loading them, those that a notebook shows, measuring the test sets."""
 
 import copy
+import csv
 import json
+from pathlib import Path
+from statistics import fmean
 
 import torch
 
@@ -21,6 +24,7 @@ from support.checkpoints import (
 from support.enlarging import evaluate
 from support.files import write_csv
 from support.lists import MissingList
+from support.messages import notices_kept_in
 from support.run import has_trained, run_folder, stage_config
 
 SHIPPED = {"pretrain": "srresnet-x4", "srgan": "srgan-mse-x4"}      # in weights/
@@ -32,27 +36,45 @@ def generators_of(config):
     "pretrain" is the run's best of the pre-training, "srgan" its last of SRGAN; a stage of no
     epochs has none (without pre-training, "pretrain" is what config.checkpoint names).  A run of
     another method (its module has to be imported) has the best of its own stages.  Where
-    nothing has been trained in the run folder yet, they are those that come with the kit (SHIPPED),
-    and ``config.name`` becomes SHIPPED_RUN: their pictures must not lie among a student's own.
+    nothing has been trained in the run folder yet, they are those that come with the kit (SHIPPED).
 
     Returns:
-        (generators, whose): a dict, and a sentence (Markdown) that says whose weights they are.
+        (generators, note, run): a dict; a sentence (Markdown) that says where the weights come from; and
+        the name of the run that their images belong to, which is not config.name where the weights are the
+        kit's: their images must not lie among a student's own.
 
     Raises:
         CheckpointError: if a stage of the run has left none, or a damaged one; or if nothing has
             been trained and the scaling factor is not 4, that of the shipped ones.
     """
-    paths = _paths_of(config)
-    if has_trained(run_folder(config)):
-        whose = f"Weights: those of this run, {' and '.join(map(str, paths.values()))}."
-    elif config.scaling_factor == 4 and set(SHIPPED.values()) <= set(shipped_names()):
-        whose = (f"**Nothing has been trained in {run_folder(config).as_posix()} yet. Shown are weights that come with "
-                 f"the kit: `{SHIPPED['pretrain']}` and `{SHIPPED['srgan']}` (see `weights/`). They are not yours to "
-                 f"hand in; their pictures are kept in runs/{SHIPPED_RUN}. "
-                 f"{run_folder(config).as_posix()} 尚未训练，这里显示的是套件附带的权重 `{SHIPPED['pretrain']}` 和 "
-                 f"`{SHIPPED['srgan']}`（见 `weights/`）；结果保存在 runs/{SHIPPED_RUN}，不可作为作业提交。**")
-        paths, config.name = SHIPPED, SHIPPED_RUN
-    return {stage: load_generator(path).to(config.device) for stage, path in paths.items()}, whose
+    shipped = SHIPPED if config.scaling_factor == 4 else {}
+    paths, note, run = weights_to_show(config, _paths_of(config), shipped)
+    return {stage: load_generator(path).to(config.device) for stage, path in paths.items()}, note, run
+
+
+def weights_to_show(config, own, shipped):
+    """The run's own weights, or, where nothing has been trained in its folder, those that come with the kit.
+
+    Args:
+        own: dict stage -> path of a file that the run leaves.
+        shipped: dict stage -> name of weights of the kit; where one of them is not here, the run's own are taken.
+
+    Returns:
+        (weights, note, run): one of the two dicts; a sentence (Markdown) on where they come from; and the name
+        of the run whose folder takes what is made with them.
+    """
+    folder = run_folder(config).as_posix()
+    if has_trained(folder):
+        files = " and ".join(Path(path).as_posix() for path in own.values())
+        return own, f"Weights: those of this run, {files}. 权重：本次运行训练所得。", config.name
+    if not shipped or not set(shipped.values()) <= set(shipped_names()):
+        return own, "", config.name                  # to load them says what is missing
+    names = [f"`{name}`" for name in shipped.values()]
+    return shipped, (
+        f"**Nothing has been trained in {folder} yet. Shown are weights that come with the kit: {' and '.join(names)} "
+        f"(see `weights/`). They are not yours to hand in; their images are kept in runs/{SHIPPED_RUN}. "
+        f"{folder} 尚未训练，这里显示的是套件附带的权重 {'、'.join(names)}（见 `weights/`）；"
+        f"结果保存在 runs/{SHIPPED_RUN}，不可作为作业提交。**"), SHIPPED_RUN
 
 
 def _paths_of(config):
@@ -115,8 +137,13 @@ def benchmark(config, methods, sets=None, progress=None):
         (results, missing): results[set][method] is a list of (image, psnr, ssim);
         missing[set] says how to get a set that is not there.
     """
+    with notices_kept_in(run_folder(config)):
+        return _benchmark(config, methods, sets or config.test_sets, progress)
+
+
+def _benchmark(config, methods, sets, progress):
     results, missing = {}, {}
-    for name in sets or config.test_sets:
+    for name in sets:
         try:
             dataset = SRDataset(name, config)
         except MissingList as error:       # a set that is there but faulty is an error, not a missing set
@@ -170,3 +197,17 @@ def write_benchmark(path, results):
         for rows in zip(*by_method.values()):
             table.append([name, rows[0][0]] + [f"{value:.6f}" for row in rows for value in row[1:]])
     write_csv(path, table)
+
+
+def read_benchmark(path):
+    """The means of benchmark.csv: dict set -> (number of images, dict method -> (psnr, ssim))."""
+    with open(path, encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    methods = [key.removesuffix("_psnr") for key in rows[0] if key.endswith("_psnr")]
+    means = {}
+    for name in dict.fromkeys(row["set"] for row in rows):
+        of_set = [row for row in rows if row["set"] == name]
+        means[name] = len(of_set), {
+            method: tuple(fmean(float(row[f"{method}_{measure}"]) for row in of_set) for measure in ("psnr", "ssim"))
+            for method in methods}
+    return means

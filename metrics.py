@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from support.gaussian import STRIP, gaussian_means
+
 LUMA = (65.481, 128.553, 24.966)      # ITU-R BT.601: Y = 16 + (65.481 R + 128.553 G + 24.966 B), RGB in [0, 1]
 
 
@@ -70,57 +72,28 @@ def psnr(sr, hr, crop=4):
 
 
 def ssim(sr, hr, crop=4):
-    """Structural similarity (Wang et al. 2004, equation 13), on luma, without the border.
+    """Structural similarity (Wang et al. 2004), on luma, without the border, averaged over the image.
 
-    Gaussian window 11 x 11, sigma 1.5, K1 = 0.01, K2 = 0.03, L = 255, averaged over the
-    positions where the window lies wholly inside.  Arguments and errors as in ``psnr``.
+        SSIM = (2 mu_x mu_y + c1) (2 cov_xy + c2) / ((mu_x^2 + mu_y^2 + c1) (var_x + var_y + c2))     (equation 13)
+
+    Means, variances and covariance are taken under a Gaussian window of 11 x 11 pixels, sigma 1.5, where it lies
+    wholly inside; c1 = (0.01 L)^2 and c2 = (0.03 L)^2 with L = 255.  Arguments and errors as in ``psnr``.
     """
     x, y = _compared(sr, hr, crop)
     if min(x.shape) < 11:
         raise ValueError(f"SSIM's window is 11 x 11; what is left of the image is {x.shape}.")
     c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
-    total, step = 0.0, 24
-    for top in range(0, len(x) - 10, step):      # in strips of rows that stay in the processor's cache
-        a, b = x[top:top + step + 10], y[top:top + step + 10]
-        # Four filterings and not five: equation 13 needs only the sum of the two variances.
-        mu_x, mu_y, squares, products = _gaussian(np.stack([a, b, a * a + b * b, a * b]))
+    total = 0.0
+    for top in range(0, len(x) - 10, STRIP):
+        a, b = x[top:top + STRIP + 10], y[top:top + STRIP + 10]
+        # Four means and not five: equation 13 needs only the sum of the two variances.
+        mu_x, mu_y, squares, products = gaussian_means(np.stack([a, b, a * a + b * b, a * b]))
         mu_xy, mu_squares = mu_x * mu_y, mu_x**2 + mu_y**2
         variances = squares - mu_squares                           # var_x + var_y
         cov = products - mu_xy
         index = (2 * mu_xy + c1) * (2 * cov + c2) / ((mu_squares + c1) * (variances + c2))
         total += index.sum()
     return float(total / ((x.shape[0] - 10) * (x.shape[1] - 10)))
-
-
-def _gaussian(images, size=11, sigma=1.5, step=24):
-    """Weighted means under a Gaussian window, valid positions only: (N, h, W) -> (N, h - 10, W - 10).
-
-    h is at most ``step + 10``.  The window is separable: columns, then rows, each as a product with
-
-                 w0 w1 ... w10
-        band  =     w0 w1 ... w10             (step, step + 10)
-                       w0 w1 ... w10 ...
-
-    Two thirds of it are zeros, and BLAS still is quicker than numpy's sums of shifted images.  Its products are
-    kept small: large ones start threads, which on a busy machine wait for each other longer than they work.
-    """
-    window = np.exp(-0.5 * ((np.arange(size) - size // 2) / sigma) ** 2)
-    window /= window.sum()
-    band = np.zeros((step, step + size - 1))
-    for k in range(step):
-        band[k, k:k + size] = window
-    n, h, w = images.shape
-    h, w = h - size + 1, w - size + 1
-    rows = np.empty((n, h, images.shape[2]))
-    for left in range(0, images.shape[2], 256):
-        part = np.s_[..., left:left + 256]
-        np.matmul(band[:h, :h + size - 1], images[part], out=rows[part])
-    rows, means = rows.reshape(n * h, -1), np.empty((n * h, w))
-    for left in range(0, w, step):
-        part = means[:, left:left + step]
-        high = part.shape[1] + size - 1
-        np.matmul(rows[:, left:left + high], band[:part.shape[1], :high].T, out=part)
-    return means.reshape(n, h, w)
 
 
 def gradients(image):

@@ -15,8 +15,10 @@ from torch import nn
 
 from support.checkpoints import read_weights, register_method
 from support.convert import convert_image
+
 ### BEGIN SOLUTION
 from support.layers import FewChannelsConv2d, PReLU, SubPixelConv2d
+
 ### END SOLUTION
 
 
@@ -63,7 +65,7 @@ class Generator(nn.Module):
             nn.Conv2d(n_channels, n_channels, small_kernel_size, padding=small_kernel_size // 2, bias=False),
             nn.BatchNorm2d(n_channels))
         n_doublings = int(math.log2(scaling_factor))
-        self.upsampling = nn.Sequential(*[Doubling(n_channels, small_kernel_size) for _ in range(n_doublings)])
+        self.upsampling = nn.Sequential(*[UpsampleBlock(n_channels, small_kernel_size) for _ in range(n_doublings)])
         self.last = FewChannelsConv2d(n_channels, 3, large_kernel_size, padding=large_kernel_size // 2)
         ### REPLACED BY
         # # Build the layers of figure 4 (top), in this order:
@@ -127,7 +129,7 @@ class Generator(nn.Module):
                         _centre(weight[4 * c + 2 * y + x, c])[:] = torch.outer(taps[y], taps[x])
         return self
 
-    def reach(self):
+    def receptive_margin(self):
         """How far an output pixel looks, in LR pixels: (in the trunk, in the tail).
 
         A tile cut with at least this margin gives exactly the pixels of the whole image.
@@ -137,7 +139,7 @@ class Generator(nn.Module):
         tail = sum(small / 2**i for i in range(len(self.upsampling))) + large / self.scaling_factor
         return trunk, math.ceil(tail)
 
-    def feature_bytes(self):
+    def bytes_per_pixel(self):
         """Bytes that an LR pixel takes in feature maps without gradients: (in the trunk, in the tail); estimates."""
         channels, k = self.settings["n_channels"], self.settings["large_kernel_size"]
         # Six maps are alive at once in a block; three at the full size in the tail, and the last layer's parts.
@@ -182,7 +184,7 @@ class ResidualBlock(nn.Module):
     ### END SOLUTION
 
 
-class Doubling(nn.Module):
+class UpsampleBlock(nn.Module):
     """Sub-pixel convolution (Shi et al. 2016, arXiv 1609.05158): (N, C, h, w) -> (N, C, 2h, 2w)."""
 
     ### BEGIN SOLUTION
@@ -197,10 +199,10 @@ class Doubling(nn.Module):
     ### REPLACED BY
     # def __init__(self, n_channels, kernel_size):
     #     super().__init__()
-    #     raise NotImplementedError("Doubling.__init__ is yours to write: a convolution, nn.PixelShuffle(2), nn.PReLU")
+    #     raise NotImplementedError("UpsampleBlock.__init__ is yours to write: convolution, PixelShuffle(2), PReLU")
     #
     # def forward(self, x):
-    #     raise NotImplementedError("Doubling.forward is yours to write: (N, C, h, w) -> (N, C, 2h, 2w)")
+    #     raise NotImplementedError("UpsampleBlock.forward is yours to write: (N, C, h, w) -> (N, C, 2h, 2w)")
     ### END SOLUTION
 
 

@@ -9,8 +9,6 @@ The executed notebooks are kept in runs/<name>/, beside everything else that the
 """
 
 import argparse
-import ast
-import csv
 import os
 import re
 import shlex
@@ -18,17 +16,19 @@ import shutil
 import sys
 import time
 from pathlib import Path
-from statistics import fmean
 
 import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
 from config import PRESETS, SHIPPED_RUN, get_config
+from inference import read_benchmark
 from support import provenance
-from support.figures import METHOD_TITLES, clock, table
-from support.progress import Line
+from support.figures import method_title, table
+from support.messages import duration
+from support.progress import StatusLine
 from support.run import has_trained
+from support.settings import change
 
 NOTEBOOKS = ("train", "test", "super_resolution")
 COLOURS = r"\x1b\[[0-9;]*m"      # a traceback from a notebook is coloured for a terminal
@@ -40,7 +40,7 @@ class Runner(NotebookClient):
 
     def __init__(self, notebook, label):
         super().__init__(notebook, timeout=None, kernel_name="python3", resources={"metadata": {"path": str(HERE)}})
-        self.line, self.label = Line(), label
+        self.line, self.label = StatusLine(), label
 
     def create_kernel_manager(self):
         manager = super().create_kernel_manager()
@@ -72,28 +72,6 @@ def set_config(notebook, changes):
     notebook.cells.insert(place + 1, nbformat.v4.new_code_cell(source))
 
 
-def read_change(text, config):
-    """``batch_size=8`` -> the line "batch_size = 8", checked against the configuration.
-
-    Raises:
-        ValueError: if there is no such setting, or it wants a value of another kind.
-    """
-    key, equals, word = text.partition("=")
-    section, _, last = key.rpartition(".")
-    known = {"": config, "pretrain": {**config, **config.pretrain}, "G": config.G, "D": config.D}.get(section, {})
-    if not equals:
-        raise ValueError(f"--set takes KEY=VALUE, not {text!r} (name the notebooks before --set)")
-    if last not in known:
-        raise ValueError(f"--set {text}: config has no {key}; see config.py")
-    try:
-        value = ast.literal_eval(word)
-    except (ValueError, SyntaxError):
-        value = word                               # a plain word, such as content_loss=mse
-    if isinstance(value, str) and isinstance(known[last], (int, float)):
-        raise ValueError(f"--set {text}: config.{key} is a number")
-    return f"{key} = {value!r}"
-
-
 def run_notebook(name, folder, label="", changes=(), **parameters):
     """Execute <name>.ipynb; keep it in ``folder`` also when a cell fails.
 
@@ -116,7 +94,7 @@ def run_notebook(name, folder, label="", changes=(), **parameters):
     begun = time.perf_counter()
     try:
         runner.execute()
-        runner.line.show(f"{label}  done in {clock(time.perf_counter() - begun)}", last=True)
+        runner.line.show(f"{label}  done in {duration(time.perf_counter() - begun)}", last=True)
     finally:
         folder.mkdir(parents=True, exist_ok=True)
         for cell in notebook.cells:
@@ -127,16 +105,11 @@ def run_notebook(name, folder, label="", changes=(), **parameters):
 
 def results_table(path):
     """The means of benchmark.csv as a table: a row a set, a column a method."""
-    with open(path, encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    methods = [key[:-len("_psnr")] for key in rows[0] if key.endswith("_psnr")]
-    lines = []
-    for name in dict.fromkeys(row["set"] for row in rows):
-        of_set = [row for row in rows if row["set"] == name]
-        means = [[fmean(float(row[f"{method}_{measure}"]) for row in of_set) for measure in ("psnr", "ssim")]
-                 for method in methods]
-        lines.append([name, str(len(of_set))] + [f"{psnr:.2f} dB / {ssim:.4f}" for psnr, ssim in means])
-    return table(["set", "images"] + [METHOD_TITLES.get(method, method) for method in methods], lines)
+    means = read_benchmark(path)
+    rows = [[name, str(n), *(f"{psnr:.2f} dB / {ssim:.4f}" for psnr, ssim in by_method.values())]
+            for name, (n, by_method) in means.items()]
+    methods = next(iter(means.values()))[1]
+    return table(["set", "images", *map(method_title, methods)], rows)
 
 
 def main(arguments=None):
@@ -158,7 +131,7 @@ def main(arguments=None):
         parser.error(f"there is no notebook {unknown[0]!r}; choose from {', '.join(NOTEBOOKS)}")
     try:
         config = get_config(args.preset, name=args.name)
-        changes = [read_change(text, config) for text in args.changes]
+        changes = ["{} = {!r}".format(*change(config, text)) for text in args.changes]
     except ValueError as error:
         parser.error(str(error))
     name = config.name
@@ -193,7 +166,7 @@ def main(arguments=None):
         print(f"PSNR (Y) / SSIM{whose}\n{results_table(HERE / shown / 'benchmark.csv')}\n")
     print(f"Pictures            {shown / 'results'}, contact sheets and figures in {shown / 'figures'}")
     print(f"Executed notebooks  {', '.join(str(relative / (notebook + '.ipynb')) for notebook in notebooks)}")
-    print(f"Time                {clock(time.perf_counter() - begun)}")
+    print(f"Time                {duration(time.perf_counter() - begun)}")
     return 0
 
 

@@ -9,15 +9,12 @@ import torch
 from inference import benchmark, generators_of, interpolated  # noqa: F401  for the notebooks
 from support.convert import convert_image
 from support.enlarging import evaluate, mean_of, super_resolve  # noqa: F401  for the notebooks: solver.super_resolve
-from support.precision import Precision
-from support.run import AverageMeter, begin_epoch, look, stage_config
-from support.safeguards import Watch
+from support.run import EpochProgress, stage_config
 from support.stage import Stage
 
 # ---------------------------------------------------------------- one epoch
 
-def pretrain(train_loader, generator, content_loss_criterion, optimizer_g, epoch, device, print_freq, *,
-             precision=None, meters=None, first=0, after_update=None, watch=None):
+def pretrain(train_loader, generator, content_loss_criterion, optimizer_g, epoch, device, print_freq, *, progress=None):
     """One epoch of pre-training: the generator alone, by the pixel loss (section 3.2, equation 4).
 
     Args:
@@ -28,11 +25,7 @@ def pretrain(train_loader, generator, content_loss_criterion, optimizer_g, epoch
         epoch: its number, from 0; it chooses the patches.
         device: where the networks are.
         print_freq: updates between two looks at the losses.
-        precision: see Precision; float32 if None.
-        first: updates of this epoch that are done already, ``meters``: what they measured
-            (a run that goes on inside an epoch).
-        after_update: function that is called as ``after_update(update, meters)``.
-        watch: troubles.Watch; one that goes on with a notice if None.
+        progress: what surrounds the updates (EpochProgress): arithmetic, a resumed epoch, checkpoints; None: nothing.
 
     Returns:
         dict of AverageMeter: "content".
@@ -40,20 +33,18 @@ def pretrain(train_loader, generator, content_loss_criterion, optimizer_g, epoch
     Raises:
         TrainingDiverged: if the loss is no longer finite.
     """
-    precision, watch = precision or Precision(device), watch or Watch()
-    meters = meters or {"content": AverageMeter()}
+    progress = progress or EpochProgress(device)
+    meters = progress.meters_of("content")
     generator.train()
-    begin_epoch(train_loader, epoch, first)
-    for update, (lr, hr) in enumerate(train_loader, start=first + 1):
-        lr, hr = precision.images(lr, hr)                         # (N, 3, h, w), (N, 3, s h, s w)
-        hr = convert_image(hr, "[0, 1]", "[-1, 1]")
+    for lr, hr in progress.batches(train_loader, "pretrain", epoch, print_freq):
+        hr = convert_image(hr, "[0, 1]", "[-1, 1]")               # lr (N, 3, h, w), hr (N, 3, s h, s w)
 
         ### BEGIN SOLUTION
         # l_MSE = 1/(s^2 W H) sum (HR - G(LR))^2                                     (equation 4)
-        with precision.autocast():
+        with progress.precision.autocast():
             sr = generator(lr)
         loss = content_loss_criterion(sr.float(), hr)
-        watch.gradient("generator", precision.step(loss, optimizer_g))
+        progress.step("generator", loss, optimizer_g)
 
         meters["content"].update(loss, len(lr))
         ### REPLACED BY
@@ -61,13 +52,11 @@ def pretrain(train_loader, generator, content_loss_criterion, optimizer_g, epoch
         # # meters["content"].update(loss, len(lr)) keeps the mean for the log.
         # raise NotImplementedError("solver.pretrain is yours to write: one update of the generator by the pixel loss")
         ### END SOLUTION
-        look("pretrain", epoch, update, len(train_loader), meters, watch, print_freq, after_update)
     return meters
 
 
 def train(train_loader, generator, discriminator, truncated_vgg19, content_loss_criterion,
-          adversarial_loss_criterion, optimizer_g, optimizer_d, epoch, device, beta, print_freq, *,
-          precision=None, meters=None, first=0, after_update=None, watch=None, shift=0):
+          adversarial_loss_criterion, optimizer_g, optimizer_d, epoch, device, beta, print_freq, *, progress=None):
     """One epoch of SRGAN: a generator update and a discriminator update for each batch (section 2.2).
 
     Generator:      L_G = L_X + beta * (-log D(G(lr)))                               (equations 3, 6)
@@ -79,7 +68,6 @@ def train(train_loader, generator, discriminator, truncated_vgg19, content_loss_
         content_loss_criterion: nn.MSELoss() in the paper.
         adversarial_loss_criterion: nn.BCEWithLogitsLoss(): -log D where the target is 1.
         beta: weight of the adversarial loss, 1e-3 in the paper.
-        shift: the discriminator sees pictures from a random place, up to so many pixels off the corner.
         The others are those of ``pretrain``.
 
     Returns:
@@ -90,26 +78,19 @@ def train(train_loader, generator, discriminator, truncated_vgg19, content_loss_
     Raises:
         TrainingDiverged: if a loss is no longer finite.
     """
-    precision, watch = precision or Precision(device), watch or Watch()
+    progress = progress or EpochProgress(device)
     names = ("content", "adversarial", "discriminator", "d_real", "d_sr")
-    meters = meters or {name: AverageMeter() for name in names}
+    meters = progress.meters_of(*names)
     generator.train()
     discriminator.train()
-    begin_epoch(train_loader, epoch, first)
-    for update, (lr, hr) in enumerate(train_loader, start=first + 1):
-        lr, hr = precision.images(lr, hr)
-        hr = convert_image(hr, "[0, 1]", "[-1, 1]")
+    for lr, hr in progress.batches(train_loader, "srgan", epoch, print_freq):
+        hr = convert_image(hr, "[0, 1]", "[-1, 1]")               # lr (N, 3, h, w), hr (N, 3, s h, s w)
 
         ### BEGIN SOLUTION
-        # Sub-pixel convolution writes squares of s x s pixels, and D's strides walk in step with them: D can tell a
-        # pixel by its place in the square, and teaches the generator a grid.  Out of step, the grid is fainter and
-        # comes later; a long game on few images still ends in one.
-        top, left = torch.randint(shift + 1, (2,)).tolist() if shift else (0, 0)
-        height, width = hr.shape[2] - shift, hr.shape[3] - shift
-        seen = ..., slice(top, top + height), slice(left, left + width)
+        seen = random_window(hr, progress.d_shift)                # what D is shown of HR and SR
 
         # ---- Generator
-        with precision.autocast():
+        with progress.precision.autocast():
             sr = generator(lr)                                    # (N, 3, s h, s w)
             fake = discriminator(sr[seen])                        # (N, 1) logits
             if truncated_vgg19 is not None:
@@ -124,15 +105,15 @@ def train(train_loader, generator, discriminator, truncated_vgg19, content_loss_
         fake = fake.float()
         adversarial = beta * adversarial_loss_criterion(fake, torch.ones_like(fake))
         # D has not changed when its turn comes, so what it said of SR serves both: the graph is kept.
-        watch.gradient("generator", precision.step(content + adversarial, optimizer_g, keep_graph=True))
+        progress.step("generator", content + adversarial, optimizer_g, keep_graph=True)
 
         # ---- Discriminator.  HR goes in apart from SR: BatchNorm over a mixed batch would tell D which is which.
-        with precision.autocast():
+        with progress.precision.autocast():
             real = discriminator(hr[seen]).float()
         loss_d = (adversarial_loss_criterion(real, torch.ones_like(real))
                   + adversarial_loss_criterion(fake, torch.zeros_like(fake)))
-        watch.gradient("discriminator", precision.step(loss_d, optimizer_d))
-        watch.discriminator(loss_d)
+        progress.step("discriminator", loss_d, optimizer_d)
+        progress.monitor.discriminator(loss_d)
 
         values = (content, adversarial, loss_d, real.detach().sigmoid().mean(), fake.detach().sigmoid().mean())
         for name, value in zip(names, values):
@@ -163,8 +144,20 @@ def train(train_loader, generator, discriminator, truncated_vgg19, content_loss_
         # for name, value in zip(names, (content, adversarial, loss_d, real.sigmoid().mean(), judged.sigmoid().mean())):
         #     meters[name].update(value, len(lr))
         ### END SOLUTION
-        look("srgan", epoch, update, len(train_loader), meters, watch, print_freq, after_update)
     return meters
+
+
+### BEGIN SOLUTION
+def random_window(images, shift):
+    """A random place in images (N, C, H, W), ``shift`` pixels smaller than they are, as an index; 0: all of them.
+
+    Sub-pixel convolution writes squares of s x s pixels, and D's strides walk in step with them: D can tell a
+    pixel by its place in the square, and teaches the generator a grid.  Out of step, the grid is fainter and
+    comes later; a long game on few images still ends in one.
+    """
+    top, left = torch.randint(shift + 1, (2,)).tolist() if shift else (0, 0)
+    return ..., slice(top, top + images.shape[2] - shift), slice(left, left + images.shape[3] - shift)
+### END SOLUTION
 
 
 # ---------------------------------------------------------------- the fit loops
@@ -176,7 +169,7 @@ def fit_pretrain(config, generator, train_loader, valid_set, monitor=None):
     ``config.pretrain.epochs = 0`` there is no pre-training: SRGAN begins with what ``generator`` is.
 
     Args:
-        monitor: shows the progress (figures.Monitor); None shows nothing.
+        monitor: shows the progress (figures.LiveCurves); None shows nothing.
 
     Returns:
         the history: a list with a dict for each epoch.
@@ -190,9 +183,9 @@ def fit_pretrain(config, generator, train_loader, valid_set, monitor=None):
     criterion = torch.nn.MSELoss()
     network = stage.compiled(generator, config.crop_size // config.scaling_factor)
 
-    def one_epoch(loader, epoch, **inside):
+    def one_epoch(loader, epoch, progress):
         return pretrain(loader, network, criterion, stage.optimizer_g, epoch, config.device,
-                        stage.settings.print_freq, **inside)
+                        stage.settings.print_freq, progress=progress)
     return stage.run(one_epoch)
 
 
@@ -218,12 +211,12 @@ def fit_srgan(config, generator, discriminator, truncated_vgg19, train_loader, v
     # D is not compiled: of its gradients each loss needs another part, and a compiled graph computes all.
     features = truncated_vgg19
     if features is not None:
-        features = stage.compiled(stage.precision.place(features), config.crop_size)
+        features = stage.compiled(stage.precision.to_device(features), config.crop_size)
 
-    def one_epoch(loader, epoch, **inside):
+    def one_epoch(loader, epoch, progress):
         return train(loader, network, discriminator, features, content, adversarial,
                      stage.optimizer_g, stage.optimizer_d, epoch, config.device, config.beta,
-                     stage.settings.print_freq, shift=config.d_shift, **inside)
+                     stage.settings.print_freq, progress=progress)
     try:
         return stage.run(one_epoch)
     finally:

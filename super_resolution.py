@@ -22,7 +22,7 @@ from support.checkpoints import CheckpointError, shipped_names
 from support.enlarging import super_resolve
 from support.files import save_image
 from support.images import as_8_bit_array, open_image
-from support.progress import Line
+from support.progress import StatusLine
 from support.safeguards import is_out_of_memory
 
 # lr: uint8 (h, w, 3).  alpha: uint8 (h, w) or None.  profile: the ICC profile's bytes or None.
@@ -116,26 +116,34 @@ def main(arguments=None):
     except (CheckpointError, ValueError) as error:
         parser.error(str(error))
 
-    failed = 0
-    for number, (path, name) in enumerate(names.items(), start=1):
-        line, label = Line(), f"[{number}/{len(names)}] {path.name}"
-        try:
-            picture = read_picture(path)
-            sr = enlarge(picture, lambda lr: super_resolve(
-                generator, lr, self_ensemble=args.self_ensemble, progress=lambda text: line.show(f"{label}  {text}")))
-            replaced = (args.out / name).exists()
-            save_picture(args.out / name, sr, picture)
-        except (ValueError, OSError, MemoryError, RuntimeError) as error:       # the other pictures are not to suffer
-            if isinstance(error, RuntimeError) and not is_out_of_memory(error):
-                raise
-            failed += 1
-            reason = str(error) if isinstance(error, (ValueError, OSError)) else (
-                "the memory does not hold a picture of this size. Reduce it first.")
-            line.show(f"{label}  NOT ENLARGED: {reason}", last=True)
-            continue
-        notice = f" ({picture.notice})" * bool(picture.notice) + " (the former one is replaced)" * replaced
-        line.show(f"{label}  {sr.shape[1]} x {sr.shape[0]}, {args.out / name}{notice}", last=True)
-    return 1 if failed else 0
+    labels = [f"[{number}/{len(names)}] {path.name}" for number, path in enumerate(names, start=1)]
+    done = [upscale_file(path, args.out / name, generator, args.self_ensemble, label)
+            for (path, name), label in zip(names.items(), labels)]
+    return 0 if all(done) else 1
+
+
+def upscale_file(path, target, generator, self_ensemble, label):
+    """Upscale one file and say so on a line of its own; False, with the reason, where that cannot be done."""
+    line = StatusLine()
+
+    def upscale(lr):
+        return super_resolve(generator, lr, self_ensemble=self_ensemble,
+                             progress=lambda text: line.show(f"{label}  {text}"))
+    try:
+        picture = read_picture(path)
+        sr = enlarge(picture, upscale)
+        replaced = target.exists()
+        save_picture(target, sr, picture)
+    except (ValueError, OSError, MemoryError, RuntimeError) as error:       # the other images are not to suffer
+        if isinstance(error, RuntimeError) and not is_out_of_memory(error):
+            raise
+        reason = str(error) if isinstance(error, (ValueError, OSError)) else (
+            "the memory does not hold a picture of this size. Reduce it first.")
+        line.show(f"{label}  NOT ENLARGED: {reason}", last=True)
+        return False
+    notice = f" ({picture.notice})" * bool(picture.notice) + " (the former one is replaced)" * replaced
+    line.show(f"{label}  {sr.shape[1]} x {sr.shape[0]}, {target}{notice}", last=True)
+    return True
 
 
 if __name__ == "__main__":

@@ -14,13 +14,38 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps
 
-from metrics import LUMA, fullest_boxes, gradient_magnitude, gradients, psnr, squared_error, ssim, three_channels
+from metrics import (
+    LUMA,
+    fullest_boxes,
+    gradient_magnitude,
+    gradients,
+    psnr,
+    squared_error,
+    ssim,
+    three_channels,
+)
 from support.checkpoints import CheckpointError, load_weights, read_weights
-from support.convert import IMAGENET_MEAN, IMAGENET_STD, SOURCES, TARGETS, convert_image, to_float, to_uint8
+from support.convert import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    SOURCES,
+    TARGETS,
+    convert_image,
+    to_float,
+    to_uint8,
+)
 from support.files import save_image
 from support.images import TooManyBits, as_8_bit_array, open_image, read_image
-from support.progress import Line, in_notebook
-from support.run import AverageMeter, adjust_learning_rate, random_states, restore_random_states, seed_everything
+from support.progress import StatusLine, in_notebook
+from support.run import (
+    AverageMeter,
+    adjust_learning_rate,
+    random_states,
+    restore_random_states,
+    seed_everything,
+)
+
+Line = StatusLine        # its name on older slides
 
 
 
@@ -42,7 +67,7 @@ __all__ = [
     # training
     "AverageMeter", "adjust_learning_rate", "seed_everything", "random_states", "restore_random_states",
     # progress
-    "Line", "in_notebook",
+    "StatusLine", "Line", "in_notebook",
     # Slides write ``from utils import *`` and go on with np, torch, Image, ...
     "math", "random", "shutil", "sys", "time", "Path", "np", "torch", "Image", "ImageOps",
 ]

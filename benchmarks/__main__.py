@@ -1,6 +1,6 @@
 """The speed table: python -m benchmarks [part ...]
 
-Each figure is a ratio within one run: the median over pairs of runs that take turns.
+Each number is a ratio within one run: the median over pairs of runs that take turns.
 Without a part, all of them (under ten minutes on two cores).  The table is also kept as
 runs/benchmarks/speed.json.
 """
@@ -21,13 +21,14 @@ from support.figures import table
 from support.files import write_atomically
 
 
-def main():
+def main(arguments=None):
     parts = {**PARTS, **ALONE}
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.split("\n\n")[1],
                                      epilog="quality against time: python -m benchmarks.quality --help")
     parser.add_argument("parts", nargs="*", metavar="part", help=", ".join(parts))
-    parser.add_argument("--json", type=Path, default=Path("runs", "benchmarks", "speed.json"))
-    args = parser.parse_args()
+    parser.add_argument("--json", type=Path, default=Path("runs", "benchmarks", "speed.json"),
+                        help="where the table is also kept (default: runs/benchmarks/speed.json)")
+    args = parser.parse_args(arguments)
     for name in args.parts:
         if name not in parts:
             parser.error(f"there is no part {name!r}; choose from {', '.join(parts)}")

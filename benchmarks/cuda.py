@@ -6,53 +6,52 @@ import time
 import torch
 from torch import nn
 
-import datasets
 import solver
 from benchmarks import plain
-from benchmarks.common import Row, batch_of, data_config, full_networks, operations, pairs_folder
+from benchmarks.common import FULL, Row, batch_of, full_networks, loader_of, operations, pairs_folder, silent
 from benchmarks.measure import matrix_rate, wait_for
 from support.precision import Precision
 
-SECONDS = 8           # of a measurement of the plain loop
-UPDATES = 200         # of a measurement of ours; the first tenth choose algorithms and compile, and do not count
+EPOCH = 80_000        # patches: 100 of each of DIV2K's 800 images
 
 
-def cuda(work):
-    """Updates a second in eager float32 and ours, an epoch's seconds, whether the card waits for the loader."""
+def cuda(work, sizes=FULL):
+    """Updates a second of the plain loop (eager, float32) and of the kit's; whether that one waits for the loader."""
     if not torch.cuda.is_available():
-        return [Row("CUDA", 0, "cards", None, "no CUDA card here: both stages on one were not measured")]
-    return table_of(pairs_folder(work), "cuda", torch.cuda.get_device_name(), "auto")
+        return [Row("CUDA", 0, "cards", None, "no CUDA card here: the two stages were not measured on one")]
+    return table_of(pairs_folder(work, sizes), "cuda", torch.cuda.get_device_name(), "auto", sizes)
 
 
-def table_of(folder, device, name, amp, workers=2):
-    rows, peak = [], matrix_rate(device, torch.bfloat16, repeats=20)
+def table_of(folder, device, name, amp, sizes, workers=2):
+    """The rows of both stages, first without torch.compile, then with it."""
+    rows, peak = [], matrix_rate(device, torch.bfloat16, repeats=20, sizes=sizes.matrices)
     for stage, plain_step, epoch in (("pre-training", plain_pretrain, our_pretrain), ("SRGAN", plain_srgan, our_srgan)):
-        networks, batch = [plain.plain_layers(network) for network in full_networks()], batch_of(folder, 16)
+        networks = [plain.plain_layers(network) for network in full_networks(sizes)]
+        batch = batch_of(folder, sizes, sizes.batch_size)
         flop = operations(plain_step(networks, batch))
-        slow = updates_a_second(plain_step([n.to(device) for n in networks], [x.to(device) for x in batch]), device)
+        slow = updates_a_second(plain_step([n.to(device) for n in networks], [x.to(device) for x in batch]), device,
+                                sizes.seconds)
         for compiled in (False, True):
             precision = Precision(device, amp, channels_last=True)
-            networks = [precision.place(network) for network in full_networks()]
-            if compiled:       # as Stage.compiled does: G and VGG, not D
-                with contextlib.suppress(AttributeError):
-                    torch._functorch.config.donated_buffer = False
-                networks[0], networks[2] = torch.compile(networks[0]), torch.compile(networks[2])
-            waiting, fast = timed_epoch(folder, workers, device, epoch(networks, precision))
-            rows += [Row(f"{stage} on {name}, batch 16" + ", torch.compile" * compiled, fast, "updates/s", None,
-                         f"{slow:.2f} updates/s in eager float32, default format: {fast / slow:.2f} x"),
+            networks = our_networks(precision, sizes, compiled)
+            waiting, fast = timed_epoch(folder, sizes, workers, device, epoch(networks, precision))
+            rows += [Row(f"{stage} on {name}, batch {sizes.batch_size}" + ", torch.compile" * compiled, fast,
+                         "updates/s", None, f"{slow:.2f} updates/s in eager float32, default format: "
+                         f"{fast / slow:.2f} x"),
                      Row("  share of its bf16 matrix rate", 100 * flop * fast / peak, "%", None,
                          f"{flop / 1e9:.0f} GFLOP an update; matrix products reach {peak / 1e12:.3g} TFLOP/s"),
-                     Row("  an epoch of 80,000 patches", 5000 / fast, "s", None, "computed from the updates a second"),
+                     Row(f"  an epoch of {EPOCH:,} patches", EPOCH / sizes.batch_size / fast, "s", None,
+                         "computed from the updates a second"),
                      Row("  the loop waits for the loader", 100 * waiting, "% of its time", None, f"{workers} workers")]
     return rows
 
 
-def updates_a_second(step, device):
+def updates_a_second(step, device, seconds):
     for _ in range(3):
         step()
     wait_for(device)
     begun, n = time.perf_counter(), 0
-    while time.perf_counter() - begun < SECONDS:
+    while time.perf_counter() - begun < seconds:
         step()
         n += 1
     wait_for(device)
@@ -70,24 +69,36 @@ def plain_srgan(networks, batch):
     return lambda: plain.srgan_step(*networks, *optimizers, *batch)
 
 
+def our_networks(precision, sizes, compiled):
+    """[generator, discriminator, VGG] on the device; compiled as Stage.compiled does it: G and VGG, not D."""
+    networks = [precision.to_device(network) for network in full_networks(sizes)]
+    if compiled:
+        with contextlib.suppress(AttributeError):           # older versions of torch need no such setting
+            torch._functorch.config.donated_buffer = False
+        networks[0], networks[2] = torch.compile(networks[0]), torch.compile(networks[2])
+    return networks
+
+
 def our_pretrain(networks, precision):
     optimizer = torch.optim.Adam(networks[0].parameters(), lr=1e-4, fused=True)
     return lambda loader, follow: solver.pretrain(loader, networks[0], nn.MSELoss(), optimizer, 0, precision.device,
-                                                  100, precision=precision, after_update=follow)
+                                                  100, **silent(precision, follow))
 
 
 def our_srgan(networks, precision):
     optimizers = [torch.optim.Adam(network.parameters(), lr=1e-4, fused=True) for network in networks[:2]]
     return lambda loader, follow: solver.train(loader, *networks, nn.MSELoss(), nn.BCEWithLogitsLoss(), *optimizers, 0,
-                                               precision.device, 1e-3, 100, precision=precision, after_update=follow)
+                                               precision.device, 1e-3, 100, **silent(precision, follow))
 
 
-def timed_epoch(folder, workers, device, epoch):
-    """(share of its time that the loop waited for a batch, updates a second) of one short epoch."""
-    dataset = datasets.SRDataset("train", data_config(folder))
-    loader = WatchedLoader(datasets.make_loader(dataset, 16, workers, n_batches=UPDATES,
-                                                pin_memory=torch.device(device).type == "cuda"))
-    begun, first = [], len(loader) // 10
+def timed_epoch(folder, sizes, workers, device, epoch):
+    """One short epoch: (share of its time in which the loop waited for a batch, updates a second).
+
+    The first tenth does not count: algorithms are chosen there, and networks compiled.
+    """
+    loader = TimedLoader(loader_of(folder, sizes, sizes.batch_size, sizes.updates, workers=workers,
+                                   pin_memory=torch.device(device).type == "cuda"))
+    begun, first = [], max(len(loader) // 10, 1)
 
     def follow(update, meters):
         if update == first:
@@ -100,8 +111,8 @@ def timed_epoch(folder, workers, device, epoch):
     return loader.waited / seconds, (len(loader) - first) / seconds
 
 
-class WatchedLoader:
-    """A loader that counts the seconds in which a batch was waited for."""
+class TimedLoader:
+    """A loader that counts the seconds in which its user waits for a batch."""
 
     def __init__(self, loader):
         self.loader, self.sampler, self.dataset, self.waited = loader, loader.sampler, loader.dataset, 0.0

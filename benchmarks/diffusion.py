@@ -1,16 +1,17 @@
-"""How quick SRDiff and SR3 are: python -m benchmarks.diffusion srdiff|sr3 [--preset full] [--compile]
+"""How fast SRDiff and SR3 are: python -m benchmarks.diffusion srdiff|sr3 [--preset full] [--compile]
 
-Beside the plain way, which is what one writes first: torch's own Mish, attention by two products
-and a softmax over a whole matrix, the default memory format, the encoder and the projection of
-its features again in each step of sampling, Adam tensor by tensor, the loss read after each
-update.  Both ways compute the same numbers, which is checked before anything is timed.  Each
-figure is the median over pairs of runs that take turns.
+Compared with the plain way, which is what one writes first: torch's own Mish, attention by two
+products and a softmax over a whole matrix, the default memory format, the encoder and the
+projection of its features again in each step of sampling, Adam tensor by tensor, the loss read
+after each update.  Both ways compute the same numbers, which is checked before anything is
+timed.  Each number is the median over pairs of runs that take turns.
 """
 
 import argparse
 import math
 import statistics
 import time
+from functools import partial
 
 import torch
 from torch import nn
@@ -25,8 +26,7 @@ from support.layers import FewChannelsConv2d
 from support.precision import Precision, keep_freed_memory
 from support.run import stage_config
 
-SIDE = 256          # of the picture that is made
-TOLERANCE = 4e-3    # of values in [-1, 1], after all steps: half of an 8-bit level
+TOLERANCE = 4e-3    # for values in [-1, 1], after all steps: half of an 8-bit level
 ALIKE = 0.2         # on CUDA: mixed precision rounds to 8 bits of mantissa, so numbers are only alike
 
 
@@ -51,7 +51,7 @@ PLAIN = {srdiff.Block: PlainBlock, sr3.Attention: PlainAttention, FewChannelsCon
 
 
 def networks_of(config, device, with_compile):
-    """{way: network} with the same weights: "plain", "kit", and "kit, torch.compile" where that is wanted."""
+    """{way: network} with the same weights: "plain", "kit" and, ``with_compile``, "kit, torch.compile"."""
     networks = {}
     for way in ("plain", "kit") + ("kit, torch.compile",) * with_compile:
         torch.manual_seed(config.seed)
@@ -73,7 +73,7 @@ def networks_of(config, device, with_compile):
 
 
 def plain_sample(network, lr):
-    """``network.sample(lr)`` in the plain way, for sides that need no padding."""
+    """``network.sample(lr)`` in the plain way: (N, 3, h, w) -> (N, 3, 4h, 4w); for sides that need no padding."""
     if isinstance(network, sr3.SR3):
         return network.sample(lr)
     up, generator = network.enlarged(lr), torch.Generator().manual_seed(network.seed)
@@ -87,27 +87,35 @@ def plain_sample(network, lr):
         return network.picture_of(network.diffusion.sample(noise, x, generator, network.n_steps, network.ddim), up)
 
 
-def sampling(networks, device, n_steps, repeats):
-    """Rows of the table: a picture of SIDE x SIDE; n_steps 0: all, by DDPM."""
-    lr = torch.rand(1, 3, SIDE // 4, SIDE // 4, generator=torch.Generator().manual_seed(1)).to(device)
+def sampling(networks, device, n_steps, repeats, side):
+    """Rows of the table: an image of side x side pixels, by DDIM in n_steps; 0: in all, by DDPM.
+
+    Raises:
+        SystemExit: if the two ways make different images.
+    """
+    lr = torch.rand(1, 3, side // 4, side // 4, generator=torch.Generator().manual_seed(1)).to(device)
     for network in networks.values():
         network.eval()
-        network.n_steps, network.ddim, network.tile = n_steps or None, bool(n_steps), SIDE
-    ways = {way: (lambda n=network, sample=plain_sample if way == "plain" else type(network).sample: sample(n, lr))
+        network.n_steps, network.ddim, network.tile = n_steps or None, bool(n_steps), side
+    ways = {way: partial(plain_sample, network, lr) if way == "plain" else partial(network.sample, lr)
             for way, network in networks.items()}
     difference = (ways["plain"]() - ways["kit"]()).abs().max().item()
     if not difference < (TOLERANCE if device == "cpu" else ALIKE):
         raise SystemExit(f"The two ways differ by {difference:.2e}; nothing was timed.")
     walk = f"DDIM, {n_steps} steps" if n_steps else f"DDPM, {networks['kit'].diffusion.n_steps} steps"
-    return rows_of(f"a picture of {SIDE} x {SIDE}, {walk}", ways, repeats, difference,
+    return rows_of(f"an image of {side} x {side}, {walk}", ways, repeats, difference,
                    lambda seconds: f"{seconds:.2f} s")
 
 
 def training(networks, device, batch_size, crop_size, repeats):
-    """Rows of the table: updates a second (of SRDiff, the U-Net's)."""
+    """Rows of the table: updates a second (of SRDiff, the U-Net's).
+
+    Raises:
+        SystemExit: if the two ways have different losses.
+    """
     hr = torch.rand(batch_size, 3, crop_size, crop_size, generator=torch.Generator().manual_seed(1)).to(device) * 2 - 1
     lr, precision = functional.avg_pool2d(hr, 4) / 2 + 0.5, Precision(device, "auto", channels_last=True)
-    quick_pair = [x.contiguous(memory_format=torch.channels_last) for x in (lr, hr)]
+    kit_pair = [x.contiguous(memory_format=torch.channels_last) for x in (lr, hr)]
 
     def plain_update(network, optimizer):
         optimizer.zero_grad()
@@ -118,7 +126,7 @@ def training(networks, device, batch_size, crop_size, repeats):
 
     def update(network, optimizer):
         with precision.autocast():
-            loss = network.loss(*quick_pair)
+            loss = network.loss(*kit_pair)
         precision.step(loss, optimizer)
         return loss.detach()
 
@@ -126,9 +134,8 @@ def training(networks, device, batch_size, crop_size, repeats):
     for way, network in networks.items():
         trained = [p for p in network.train().parameters() if p.requires_grad]
         options = dict(foreach=False) if way == "plain" else dict(fused=True)
-        one = plain_update if way == "plain" else update
-        ways[way] = lambda one=one, network=network, optimizer=torch.optim.Adam(trained, 1e-4, **options): one(
-            network, optimizer)
+        ways[way] = partial(plain_update if way == "plain" else update, network,
+                            torch.optim.Adam(trained, 1e-4, **options))
         torch.manual_seed(2)
         losses[way] = float(ways[way]())
     difference = abs(losses["plain"] - losses["kit"])
@@ -159,6 +166,7 @@ def main(arguments=None):
     parser.add_argument("method", choices=["srdiff", "sr3"])
     parser.add_argument("--preset", default="small", choices=sorted({*srdiff.PRESETS, *sr3.PRESETS}))
     parser.add_argument("--steps", type=int, default=20, help="of DDIM (default: 20); 0: all steps of DDPM")
+    parser.add_argument("--side", type=int, default=256, help="of the image that is made (default: 256)")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--compile", action="store_true", help="also torch.compile (a minute to compile)")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -170,10 +178,10 @@ def main(arguments=None):
     if args.device == "cpu":
         keep_freed_memory()                              # for all ways: the training does so too
     networks = networks_of(config, args.device, args.compile)
-    rows = sampling(networks, args.device, args.steps, args.repeats)
+    rows = sampling(networks, args.device, args.steps, args.repeats, args.side)
     rows += training(networks, args.device, settings.batch_size, settings.crop_size, args.repeats)
     print(f"{args.method}, preset {args.preset}: {machine()}\n")
-    print(table(["what", "way", "measured", "against plain", "largest difference"], rows))
+    print(table(["what", "way", "measured", "speed-up", "largest difference"], rows))
     return 0
 
 

@@ -1,13 +1,16 @@
-"""How things are measured: mosaics of photographs, two ways in turn, each in a process of its own."""
+"""How things are measured: on mosaics of photographs, two ways in turn, each in a process of its own."""
 
+import contextlib
 import importlib.util
 import multiprocessing
+import pickle
 import platform
 import statistics
 import sys
 import time
 import traceback
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import torch
@@ -34,13 +37,13 @@ def processor():
 
 
 def machine():
-    """Where something is measured, in words."""
+    """The machine that measures, in words."""
     card = f"{torch.cuda.get_device_name()}, " if torch.cuda.is_available() else ""
     return f"{card}{processor()}, {torch.get_num_threads()} threads, torch {torch.__version__}"
 
 
 def mosaic(seed, height=1356, width=2040):
-    """A picture of DIV2K's size made of crops of photographs, uint8 (height, width, 3)."""
+    """An image made of crops of photographs, uint8 (height, width, 3); its usual size is that of DIV2K."""
     photographs = [photograph(name) for name in PHOTOS]
     rng, cell = np.random.default_rng(seed), (226, 340)
     result = np.empty((height, width, 3), np.uint8)
@@ -53,11 +56,11 @@ def mosaic(seed, height=1356, width=2040):
     return result
 
 
-def write_pairs(folder, n=8):
-    """n mosaics and their LR images as PNG, and the list of a data folder; returns the folder."""
+def write_pairs(folder, n=8, height=1356, width=2040):
+    """n mosaics and their LR images as PNG files, with the list of a data folder; returns the folder."""
     rows = []
     for k in range(n):
-        hr = mosaic(k)
+        hr = mosaic(k, height, width)
         save_image(Path(folder, "HR", f"{k}.png"), hr)
         save_image(Path(folder, "LR", f"{k}x4.png"), imresize(hr, 0.25))
         rows.append(f"HR/{k}.png,LR/{k}x4.png\n")
@@ -69,8 +72,11 @@ class Way:
     """One way of doing something, in a process of its own: the ways share neither memory nor settings.
 
     Args:
-        prepare: a function of a module (it is looked up by name in the new process); what it
+        prepare: a function of a module (the new process looks it up by name); what it
             returns is the function that is measured.
+
+    Raises:
+        RuntimeError: if it fails; the message holds the traceback.
     """
 
     def __init__(self, prepare, *arguments):
@@ -86,7 +92,8 @@ class Way:
         return self._receive()
 
     def close(self):
-        self.pipe.send(None)
+        with contextlib.suppress(OSError):       # a way that has failed listens no more
+            self.pipe.send(None)
         self.process.join()
 
     def _receive(self):
@@ -96,28 +103,48 @@ class Way:
         return answer
 
 
+class WayHere:
+    """The same in this process, for tests: it starts at once, but its time and memory mean little."""
+
+    def __init__(self, prepare, *arguments):
+        # Only what can be sent to another process: else it would work here and fail there.
+        prepare, arguments = pickle.loads(pickle.dumps((prepare, arguments)))
+        self.function = prepare(*arguments)
+        self.before = peak_memory(reset=True)
+
+    def run(self):
+        return pickle.loads(pickle.dumps(_timed(self.function, self.before)))
+
+    def close(self):
+        self.function = None
+
+
 def _serve(pipe, prepare, arguments):
     try:
         function = prepare(*arguments)
         before = peak_memory(reset=True)
         pipe.send(())
         while pipe.recv() is not None:
-            begun = time.perf_counter()
-            value = function()
-            pipe.send((time.perf_counter() - begun, value, peak_memory() - before))
+            pipe.send(_timed(function, before))
     except Exception:
         pipe.send(traceback.format_exc())
+
+
+def _timed(function, before):
+    begun = time.perf_counter()
+    value = function()
+    return time.perf_counter() - begun, value, peak_memory() - before
 
 
 def peak_memory(reset=False):
     """The most memory that this process has had, in bytes (0 on Windows, where it is not measured).
 
     Args:
-        reset: begin anew, with what the process has now (Linux).
+        reset: begin again with what the process has now (Linux).
     """
     if sys.platform == "win32":
         return 0
-    if sys.platform == "linux":      # getrusage's figure would begin with that of the parent process
+    if sys.platform == "linux":      # getrusage's value would begin with that of the parent process
         if reset:
             Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
         line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
@@ -126,42 +153,60 @@ def peak_memory(reset=False):
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
-def side_by_side(ours, plain, pairs=5, warm=True, beside=None):
+def side_by_side(ours, plain, pairs=5, warm=True, after_pair=None, apart=True):
     """Run two ways in turn.
 
     Args:
         ours, plain: tuples (prepare, argument, ...), see Way.
         pairs: measured pairs.
         warm: one run of each first, which is not measured.
-        beside: a function that is called after each pair, for what has to be measured at the same time.
+        after_pair: a function that is called after each pair, for what has to be measured at the same time.
+        apart: each way in a process of its own.
 
     Returns:
         dict: "ratio", the median over the pairs of plain's seconds by ours; "ours" and
         "plain", the median seconds; "values", what the first run of each returned;
-        "memory", the peak of each; "seconds" of each pair, and what ``beside`` returned.
+        "memory", the peak of each in bytes; "seconds" of each pair, and "after_pair", what that function returned.
     """
-    ways = Way(*ours), Way(*plain)
+    ways, results, others = [], [], []
     try:
+        for way in (ours, plain):
+            ways.append((Way if apart else WayHere)(*way))
         first = [way.run() for way in ways] if warm else None
-        results, others = [], []
         for _ in range(pairs):
             results.append([way.run() for way in ways])
-            others.append(beside and beside())
+            others.append(after_pair and after_pair())
     finally:
         for way in ways:
             way.close()
     first = first or results[0]
     seconds = [[run[0] for run in pair] for pair in results]
     return {"ratio": statistics.median(b / a for a, b in seconds),
-            "seconds": seconds, "beside": others,
+            "seconds": seconds, "after_pair": others,
             "ours": statistics.median(a for a, _ in seconds), "plain": statistics.median(b for _, b in seconds),
             "values": [run[1] for run in first], "memory": [run[2] for run in results[-1]]}
 
 
-def matrix_rate(device="cpu", dtype=torch.float32, repeats=3):
-    """The machine's own matrix-product rate in FLOP/s: the best of sizes 1024, 2048 and 4096."""
+@contextlib.contextmanager
+def calls_of(module, name):
+    """A list that gets the arguments of each call of a module's function; the function works as before.
+
+    A function of a module: whatever its arguments are or become, they are passed on as they came.  A method
+    would have to be told from a static one.
+    """
+    calls, function = [], getattr(module, name)
+
+    def counted(*args, **kwargs):
+        calls.append((args, kwargs))
+        return function(*args, **kwargs)
+    with mock.patch.object(module, name, counted):
+        yield calls
+
+
+def matrix_rate(device="cpu", dtype=torch.float32, repeats=3, sizes=(1024, 2048, 4096)):
+    """The machine's own matrix-product rate in FLOP/s: the best over square matrices of these sizes."""
     best = 0
-    for n in (1024, 2048, 4096):
+    for n in sizes:
         a, b = (torch.randn(n, n, device=device).to(dtype) for _ in range(2))
         for _ in range(repeats + 1):
             begun = time.perf_counter()
@@ -172,6 +217,6 @@ def matrix_rate(device="cpu", dtype=torch.float32, repeats=3):
 
 
 def wait_for(device):
-    """Until a CUDA card has done all that was asked of it; a CPU has when it returns."""
+    """Wait until a CUDA card has done all its work; a CPU has when a call returns."""
     if torch.device(device).type == "cuda":
         torch.cuda.synchronize()

@@ -1,7 +1,7 @@
-"""The plain way of doing it, which the kit's own is measured and tested against.
+"""The plain way of doing it: the kit's own way is measured and tested against it.
 
 Everything here is what one writes first: torch's own layers, the default memory format, all
-networks unfrozen, the whole picture at once, a PNG decoded for each patch.
+networks unfrozen, the whole image at once, a PNG file decoded for each patch.
 """
 
 import copy
@@ -20,7 +20,7 @@ from support.layers import FewChannelsConv2d, PReLU, SubPixelConv2d
 # ---------------------------------------------------------------- layers
 
 def plain_layers(network):
-    """A copy of a network with torch's own layers in the place of those of layers.py; the same weights."""
+    """A copy of a network with torch's own layers instead of those of layers.py, with the same weights."""
     network = copy.deepcopy(network)
     for module in list(network.modules()):
         for name, layer in list(module.named_children()):
@@ -50,7 +50,10 @@ def pretrain_step(generator, optimizer_g, lr, hr):
 
 
 def srgan_step(generator, discriminator, vgg19, optimizer_g, optimizer_d, lr, hr, beta=1e-3):
-    """One SRGAN update that leaves VGG and D unfrozen; returns content, adversarial and discriminator loss."""
+    """One SRGAN update that leaves VGG and D unfrozen; lr in [0, 1], hr in [-1, 1].
+
+    Returns the content, the adversarial (times beta) and the discriminator loss.
+    """
     bce = functional.binary_cross_entropy_with_logits
     sr = generator(lr)
     content = functional.mse_loss(vgg19((sr + 1) / 2), vgg19((hr + 1) / 2).detach())
@@ -71,7 +74,15 @@ def srgan_step(generator, discriminator, vgg19, optimizer_g, optimizer_d, lr, hr
 # ---------------------------------------------------------------- data
 
 def decode_patch(hr_path, lr_path, crop, scale, rng):
-    """A training patch the way of the first kit: decode the whole pair, cut one patch; float tensors in [0, 1]."""
+    """A training patch without a store: decode the whole pair, cut one patch.
+
+    Args:
+        crop: side of the HR patch, c.
+        rng: a numpy Generator; it chooses place and turn.
+
+    Returns:
+        (LR (3, c/s, c/s), HR (3, c, c)), float tensors in [0, 1].
+    """
     hr, lr = (np.array(Image.open(path).convert("RGB")) for path in (hr_path, lr_path))
     size = crop // scale
     top, left = (int(rng.integers(length - size + 1)) for length in lr.shape[:2])
@@ -80,10 +91,10 @@ def decode_patch(hr_path, lr_path, crop, scale, rng):
     return tuple(torch.from_numpy(turned(patch, turn).copy()).permute(2, 0, 1).float() / 255 for patch in (lr, hr))
 
 
-# ---------------------------------------------------------------- pictures
+# ---------------------------------------------------------------- whole images
 
 def gather_resize(image, scale):
-    """``imresize`` without a loop: every output row gathers its input rows, all in float64."""
+    """``imresize`` of a uint8 image (H, W, 3) without a loop: every output row gathers its input rows, in float64."""
     for axis in range(2):
         out_length = -(-image.shape[axis] * scale // 1)
         weights, indices = contributions(image.shape[axis], int(out_length), scale)
@@ -93,15 +104,15 @@ def gather_resize(image, scale):
     return image
 
 
-def enlarge(generator, lr):
-    """uint8 (h, w, 3) -> uint8 (s h, s w, 3), the whole picture at once."""
+def upscale(generator, lr):
+    """uint8 (h, w, 3) -> uint8 (s h, s w, 3), the whole image at once."""
     with torch.inference_mode():
         sr = generator(torch.from_numpy(lr).permute(2, 0, 1)[None].float() / 255)
         return (((sr + 1) / 2).clamp(0, 1) * 255).round().to(torch.uint8)[0].permute(1, 2, 0).numpy()
 
 
 def skimage_psnr_ssim(y_sr, y_hr):
-    """PSNR and SSIM by scikit-image of two luma arrays, float64."""
+    """(PSNR in dB, SSIM) of two luma arrays (H, W) in [0, 255], float64, by scikit-image."""
     _, similarity = structural_similarity(y_hr, y_sr, data_range=255, gaussian_weights=True, sigma=1.5,
                                           use_sample_covariance=False, full=True)
     return peak_signal_noise_ratio(y_hr, y_sr, data_range=255), float(similarity[5:-5, 5:-5].mean())

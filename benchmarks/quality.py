@@ -1,18 +1,18 @@
 """Quality against time: python -m benchmarks.quality --data FOLDER --preset laptop
 
 Pre-trains a preset's generator from scratch and measures it after every epoch: on "valid",
-by which recipes are chosen, and on Set5, which is only reported.  Leaves in runs/benchmarks/
-quality_<name>.csv and, of all such files there, the figure quality.png.
+by which recipes are chosen, and on Set5, which is only reported.  Leaves quality_<name>.csv
+in runs/benchmarks/ and, from all such files there, the plot quality.png.
 
 "minutes" are of training alone: the updates times the seconds of one, the median of runs that
 take turns with the plain loop (torch's own layers, default format, the pair of images decoded
-for each patch), whose pace gives "plain_minutes".  "wall_minutes" are what the training took
-by the clock, with whatever else the machine had to do.
+for each patch), whose speed gives "plain_minutes".  "wall_minutes" are what the training took
+by the clock, including whatever else the machine had to do.
 """
 
 import argparse
-import ast
 import csv
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,48 +22,57 @@ from torch import nn
 
 import solver
 from benchmarks import plain
+from benchmarks.common import silent
 from benchmarks.measure import side_by_side
 from config import PRESETS, get_config
 from datasets import SRDataset, make_loader
 from imresize import imresize
 from inference import load_generator
 from models import Generator
-from run_notebooks import read_change
 from support.convert import convert_image
 from support.enlarging import evaluate, mean_of, super_resolve
-from support.figures import Monitor, as_png, table
+from support.figures import LiveCurves, as_png, table
 from support.files import write_atomically, write_csv
 from support.lists import read_list
 from support.precision import Precision, keep_freed_memory
 from support.run import run_folder, seed_everything, stage_config
+from support.settings import change
 
 COLUMNS = ("updates", "minutes", "plain_minutes", "wall_minutes", "valid_psnr", "valid_ssim", "Set5_psnr", "Set5_ssim")
 FOLDER = Path("runs", "benchmarks")
-N_UPDATES = 4         # of one run of a loop whose pace is measured
+N_UPDATES = 4         # in one run of a loop whose speed is measured
 
 
-def main():
+def main(arguments=None, apart=True):
+    """The command; ``apart`` as in ``side_by_side``."""
+    config = read_config(arguments)
+    speed = side_by_side((prepare_ours, config), (prepare_plain, config), apart=apart)
+    print(f"An update takes {speed['ours'] / N_UPDATES:.3f} s, {speed['plain'] / N_UPDATES:.3f} s in the plain loop: "
+          f"{speed['ratio']:.2f} times as long.", flush=True)
+    rows = measured(config, train(config), speed["ours"] / N_UPDATES, speed["ratio"])
+    write_csv(FOLDER / f"quality_{config.name}.csv", [COLUMNS, *rows])
+    write_atomically(FOLDER / "quality.png", as_png(figure(sorted(FOLDER.glob("quality_*.csv")))))
+    print(table(COLUMNS, [[f"{value:.{4 if name.endswith('ssim') else 2 if name.endswith('psnr') else 1}f}"
+                           for name, value in zip(COLUMNS, row)] for row in rows]))
+
+
+def read_config(arguments):
+    """The configuration that the command line asks for."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.quality", description=__doc__.split("\n\n")[1])
     parser.add_argument("--data", required=True, help="folder of the lists: train, valid and Set5")
     parser.add_argument("--preset", choices=list(PRESETS), default="laptop")
     parser.add_argument("--name", help="of the run (default: quality-<preset>)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", dest="changes",
-                        help="other values than the preset's, such as pretrain.epochs=4")
-    args = parser.parse_args()
+                        help="values other than the preset's, such as pretrain.epochs=4")
+    args = parser.parse_args(arguments)
     config = get_config(args.preset, args.data, args.name or f"quality-{args.preset}", args.seed)
-    for text in args.changes:
-        key, value = read_change(text, config).split(" = ", 1)
-        section, _, last = key.rpartition(".")
-        (config[section] if section else config)[last] = ast.literal_eval(value)
-    pace = side_by_side((prepare_ours, config), (prepare_plain, config))
-    print(f"An update takes {pace['ours'] / N_UPDATES:.3f} s, {pace['plain'] / N_UPDATES:.3f} s in the plain loop: "
-          f"{pace['ratio']:.2f} times as long.", flush=True)
-    rows = measured(config, train(config), pace["ours"] / N_UPDATES, pace["ratio"])
-    write_csv(FOLDER / f"quality_{config.name}.csv", [COLUMNS, *rows])
-    write_atomically(FOLDER / "quality.png", as_png(figure(sorted(FOLDER.glob("quality_*.csv")))))
-    print(table(COLUMNS, [[f"{value:.{4 if name.endswith('ssim') else 2 if name.endswith('psnr') else 1}f}"
-                           for name, value in zip(COLUMNS, row)] for row in rows]))
+    try:
+        for text in args.changes:
+            change(config, text)
+    except ValueError as error:
+        parser.error(str(error))
+    return config
 
 
 def generator_of(config):
@@ -72,17 +81,11 @@ def generator_of(config):
     return generator.start_as_interpolation() if config.start == "interpolation" else generator
 
 
-def train_set(config):
-    settings = stage_config(config, "pretrain")
-    dataset = SRDataset("train", config)
-    return dataset, make_loader(dataset, settings.batch_size, settings.workers, settings.updates_per_epoch)
-
-
 def train(config):
-    """The history of the pre-training, an epoch a row; goes on where a stopped run was."""
-    config.keep_every = 1
-    valid_set = SRDataset("valid", config)
-    return solver.fit_pretrain(config, generator_of(config), train_set(config)[1], valid_set, Monitor())
+    """The history of the pre-training, an epoch a row; a stopped run resumes."""
+    config.keep_every, settings = 1, stage_config(config, "pretrain")
+    loader = make_loader(SRDataset("train", config), settings.batch_size, settings.workers, settings.updates_per_epoch)
+    return solver.fit_pretrain(config, generator_of(config), loader, SRDataset("valid", config), LiveCurves())
 
 
 def measured(config, history, seconds, ratio):
@@ -92,31 +95,32 @@ def measured(config, history, seconds, ratio):
         seconds: of an update.
         ratio: how many times as long the plain loop takes.
     """
-    sets = {name: SRDataset(name, config) for name in ("valid", "Set5")}
-    bicubic = [value for data in sets.values() for value in mean_of(evaluate(lambda lr: imresize(lr, 4), data))]
-    rows, wall = [(0, 0.0, 0.0, 0.0, *bicubic)], 0.0
+    sets = [SRDataset(name, config) for name in ("valid", "Set5")]
+    rows, wall = [(0, 0.0, 0.0, 0.0, *scores(lambda lr: imresize(lr, 4), sets))], 0.0
     for row in history:
         minutes = row["updates"] * seconds / 60
         wall += row["seconds"] / 60
-        path = run_folder(config) / "checkpoints" / f"pretrain_epoch_{row['epoch']:03d}.safetensors"
-        generator = load_generator(path)
-        values = [value for data in sets.values()
-                  for value in mean_of(evaluate(lambda lr: super_resolve(generator, lr), data))]
-        rows.append((row["updates"], minutes, ratio * minutes, wall, *values))
+        generator = load_generator(
+            run_folder(config) / "checkpoints" / f"pretrain_epoch_{row['epoch']:03d}.safetensors")
+        rows.append((row["updates"], minutes, ratio * minutes, wall, *scores(partial(super_resolve, generator), sets)))
     return rows
 
 
-# ---------------------------------------------------------------- the two loops, for their pace
+def scores(upscale, sets):
+    """Mean PSNR in dB and mean SSIM of each set, in one list."""
+    return [value for data in sets for value in mean_of(evaluate(upscale, data))]
+
+
+# ---------------------------------------------------------------- the two loops, to measure their speed
 
 def prepare_ours(config, n_updates=N_UPDATES):
     keep_freed_memory()
     precision = Precision("cpu", channels_last=True)
-    generator = precision.place(generator_of(config))
+    generator = precision.to_device(generator_of(config))
     optimizer = torch.optim.Adam(generator.parameters(), fused=True)
-    dataset, _ = train_set(config)
-    loader = make_loader(dataset, config.batch_size, n_batches=n_updates)
-    return lambda: solver.pretrain(loader, generator, nn.MSELoss(), optimizer, 0, "cpu", 100, precision=precision,
-                                   after_update=lambda *_: None)["content"].avg
+    loader = make_loader(SRDataset("train", config), config.batch_size, n_batches=n_updates)
+    return lambda: solver.pretrain(loader, generator, nn.MSELoss(), optimizer, 0, "cpu", 100,
+                                   **silent(precision))["content"].avg
 
 
 def prepare_plain(config, n_updates=N_UPDATES):
@@ -134,10 +138,10 @@ def prepare_plain(config, n_updates=N_UPDATES):
     return run
 
 
-# ---------------------------------------------------------------- the figure
+# ---------------------------------------------------------------- the plot
 
 def figure(paths):
-    """Set5's PSNR over the minutes of pre-training: the kit's loop, and the plain one at the same updates."""
+    """Set5's PSNR over the minutes of pre-training: of the kit's loop, and of the plain one at the same updates."""
     result = Figure(figsize=(8, 4.2))
     axes = result.subplots()
     for k, path in enumerate(paths):
@@ -146,7 +150,7 @@ def figure(paths):
         name = path.stem.removeprefix("quality_").removeprefix("quality-")
         values, last = [row["Set5_psnr"] for row in rows[1:]], rows[-1]
         for column, style, text in (("minutes", "o-", f"{name}: {last['Set5_psnr']:.2f} dB"),
-                                    ("plain_minutes", ":", f"{name}, at the pace of the plain loop (computed)")):
+                                    ("plain_minutes", ":", f"{name}, at the speed of the plain loop (computed)")):
             axes.plot([row[column] for row in rows[1:]], values, style, markersize=3, color=f"C{k}", label=text)
         axes.axhline(rows[0]["Set5_psnr"], color="grey", linewidth=1, linestyle="--",
                      label=f"bicubic: {rows[0]['Set5_psnr']:.2f} dB" if k == 0 else None)

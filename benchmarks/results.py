@@ -1,9 +1,10 @@
 """The results table of the weights that come with the kit: python -m benchmarks.results --data data
 
 Measures bicubic interpolation and every file of weights/ on the test sets that are there, by
-the protocol of the papers, beside the published figures; and what lies between the weights of
+the protocol of the papers, next to the published scores; and what lies between the weights of
 SRResNet and SRGAN.  Leaves results.md, results.csv and interpolation.png in runs/benchmarks/;
-with --write, docs/ and both READMEs are brought up to date.
+with --write, docs/ and both READMEs are updated: docs/results.md has the whole table, a README a few
+rows of it.  Every table of the Chinese page is made from the English one.
 """
 
 import argparse
@@ -29,48 +30,89 @@ from support.figures import as_png, table
 from support.figures import picture as show_picture
 from support.files import write_atomically, write_csv
 from support.lists import list_path, read_list
-from support.progress import Line
+from support.progress import StatusLine
 
 ROOT = Path(__file__).resolve().parents[1]
+PAGES = ("docs/results.md", "README.md", "README.zh-CN.md")        # that hold the table; the READMEs in short:
+IN_SHORT = ("bicubic", "`srresnet-small-x4`", "`srresnet-x4`", "`srgan-mse-x4`", "SRResNet (paper)",
+            "SRGAN-MSE (paper)")
 FOLDER = Path("runs", "benchmarks")
 SETS = {"Set5": "Set5", "Set14": "Set14", "B100": "B100", "Urban100": "Urban100", "valid": "DIV2K valid"}
 MISSING = {"valid": "python create_data_lists.py --download div2k"}       # the others: --download benchmark
 CHINESE = {"PSNR (dB) / SSIM on Y": "PSNR (dB) / SSIM，Y 通道", "parameters": "参数量",
-           "510 x 339 enlarged in": "放大 510 x 339 用时",
-           "Enlarged in: ": "放大用时的测试环境：", " threads": " 线程",
+           "510 x 339 upscaled in": "放大 510 x 339 用时",
+           "Upscaled in: ": "放大用时的测试环境：", " threads": " 线程",
            "not measured: not here": "未测：没有该数据集", "how to get it": "获取方法", "DIV2K valid": "DIV2K 验证集",
            ", self-ensemble": "，自集成", ", published": "，公开数值", " (paper)": "（论文）", "bicubic ": "双三次 ",
-           "bicubic，": "双三次，", " (trained on the 291 images)": "（用 291 张图像训练）"}
+           "bicubic，": "双三次，", " (trained on the 291 images)": "（用 291 张图像训练）",
+           # between the networks
+           "mean gradient, grey levels per pixel": "平均梯度（每像素灰度级）",
+           "Set5 is not here: not measured.": "没有 Set5，未测。",
+           # the sources' scores
+           "| source | data | protocol | score |": "| 出处 | 数据 | 评测协议 | 数值 |",
+           "A2N, a tutorial's x4": "A2N，某教程的 x4", "A2N, the same tutorial's x2": "A2N，同一教程的 x2",
+           "SRDiff, the paper": "SRDiff，论文", "SRDiff, a MindSpore model": "SRDiff，MindSpore 的模型",
+           "SR3, the public code, ": "SR3，公开代码，", "16 to 128": "16 到 128", "64 to 512": "64 到 512",
+           "trained on DIV2K; Set5, Set14": "用 DIV2K 训练；Set5、Set14", "the same, x2": "同上，x2",
+           "| faces |": "| 人脸 |",
+           "DIV2K, x4": "DIV2K，x4", "; trained for ": "；训练了 ", " hours |": " 小时 |",
+           "Y, 4 pixels cut off: the kit's": "Y，四周裁去 4 个像素：与本套件相同",
+           "Y, no border cut off": "Y，不裁边", "RGB, no border cut off": "RGB，不裁边", ", LPIPS": "，LPIPS",
+           " with DDIM, ": "（DDIM，", " with ": "（", " steps; ": " 步）；", " steps |": " 步） |",
+           # full size
+           "network, full size": "完整规模的网络", "| training |": "| 训练 |", "A2N, the tutorial's": "A2N，教程中的",
+           "A2N, ": "A2N，", " blocks |": " 个块 |", " updates in ": " 次更新，", " minutes |": " 分钟 |",
+           " updates (": " 次更新（其中 ", " of them at x2), patches twice as wide, batches of ":
+           " 次为 x2），图像块的边长为两倍，批大小 ", "not run here yet": "尚未训练"}
 ALPHAS = (0, 0.25, 0.5, 0.75, 1)
 SLOW = 60                    # seconds: what has taken longer is not timed again
-SIDE = (339, 510)            # LR size of the picture whose enlarging is timed: 510 x 339 -> 2040 x 1356
+TIMED = (339, 510)           # height and width of the LR image whose upscaling is timed: 510 x 339 -> 2040 x 1356
 
 
-def main():
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.results", description=__doc__.split("\n\n")[1])
-    parser.add_argument("--data", default="data", help="folder of the lists (default: data)")
-    parser.add_argument("--sets", nargs="+", choices=list(SETS), default=list(SETS))
-    parser.add_argument("--write", action="store_true", help="bring docs/results.md and the READMEs up to date")
-    args = parser.parse_args()
-    config, methods = get_config("course", args.data, "shipped"), shipped_methods()
-    if not Path(args.data).is_dir():
-        parser.error(f"There is no folder {args.data}.")
-    if args.write and (set(args.sets) != set(SETS) or not is_there("Set5", config)):
-        parser.error("--write needs Set5, and all sets that are there: the tables of docs/ are not to lose rows.")
+def main(arguments=None, root=ROOT, timed=TIMED):
+    """The command.
+
+    Args:
+        root: folder whose pages --write updates.
+        timed: height and width of the LR image whose upscaling is timed.
+    """
+    args, config = parse(arguments)
+    if args.twin:
+        return write_twin(root / "docs/results.md")
+    methods = shipped_methods()
     measured = measure(config, args.sets, methods)
     write_csv(FOLDER / "results.csv", [["set", "method", "image", "psnr", "ssim"], *(
         [name, method, image, f"{dB:.6f}", f"{similarity:.6f}"]
         for (name, method), rows in measured.items() for image, dB, similarity in rows)])
-    text, between = as_text(measured, methods, args.sets), interpolation(config, args.sets)
-    picture = as_png(interpolation_figure(), dpi=90)
-    write_atomically(FOLDER / "results.md", f"{text}\n\n{between}\n".encode("utf-8"))
-    write_atomically(FOLDER / "interpolation.png", picture)
+    text = as_text(measured, methods, args.sets, seconds_of(methods, timed))
+    between, plot = interpolation(config, args.sets), as_png(interpolation_figure(), dpi=90)
+    write_atomically(FOLDER / "results.md", f"{text}\n\n{between}\n".encode())
+    write_atomically(FOLDER / "interpolation.png", plot)
     if args.write:
-        for file in ("docs/results.md", "README.md", "README.zh-CN.md"):
-            write_between(ROOT / file, "results", in_chinese(text) if "zh-CN" in file else text)
-        write_between(ROOT / "docs/results.md", "interpolation", between)
-        write_atomically(ROOT / "docs/interpolation.png", picture)
+        for page in PAGES:
+            block = in_short(text) if "README" in page else text
+            write_between(root / page, "results", in_chinese(block) if "zh-CN" in page else block)
+        write_between(root / "docs/results.md", "interpolation", between)
+        write_twin(root / "docs/results.md")
+        write_atomically(root / "docs/interpolation.png", plot)
     print(f"\n{text}\n\n{between}\n\nkept in {FOLDER / 'results.md'}; an image a row: {FOLDER / 'results.csv'}")
+
+
+def parse(arguments):
+    """(the command line's arguments, the configuration to measure with)."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.results", description=__doc__.split("\n\n")[1])
+    parser.add_argument("--data", default="data", help="folder of the lists (default: data)")
+    parser.add_argument("--sets", nargs="+", choices=list(SETS), default=list(SETS))
+    parser.add_argument("--write", action="store_true", help="update docs/results.md and the READMEs")
+    parser.add_argument("--twin", action="store_true",
+                        help="measure nothing: only update docs/results.zh-CN.md from docs/results.md")
+    args = parser.parse_args(arguments)
+    config = get_config("course", args.data, "shipped")
+    if not args.twin and not Path(args.data).is_dir():
+        parser.error(f"There is no folder {args.data}.")
+    if args.write and (set(args.sets) != set(SETS) or not is_there("Set5", config)):
+        parser.error("--write needs Set5, and all sets that are there: otherwise the tables of docs/ would lose rows.")
+    return args, config
 
 
 def shipped_methods():
@@ -96,28 +138,32 @@ def measure(config, sets, methods):
     """{(set, method): rows of ``evaluate``} of all sets that are there.
 
     Raises:
-        SystemExit: if bicubic interpolation does not give the published figure: no other would be worth anything.
+        SystemExit: if bicubic interpolation does not give the published score: no other would be worth anything.
     """
-    measured, line = {}, Line()
+    measured, line = {}, StatusLine()
     for name in filter(lambda name: is_there(name, config), sets):
         dataset = SRDataset(name, config)
         for method, (upscale, _) in methods.items():
             line.show(f"Measuring {method} on {name}, {len(dataset)} images")
             measured[name, method] = evaluate(upscale, dataset)
-            published = PUBLISHED["bicubic"].get(name)
-            if method == "bicubic" and published:
-                dB, similarity = mean_of(measured[name, method])
-                if abs(dB - published[0]) > 0.03 or abs(similarity - published[1]) > 0.001:
-                    sys.exit(f"{name}: bicubic gives {dB:.2f} dB / {similarity:.4f} instead of the published "
-                             f"{published[0]} / {published[1]}. These are not the images of the papers, or LR was made "
-                             "by another tool: run create_data_lists.py --check. Nothing has been written.")
+            if method == "bicubic":
+                check_bicubic(name, mean_of(measured[name, method]))
     line.show(f"Measured {len(measured)} rows.", last=True)
     return measured
 
 
-def seconds_of(methods, repeats=3):
-    """{method: median seconds to enlarge 510 x 339 to 2040 x 1356}, the generators in turn; slow ones once."""
-    lr, seconds, line = imresize(mosaic(0, 4 * SIDE[0], 4 * SIDE[1]), 1 / 4), {}, Line()
+def check_bicubic(name, scores):
+    """Stop if bicubic's (PSNR, SSIM) on a set is not the published one, within 0.03 dB and 0.001."""
+    published = PUBLISHED["bicubic"].get(name, scores)
+    if abs(scores[0] - published[0]) > 0.03 or abs(scores[1] - published[1]) > 0.001:
+        sys.exit(f"{name}: bicubic gives {scores[0]:.2f} dB / {scores[1]:.4f} instead of the published "
+                 f"{published[0]} / {published[1]}. These are not the images of the papers, or LR was made "
+                 "by another tool: run create_data_lists.py --check. Nothing has been written.")
+
+
+def seconds_of(methods, size=TIMED, repeats=3):
+    """{method: median seconds to upscale an image of ``size`` by 4}, the generators in turn; slow ones once."""
+    lr, seconds, line = imresize(mosaic(0, 4 * size[0], 4 * size[1]), 1 / 4), {}, StatusLine()
     for repeat in range(repeats):
         for method, (upscale, generator) in methods.items():
             if generator is not None and sum(seconds.get(method, [])) < SLOW:
@@ -129,9 +175,13 @@ def seconds_of(methods, repeats=3):
     return {method: statistics.median(values) for method, values in seconds.items()}
 
 
-def as_text(measured, methods, sets):
-    """The table in Markdown, a row a method; then a row for each set that is not there."""
-    seconds = seconds_of(methods)
+def as_text(measured, methods, sets, seconds):
+    """The table in Markdown, a row a method; then a row for each set that is not there.
+
+    Args:
+        measured: what ``measure`` gives.
+        seconds: what ``seconds_of`` gives.
+    """
     sizes = {method: sum(p.numel() for p in generator.parameters()) for method, (_, generator) in methods.items()
              if generator is not None}
     there = [name for name in sets if any(key[0] == name for key in measured)]
@@ -144,12 +194,21 @@ def as_text(measured, methods, sets):
     for method, by_set in PUBLISHED.items():
         rows.append([f"{method}, published" if "paper" not in method else method,
                      *(cell(by_set.get(name)) for name in shown), "", ""])
-    text = table(["PSNR (dB) / SSIM on Y", *(SETS[name] for name in shown), "parameters", "510 x 339 enlarged in"],
+    text = table(["PSNR (dB) / SSIM on Y", *(SETS[name] for name in shown), "parameters", "510 x 339 upscaled in"],
                  rows)
-    text += f"\n\nEnlarged in: {machine()}."
+    text += f"\n\nUpscaled in: {machine()}."
     absent = [[SETS[name], f"`{MISSING.get(name, 'python create_data_lists.py --download benchmark')}`"]
               for name in sets if name not in there]
     return text + ("\n\n" + table(["not measured: not here", "how to get it"], absent) if absent else "")
+
+
+def in_short(text):
+    """Of the table a few rows, and of the sets Set5 and Set14; with the machine, without what is not there."""
+    whole, measured_on = text.split("\n\n")[:2]
+    header, _, *rows = [[value.strip() for value in line.strip("|").split("|")] for line in whole.splitlines()]
+    shown = [k for k, title in enumerate(header) if title not in SETS.values() or title in ("Set5", "Set14")]
+    rows = [[row[k] for k in shown] for row in rows if row[0] in IN_SHORT]
+    return f"{table([header[k] for k in shown], rows)}\n\n{measured_on}"
 
 
 def in_chinese(text):
@@ -172,15 +231,15 @@ def networks_between():
 
 
 def interpolation(config, sets):
-    """PSNR, SSIM and texture on Set5 for each alpha, as a table; a sentence where Set5 is not there."""
+    """A table: PSNR, SSIM and texture on Set5 for each alpha; a sentence if Set5 is not there."""
     if "Set5" not in sets or not is_there("Set5", config):
         return "Set5 is not here: not measured."
-    dataset, rows, line = SRDataset("Set5", config), [], Line()
+    dataset, rows, line = SRDataset("Set5", config), [], StatusLine()
     pairs = [dataset.pair(i) for i in range(len(dataset))]
     for alpha, generator in networks_between().items():
         line.show(f"Measuring alpha = {alpha:g} on Set5")
-        pictures = [(super_resolve(generator, lr), hr) for lr, hr in pairs]
-        means = [statistics.fmean(measure_pair(sr, hr) for sr, hr in pictures)
+        images = [(super_resolve(generator, lr), hr) for lr, hr in pairs]
+        means = [statistics.fmean(measure_pair(sr, hr) for sr, hr in images)
                  for measure_pair in (psnr, ssim, lambda sr, hr: gradient_magnitude(sr))]
         rows.append([f"{alpha:g}", "{:.2f} dB / {:.4f}".format(*means), f"{means[2]:.2f}"])
     hr_texture = statistics.fmean(gradient_magnitude(hr) for _, hr in pairs)
@@ -188,7 +247,7 @@ def interpolation(config, sets):
 
 
 def interpolation_figure(photographs=("astronaut.png", "chelsea.png", "coffee.png"), side=72):
-    """The most detailed square of photographs of scikit-image (CC0), enlarged by three of these networks."""
+    """The most detailed square of photographs of scikit-image (CC0), upscaled by three of these networks."""
     networks = {alpha: generator for alpha, generator in networks_between().items() if alpha in (0, 0.5, 1)}
     figure = Figure(figsize=(11, 2.6 * len(photographs)))
     for row, name in zip(figure.subplots(len(photographs), len(networks) + 2), photographs):
@@ -217,6 +276,22 @@ def write_between(path, name, text):
     if n != 1:
         raise ValueError(f"{path} has {n} places between <!-- begin {name} --> and <!-- end {name} -->, not one.")
     write_atomically(path, changed.encode("utf-8"))
+
+
+def between_marks(path):
+    """{name: what stands in a Markdown file between the comments ``begin <name>`` and ``end <name>``}."""
+    found = re.findall(r"<!-- begin ([\w-]+) -->\n(.*?)\n<!-- end \1 -->", path.read_text(encoding="utf-8"), re.DOTALL)
+    return dict(found)
+
+
+def write_twin(page):
+    """Write what stands between the marks of a page, in Chinese, between those of its Chinese page.
+
+    Raises:
+        ValueError: if that page lacks one of the marks.
+    """
+    for name, text in between_marks(page).items():
+        write_between(page.with_suffix(".zh-CN.md"), name, in_chinese(text))
 
 
 if __name__ == "__main__":

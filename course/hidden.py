@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from support.files import write_atomically
+from support.version import kit_version
 
 # judge: function(expected, got) -> "" or what is wrong; expected and got are dicts of arrays.
 Case = namedtuple("Case", "probe points en zh judge")
@@ -168,11 +169,12 @@ def make_inputs(seed=0):
     return inputs
 
 
-def make_bundle(path, run_probes, seed=0):
-    """Write the bundle (a zip file): inputs.npz and expected/<probe>.npz.
+def make_bundle(path, run_probes, seed=0, version=None):
+    """Write the bundle (a zip file): inputs.npz, expected/<probe>.npz, points.json and the kit's version.
 
     Args:
         run_probes: function (inputs.npz, probes) -> dict probe -> dict of arrays, run on the complete kit.
+        version: of that kit; it is named where the bundle does not fit.
 
     Raises:
         ValueError: if the complete kit itself does not get every point.
@@ -196,6 +198,7 @@ def make_bundle(path, run_probes, seed=0):
                 np.savez(part, **arrays)
                 archive.writestr(f"expected/{name}.npz", part.getvalue())
             archive.writestr("points.json", json.dumps({case.probe: case.points for case in CASES}, indent=2))
+            archive.writestr("kit.json", json.dumps({"version": version}))
     write_atomically(path, buffer.getvalue())
 
 
@@ -210,12 +213,13 @@ def read_bundle(path):
             points = json.loads(archive.read("points.json"))
             expected = {name: load_arrays(io.BytesIO(archive.read(f"expected/{name}.npz"))) for name in points}
             inputs = archive.read("inputs.npz")
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+            made_by = json.loads(archive.read("kit.json"))["version"] if "kit.json" in archive.namelist() else None
+    except (OSError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path} is no bundle of hidden tests ({error}). "
                          "`python -m course release` writes one.") from error
     if points != {case.probe: case.points for case in CASES}:
-        raise ValueError(f"{path} is a bundle of another version of the kit; make it anew with "
-                         "`python -m course release`.")
+        raise ValueError(f"{path} is a bundle of another version of the kit ({made_by or 'before 2.0.0'}; this is "
+                         f"{kit_version()}). Make it again with `python -m course release`.")
     return inputs, expected
 
 

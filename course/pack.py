@@ -7,6 +7,7 @@ import zipfile
 
 from course.handin import MANIFEST, HandIn
 from support.files import write_atomically
+from support.version import kit_version
 
 FIRST_DAY = (1980, 1, 1, 0, 0, 0)        # of zip files: with the time of packing, no two would be equal
 REGULAR_FILE = 0o100644 << 16
@@ -26,7 +27,7 @@ def pack(folder, out):
     if not handin.student_id:
         raise ValueError("handin.toml has no student_id; the zip file is named after it.")
     files = {name.as_posix(): path.read_bytes() for name, path in handin.contents().items()}
-    manifest = {"student_id": handin.student_id, "name": handin.name,
+    manifest = {"student_id": handin.student_id, "name": handin.name, "kit": kit_version(handin.folder),
                 "sha256": {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}}
     files[MANIFEST] = json.dumps(manifest, indent=2, ensure_ascii=False).encode("utf-8")
     buffer = io.BytesIO()

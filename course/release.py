@@ -14,12 +14,14 @@ from course.hidden import make_bundle
 from course.regions import split, split_notebook
 from course.sandbox import ROOT, copy_code, run_probes
 from support.files import write_atomically
+from support.version import kit_version
 
 # The files that students get.  weights/, benchmarks/ and extensions/ would give the solution away.
 TEXTS = ("*.py", "support/*.py",
-         "README.md", "README.zh-CN.md", "course.toml", "handin.toml", "requirements.txt", "Makefile",
-         "LICENSE", "pytest.ini", ".gitignore", "docs/assignment*.md", "docs/student*.md", "tests/conftest.py",
-         "tests/students/*.py", "tests/test_imresize.py", "tests/test_data_lists.py")
+         "README.md", "README.zh-CN.md", "course.toml", "handin.toml", "requirements.txt", "Makefile", "LICENSE",
+         "pyproject.toml", ".gitignore", "docs/assignment*.md", "docs/student*.md", "docs/data*.md",
+         "tests/__init__.py", "tests/conftest.py", "tests/helpers.py", "tests/students/*.py", "tests/core/__init__.py",
+         "tests/core/test_imresize.py", "tests/core/test_data_lists.py")
 OTHERS = ("docs/pictures/student_*.png", "docs/pictures/assignment_*.png")
 COURSE = ("__init__.py", "__main__.py", "facts.py", "handin.py", "check.py", "texts.py", "commands.py", "pack.py",
           "report.py", "templates/report.md.j2", "templates/report.html.j2")
@@ -65,8 +67,8 @@ def release(out, hidden, root=ROOT):
         (out / path.relative_to(root)).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, out / path.relative_to(root))
     given = {name.as_posix(): text_hash(path) for name, path in code_files(out).items()}
-    write_atomically(out / EDITION, json.dumps({"files": given}, indent=1).encode("utf-8"))
-    make_bundle(hidden, lambda inputs, names: expected_of(root, inputs, names))
+    write_atomically(out / EDITION, json.dumps({"kit": kit_version(root), "files": given}, indent=1).encode("utf-8"))
+    make_bundle(hidden, lambda inputs, names: expected_of(root, inputs, names), version=kit_version(root))
     return len(written) + len(others) + 1
 
 

@@ -1,5 +1,6 @@
 """Running a student's code on given inputs, in a process of its own that can do no harm."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -185,8 +186,6 @@ def _kill(process):
         except psutil.Error:
             continue
     if os.name == "posix":
-        try:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
-        except (ProcessLookupError, PermissionError):
-            pass
     process.wait()

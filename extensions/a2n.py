@@ -16,6 +16,7 @@ from datasets import SRDataset, hash_numbers
 from inference import load_generator
 from support.checkpoints import CheckpointError, register_method
 from support.lists import DataError
+from support.messages import few, notice
 from support.run import has_trained, run_folder
 
 SLOPE = 0.2            # of every LeakyReLU
@@ -40,7 +41,7 @@ class Charbonnier(nn.Module):
 LOSSES = {"l1": nn.L1Loss, "mse": nn.MSELoss, "charbonnier": Charbonnier}
 
 
-@register_method("a2n")
+@register_method("a2n", "A2N", "tab:green")
 class A2N(nn.Module):
     """(N, 3, h, w) in [0, 1] -> (N, 3, s h, s w) in [-1, 1].
 
@@ -109,7 +110,7 @@ class A2N(nn.Module):
         enlarged = functional.interpolate(lr, scale_factor=self.scaling_factor, mode="bilinear", align_corners=False)
         return 2 * (self.last(features) + enlarged) - 1
 
-    def reach(self):
+    def receptive_margin(self):
         """How far an output pixel looks, in LR pixels: (in the trunk, in the tail), see models.Generator.reach.
 
         But for the means of whole feature maps in each block: of a picture that is too large for
@@ -117,7 +118,7 @@ class A2N(nn.Module):
         """
         return 2 + 2 * len(self.blocks), 2
 
-    def feature_bytes(self):
+    def bytes_per_pixel(self):
         """Bytes that an LR pixel takes in feature maps without gradients: (in the trunk, in the tail); estimates."""
         # Seven maps are alive at once in a block, five in a stage that enlarges.
         return (4 * 7 * self.settings["n_channels"],
@@ -230,7 +231,7 @@ def transfer(network, state):
     other_shape = [name for name in own if name in state and state[name].shape != own[name].shape]
     if other_shape:
         raise CheckpointError("These tensors have another shape: " + few(
-            f"{name} {tuple(state[name].shape)} instead of {tuple(own[name].shape)}" for name in other_shape))
+            [f"{name} {tuple(state[name].shape)} instead of {tuple(own[name].shape)}" for name in other_shape], 6))
     loaded = [name for name in own if name in state]
     if not loaded:
         raise CheckpointError("No tensor of these weights has the name of one of this network.")
@@ -258,15 +259,10 @@ def begin_with(network, path):
                               f"wanted {network.settings}: set A2N.n_channels, A2N.n_up_channels, A2N.small "
                               "alike.") from None
     left = [name for name in other.state_dict() if name not in network.state_dict()]
+    begun = f"{len(fresh)} begin with random values: {few(fresh, 6)}." if fresh else "None is left as it was."
     print(f"Transfer from {path} (x{other.scaling_factor}): {len(loaded)} of {len(loaded) + len(fresh)} tensors are "
-          f"loaded. {f'{len(fresh)} begin with random values: {few(fresh)}.' if fresh else 'None is left as it was.'}"
-          + (f" {len(left)} of the file have no place here: {few(left)}." if left else ""))
-
-
-def few(texts, n=6):
-    """The first n, and how many more there are."""
-    texts = list(texts)
-    return ", ".join(texts[:n]) + (f" and {len(texts) - n} more" if len(texts) > n else "")
+          f"loaded. {begun}"
+          + (f" {len(left)} of the file have no place here: {few(left, 6)}." if left else ""))
 
 
 # ---------------------------------------------------------------- sub-images
@@ -302,7 +298,7 @@ class SubImages(SRDataset):
             raise DataError(f"sub_images is {config.sub_images!r} instead of a dict with size and stride: "
                             "--set \"sub_images={'size': 480, 'stride': 200}\"")
         size, stride, s = config.sub_images["size"], config.sub_images["stride"], self.scale
-        if size % s or stride % s or not 0 < stride or size < self.crop:
+        if size % s or stride % s or stride <= 0 or size < self.crop:
             raise DataError(f"sub_images = dict(size={size}, stride={stride}) does not go with crop_size {self.crop} "
                             f"and scaling_factor {s}: both must be divisible by {s}, and size at least {self.crop}.")
         self.side = (size - self.crop) // s + 1                     # places of a patch in a sub-image, each way
@@ -314,8 +310,8 @@ class SubImages(SRDataset):
             raise DataError(f"No training image is larger than a sub-image of {size} x {size}. Lower sub_images.size, "
                             "or set sub_images=None: patches are then cut anywhere.")
         if without:
-            print(f"Notice: {len(without)} of {len(self.pairs)} training images are not larger than a sub-image of "
-                  f"{size} x {size}, and are left out: {few(self.pairs[image].hr.name for image in without)}.")
+            notice(f"{len(without)} of {len(self.pairs)} training images are not larger than a sub-image of "
+                   f"{size} x {size}, and are left out: {few([self.pairs[image].hr for image in without], 6)}.")
 
     def __len__(self):
         return len(self.corners) * self.patch_num

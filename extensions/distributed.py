@@ -26,23 +26,23 @@ PATIENCE = datetime.timedelta(hours=6)        # the others wait while rank 0 dec
 
 # ---------------------------------------------------------------- the processes
 
-def is_on():
+def is_distributed():
     """Whether torchrun has started this process together with others."""
-    return size() > 1
+    return world_size() > 1
 
 
-def size():
+def world_size():
     """How many processes there are."""
     return int(os.environ.get("WORLD_SIZE", 1))
 
 
 def rank():
-    return int(os.environ.get("RANK", 0)) if is_on() else 0
+    return int(os.environ.get("RANK", 0)) if is_distributed() else 0
 
 
-def begin(config):
+def setup(config):
     """Meet the other processes; each has its own GPU, where there are any."""
-    if not is_on() or distributed.is_initialized():
+    if not is_distributed() or distributed.is_initialized():
         return
     if torch.cuda.is_available():
         number = int(os.environ["LOCAL_RANK"])
@@ -50,27 +50,28 @@ def begin(config):
         config.device = f"cuda:{number}"
     distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo", timeout=PATIENCE)
     if rank() > 0:
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")       # rank 0 says the same
+        # Rank 0 says the same.  Open to the process's end, so no "with".
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")       # noqa: SIM115
         signal.signal(signal.SIGINT, signal.SIG_IGN)               # at Ctrl-C rank 0 wants them for one more update
 
 
-def end():
+def cleanup():
     """Part, once all is done.  Not after an error: the processes would wait for each other."""
     if distributed.is_initialized():
         distributed.destroy_process_group()
 
 
 @contextlib.contextmanager
-def first_alone():
+def rank0_first():
     """Rank 0 does what is inside, and the others do it after it: they find the files that it has made."""
     if rank() > 0:
         distributed.barrier()
     yield
-    if is_on() and rank() == 0:
+    if is_distributed() and rank() == 0:
         distributed.barrier()
 
 
-def told_by_first(value=None):
+def broadcast_from_rank0(value=None):
     """What rank 0 hands over, in every process; all have to call this."""
     values = [value]
     distributed.broadcast_object_list(values)
@@ -79,7 +80,7 @@ def told_by_first(value=None):
 
 # ---------------------------------------------------------------- network and batches
 
-class LossOf(nn.Module):
+class LossModule(nn.Module):
     """The loss as a forward: DistributedDataParallel looks at nothing else."""
 
     def __init__(self, network):
@@ -90,19 +91,19 @@ class LossOf(nn.Module):
         return self.network.loss(lr, hr)
 
 
-class Parallel:
+class ParallelNetwork:
     """A network as ``extensions.train.one_epoch`` uses it: ``train`` and ``loss``."""
 
     def __init__(self, network):
         device = next(network.parameters()).device
         self.network = network
-        self.loss = DistributedDataParallel(LossOf(network), device_ids=[device] if device.type == "cuda" else None)
+        self.loss = DistributedDataParallel(LossModule(network), device_ids=[device] if device.type == "cuda" else None)
 
     def train(self):
         self.network.train()
 
 
-class PartOf:
+class RankShare:
     """This process's part of each batch of a loader, and its own noise: a function of (seed, epoch, update, rank).
 
     So a run that is resumed needs no random states but these numbers.
@@ -125,7 +126,7 @@ class PartOf:
         self.loader.end_workers()
 
     def __iter__(self):
-        for update, (lr, hr) in enumerate(self.loader, start=self.sampler.first):
+        for update, (lr, hr) in enumerate(self.loader, start=self.sampler.start_batch):
             number, = hash_numbers(self.seed, self.sampler.epoch, [update], rank())
             torch.manual_seed(int(number) % 2**63)
             yield lr[rank()::self.n], hr[rank()::self.n]
@@ -144,14 +145,13 @@ class Follower(Stage):
     """A stage in another process: the same updates, nothing written."""
 
     def run(self, one_epoch):
-        if not told_by_first():                   # the stage is complete
+        if not broadcast_from_rank0():                   # the stage is complete
             return self.history
         one_epoch.connect()
-        self.restore(*self.newest_checkpoint())   # rank 0 writes the next one after an update, so after all have it
+        self.go_back()                            # rank 0 writes the next one after an update, so after all have it
         while self.epoch < self.settings.epochs:
             self.set_learning_rate()
-            one_epoch(self.train_loader, self.epoch, precision=self.precision, meters=None, first=self.update,
-                      after_update=self.follow, watch=self.watch)
+            one_epoch(self.train_loader, self.epoch, self.progress(meters=None, after_update=self.follow))
             self.epoch, self.update = self.epoch + 1, 0
         return self.history
 
@@ -162,25 +162,25 @@ class Follower(Stage):
 
 def stage_class():
     """The class of a stage in this process."""
-    return (Leader if rank() == 0 else Follower) if is_on() else Stage
+    return (Leader if rank() == 0 else Follower) if is_distributed() else Stage
 
 
-class SharedEpoch:
+class DistributedEpoch:
     """one_epoch for Stage.run, made by all processes together; each has its part of the stage's own loader."""
 
     def __init__(self, stage, one_epoch):
         self.stage, self.one_epoch, self.network = stage, one_epoch, None
-        self.part = PartOf(stage.train_loader, stage.config.seed)
+        self.part = RankShare(stage.train_loader, stage.config.seed)
 
     def connect(self):
-        self.network = Parallel(self.stage.generator)
+        self.network = ParallelNetwork(self.stage.generator)
 
-    def __call__(self, loader, epoch, **inside):
+    def __call__(self, loader, epoch, progress):
         if self.network is None:                  # rank 0's first epoch: its checkpoint is there
-            told_by_first(True)
+            broadcast_from_rank0(True)
             self.connect()
         return self.one_epoch(self.part, self.network, self.stage.optimizer_g, epoch, name=self.stage.name,
-                              print_freq=self.stage.settings.print_freq, **inside)
+                              print_freq=self.stage.settings.print_freq, progress=progress)
 
 
 def run(stage, one_epoch):
@@ -188,9 +188,9 @@ def run(stage, one_epoch):
 
     Whether there is anything to do, only rank 0 knows: it has read the checkpoint.
     """
-    shared = SharedEpoch(stage, one_epoch)
+    shared = DistributedEpoch(stage, one_epoch)
     history = stage.run(shared)
     if rank() == 0 and shared.network is None:
-        told_by_first(False)                      # there was nothing left to do
+        broadcast_from_rank0(False)                      # there was nothing left to do
     distributed.barrier()
     return history

@@ -164,7 +164,7 @@ def _orthogonal(layer):
 
 # ---------------------------------------------------------------- the method
 
-@register_method("sr3")
+@register_method("sr3", "SR3", "tab:purple")
 class SR3(nn.Module):
     """Super-resolution by drawing noise away: (N, 3, h, w) in [0, 1] -> (N, 3, s h, s w) in [-1, 1].
 
@@ -315,7 +315,7 @@ def process(network, lr, n_states=10):
 
 # Name -> arguments of UNet, and the schedule of training: (betas from, to, steps).
 CONFIGURATIONS = {
-    "sr3_16_128": (dict(), (1e-6, 1e-2, 2000)),
+    "sr3_16_128": ({}, (1e-6, 1e-2, 2000)),
     "sr3_64_512": (dict(multipliers=(1, 2, 4, 8, 16), attention_at=(), n_res_blocks=1, dropout=0.0, groups=16,
                         size=512), (1e-6, 1e-2, 2000)),
     "ddpm_16_128": (dict(multipliers=(1, 1, 2, 2, 4, 4)), (1e-4, 2e-2, 2000)),

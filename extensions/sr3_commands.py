@@ -35,7 +35,7 @@ from support.convert import to_float
 from support.files import save_image
 from support.images import read_image
 from support.lists import DataError
-from support.progress import Line
+from support.progress import StatusLine
 from support.run import has_trained, run_folder, seed_everything
 from support.safeguards import OutOfMemory, TrainingDiverged, is_out_of_memory
 
@@ -96,7 +96,7 @@ def train_run(args, options, config):
     source = value(options, "path.resume_state", None)
     if source and not has_trained(run_folder(config)):
         take_weights(network, source)
-    with distributed.first_alone():                    # it makes lists that are missing, and decodes the images
+    with distributed.rank0_first():                    # it makes lists that are missing, and decodes the images
         loader, valid = sr3_config.train_loader(options, config), sr3_config.valid_set(options, config)
     config.n_valid = config.n_valid or len(valid.pairs)
     monitor = Trackers(args, options, config) if distributed.rank() == 0 else None
@@ -109,7 +109,7 @@ def train_run(args, options, config):
 def enlarge_set(args, options, config):
     """Every validation pair: files NAME_hr and those of ``pictures_of``; and the means."""
     network, valid = trained(options, config), sr3_config.valid_set(options, config)
-    folder, line, rows = results_folder(options, config, "val"), Line(), []
+    folder, line, rows = results_folder(options, config, "val"), StatusLine(), []
     run = wandb_run(args, options, config)
     for i, name in enumerate(valid.names):
         lr, hr = valid.pair(i)
@@ -353,13 +353,13 @@ def run(args):
     if conditional == (args.command == "sample"):
         raise ConfigError(f"{args.config} has model.diffusion.conditional = {conditional}: "
                           f"{'sr and infer' if conditional else 'sample'} is the command for it.")
-    if len(value(options, "gpu_ids", [])) > 1 and not distributed.is_on():
+    if len(value(options, "gpu_ids", [])) > 1 and not distributed.is_distributed():
         print("Notice: of several gpu_ids one process uses the first. For all of them: "
               "torchrun --nproc_per_node=N -m extensions.sr3_commands ...")
-    distributed.begin(config)
+    distributed.setup(config)
     seed_everything(config.seed)
     status = action(args, options, config)
-    distributed.end()
+    distributed.cleanup()
     return status
 
 

@@ -124,7 +124,7 @@ def kit_config(options):
         print(f"Notice: train.n_iter {n_iter} is no multiple of val_freq {val_freq}: {epochs * val_freq} updates.")
     config = get_config("course", value(options, "datasets.train.dataroot"), value(options, "name"),
                         value(options, "seed", 0))
-    config.update(
+    config.add(
         preset=None, method="sr3", stages=[STAGE], scaling_factor=scale,
         crop_size=value(options, "datasets.train.r_resolution"), batch_size=batch,
         workers=value(options, "datasets.train.num_workers", 0), print_freq=count(options, "train.print_freq"),

@@ -16,11 +16,9 @@ import numpy as np
 from imresize import imresize
 from metrics import three_channels
 from support.files import save_image, write_atomically
-from support.images import read_image
+from support.images import SUFFIXES, read_image
 from support.lists import DataError
-from support.progress import Line
-
-ENDINGS = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"}
+from support.progress import StatusLine
 
 
 def pictures_in(path):
@@ -30,9 +28,9 @@ def pictures_in(path):
         DataError: if there are none.
     """
     path = Path(path)
-    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.suffix.lower() in ENDINGS)
+    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
     if not files:
-        raise DataError(f"{path} is no picture and no folder with pictures ({', '.join(sorted(ENDINGS))}).")
+        raise DataError(f"{path} is no picture and no folder with pictures ({', '.join(sorted(SUFFIXES))}).")
     return files
 
 
@@ -101,7 +99,7 @@ def prepare(path, out, low, high, n_worker=1):
         other = seen.setdefault(_name(file).lower(), file)         # Windows and macOS take A.png for a.png
         if other != file:
             raise DataError(f"{other} and {file} would become one file, {_name(file)}.png: rename one of them.")
-    line, faults, notices = Line(), [], []
+    line, faults, notices = StatusLine(), [], []
     with get_context("spawn").Pool(n_worker) if n_worker > 1 else _ThisProcess() as pool:
         for done, (fault, notice) in enumerate(pool.imap(partial(_prepare, out, low, high), files), start=1):
             faults += [fault] if fault else []

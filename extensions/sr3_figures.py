@@ -3,13 +3,13 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from support.enlarging import _as_8_bit
+from support.enlarging import as_8_bit
 from support.figures import picture
 
 
 def as_array(x):
     """(3, H, W) in [-1, 1] -> uint8 (H, W, 3)."""
-    return _as_8_bit(x).permute(1, 2, 0).contiguous().numpy()
+    return as_8_bit(x).permute(1, 2, 0).contiguous().numpy()
 
 
 def strip_figure(states, columns=6, side=2.0):

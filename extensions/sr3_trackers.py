@@ -8,7 +8,7 @@ import numpy as np
 from extensions.sr3_config import value
 from metrics import three_channels
 from support.checkpoints import CheckpointError
-from support.figures import Monitor
+from support.figures import LiveCurves
 from support.images import read_image
 from support.run import plain, run_folder
 
@@ -74,8 +74,8 @@ class WandbRun:
         self.run.finish()
 
 
-class Trackers(Monitor):
-    """The kit's Monitor, which also tells wandb and TensorBoard what it sees, where their flags are set."""
+class Trackers(LiveCurves):
+    """The kit's LiveCurves, which also tells wandb and TensorBoard what it sees, where their flags are set."""
 
     def __init__(self, args, options, config):
         self.args, self.board = args, None
@@ -101,7 +101,7 @@ class Trackers(Monitor):
         row = stage.history[-1]
         self.tell({"psnr": row["valid_psnr"], "ssim": row["valid_ssim"], "epoch": row["epoch"]}, stage.updates_done)
         if self.wandb and self.args.log_wandb_ckpt:
-            self.wandb.log_checkpoint(stage.path("last"))
+            self.wandb.log_checkpoint(stage.shelf.path("last"))
         if self.board:
             sample = read_image(stage.folder / "samples" / f"{stage.name}_{stage.epoch:03d}.png")[0]
             self.board.add_image("sample", sample, stage.updates_done, dataformats="HWC")

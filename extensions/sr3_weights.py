@@ -73,6 +73,13 @@ def _schedule_of(path, betas):
     return tuple(float(f"{value:.6g}") for value in (first, last)) + (n,)
 
 
+def _shapes_of(unet):
+    """Name of each tensor of UNet(**unet) -> its shape."""
+    with torch.device("meta"):
+        own = UNet(**unet).state_dict()
+    return {name: tensor.shape for name, tensor in own.items()}
+
+
 def load_public(path, **options):
     """The network in a ``*_gen.pth``, in eval mode: one of the five CONFIGURATIONS, found by its tensors' shapes.
 
@@ -83,15 +90,12 @@ def load_public(path, **options):
         CheckpointError: as ``read_public``, or if no configuration has these tensors.
     """
     state, variant, betas = read_public(path)
-    for unet, default in CONFIGURATIONS.values():
-        with torch.device("meta"):
-            own = UNet(**unet).state_dict()
-        if {name: tensor.shape for name, tensor in own.items()} == {
-                name: tensor.shape for name, tensor in state.items()}:
-            break
-    else:
+    shapes = {name: tensor.shape for name, tensor in state.items()}
+    found = next((entry for entry in CONFIGURATIONS.values() if _shapes_of(entry[0]) == shapes), None)
+    if found is None:
         raise CheckpointError(f"{path} has the tensors of none of the configurations {', '.join(CONFIGURATIONS)}. "
                               "Build the network that it was made with, and call take_public(network, path).")
+    unet, default = found
     conditional = unet.get("c_in", 6) == 6
     network = SR3({key: value for key, value in unet.items() if key != "c_in"}, betas or default, variant=variant,
                   conditional=conditional, **{"scaling_factor": 8, **options})

@@ -15,15 +15,14 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from config import SHIPPED_RUN
 from extensions.diffusion import Diffusion, cosine_betas, randn
 from extensions.interpolation import bicubic
 from extensions.mish import mish
 from extensions.srdiff_sampling import Tiles
-from inference import load_generator
+from inference import load_generator, weights_to_show
 from support.checkpoints import CheckpointError, register_method
 from support.convert import convert_image
-from support.run import has_trained, run_folder
+from support.run import run_folder
 
 SLOPE = 0.2
 
@@ -74,7 +73,7 @@ class RRDB(nn.Module):
         return x + 0.2 * self.layers(x)
 
 
-@register_method("srdiff_encoder")
+@register_method("srdiff_encoder", "SRDiff's encoder", "tab:olive")
 class Encoder(nn.Module):
     """RRDBNet: (N, 3, h, w) in [0, 1] -> (N, 3, 4h, 4w) in [-1, 1]; ``features`` for the U-Net.
 
@@ -259,7 +258,7 @@ class UNet(nn.Module):
             head.bias[c], last.weight[c, c], last.bias[c] = 4, 1, -4
         return self
 
-    def reach(self):
+    def receptive_margin(self):
         """How many pixels of x away a pixel can still change the noise that is predicted for this one."""
         levels = [2**k for k in range(len(self.down))]          # pixels of x for one of the level's
         down = sum(4 * f for f in levels) + sum(levels[:-1])    # four convolutions a level, and the shrinking
@@ -285,7 +284,7 @@ class UNet(nn.Module):
 
 # ---------------------------------------------------------------- the whole method
 
-@register_method("srdiff")
+@register_method("srdiff", "SRDiff", "tab:red")
 class SRDiff(nn.Module):
     """(N, 3, h, w) in [0, 1] -> (N, 3, s h, s w) in [-1, 1], drawn at random: one of the pictures that LR allows.
 
@@ -466,21 +465,13 @@ SHIPPED = "srdiff-small-x4"        # in weights/
 def model_to_show(config):
     """The SRDiff that the notebook shows: the run's own, or, where nothing has been trained, that of the kit.
 
-    Then ``config.name`` becomes SHIPPED_RUN, as in ``inference.generators_of``.
-
     Returns:
-        (model, whose): in eval mode on config.device, and a sentence (Markdown) that says whose weights they are.
+        (model, note, run): in eval mode on config.device; and as ``inference.generators_of``.
 
     Raises:
         CheckpointError: if the run has trained something, but no SRDiff, or the file is damaged.
     """
-    path = run_folder(config) / "checkpoints" / "srdiff_best.pth"
-    if has_trained(run_folder(config)):
-        whose = f"Weights: those of this run, {path.as_posix()}. 权重：本次运行训练所得。"
-    else:
-        path = SHIPPED
-        whose = (f"**Nothing has been trained in {run_folder(config).as_posix()} yet. Shown are weights that come with "
-                 f"the kit, `{SHIPPED}` (see `weights/`): a small network, ten minutes of training on two CPU cores. "
-                 f"本次运行尚未训练，这里用的是随教程附带的权重 `{SHIPPED}`：小网络，在两个 CPU 核上训练了十分钟。**")
-        config.name = SHIPPED_RUN
-    return load_generator(path).to(config.device, memory_format=torch.channels_last), whose
+    own = run_folder(config) / "checkpoints" / "srdiff_best.pth"
+    weights, note, run = weights_to_show(config, {"srdiff": own}, {"srdiff": SHIPPED})
+    model = load_generator(weights["srdiff"])
+    return model.to(config.device, memory_format=torch.channels_last), note, run

@@ -7,14 +7,14 @@ import torch
 from torch.nn import functional
 
 from extensions.diffusion import randn
-from support.enlarging import _cut, _grown, _tiles
+from support.enlarging import cut_out, grown, tiles
 from support.precision import Precision
 
 
 class Tiles:
     """One LR batch as the U-Net sees it: computes once what no step changes, and predicts noise tile by tile.
 
-    A tile is cut with a margin as wide as the U-Net looks (``unet.reach()``), and its corners lie
+    A tile is cut with a margin as wide as the U-Net looks (``unet.receptive_margin()``), and its corners lie
     on the grid of the U-Net's strides, so that the prediction is that of the whole picture.
     LR's features are those of the whole picture; they take 16 times fewer pixels.
     """
@@ -31,13 +31,13 @@ class Tiles:
         self.precision = Precision(lr.device, "auto")
         with self.precision.autocast():
             _, self.features = model.encoder.features(padded.contiguous(memory_format=torch.channels_last))
-        margin = -(-model.unet.reach() // cell)
+        margin = -(-model.unet.receptive_margin() // cell)
         # Two maps in, two out and what a convolution keeps for itself, float32, at full resolution.
         bytes_per_cell = len(lr) * cell**2 * 4 * 8 * model.settings["n_channels"]
         side = int((model.memory / bytes_per_cell) ** 0.5)
         if h * w > side**2:
             side = max(side - 2 * margin, 1)                  # never none; with little memory it only takes longer
-            self.boxes = [(box, _grown(box, margin, h, w)) for box in _tiles((0, h, 0, w), side)]
+            self.boxes = [(box, grown(box, margin, h, w)) for box in tiles((0, h, 0, w), side)]
         else:
             self.boxes = [((0, h, 0, w), (0, h, 0, w))]
         # Of a single tile the projected features fit into memory as well.
@@ -45,17 +45,17 @@ class Tiles:
 
     def _project(self, box):
         with self.precision.autocast():
-            return self.unet.condition(_cut(self.features, box, scale=self.features_cell))
+            return self.unet.condition(cut_out(self.features, box, scale=self.features_cell))
 
     def noise(self, x, t):
         """The noise in x (N, 3, H, W) at step t, an int."""
         time, result = torch.tensor([t], device=x.device), torch.empty_like(x)
         for box, seen in self.boxes:
-            part = _cut(x, seen, scale=self.cell).contiguous(memory_format=torch.channels_last)
+            part = cut_out(x, seen, scale=self.cell).contiguous(memory_format=torch.channels_last)
             condition = self._project(seen) if self.projected is None else self.projected
             with self.precision.autocast():
                 noise = self.unet(part, condition, time, is_projected=True).float()
-            _cut(result, box, scale=self.cell).copy_(_cut(noise, box, origin=seen, scale=self.cell))
+            cut_out(result, box, scale=self.cell).copy_(cut_out(noise, box, origin=seen, scale=self.cell))
         return result
 
 

@@ -5,7 +5,6 @@ averaged weights, log, curves, validation) is the core's ``stage.Stage``.
 """
 
 import argparse
-import ast
 import inspect
 import os
 import shlex
@@ -21,24 +20,15 @@ from extensions import a2n, distributed, sr3, srdiff, srdiff_preprocess
 from support import provenance
 from support.checkpoints import CheckpointError
 from support.convert import convert_image
-from support.figures import Monitor
+from support.figures import LiveCurves
 from support.lists import DataError
-from support.precision import Precision
-from support.run import (
-    AverageMeter,
-    begin_epoch,
-    look,
-    random_states,
-    restore_random_states,
-    seed_everything,
-    stage_config,
-)
-from support.safeguards import OutOfMemory, TrainingDiverged, Watch
-from support.stage import tell_not_compiled
+from support.precision import report_not_compiled
+from support.run import EpochProgress, random_states, restore_random_states, seed_everything, stage_config
+from support.safeguards import OutOfMemory, TrainingDiverged
+from support.settings import change
 
 
-def one_epoch(train_loader, network, optimizer, epoch, *, name="extension", print_freq=50, precision=None, meters=None,
-              first=0, after_update=None, watch=None):
+def one_epoch(train_loader, network, optimizer, epoch, *, name="extension", print_freq=50, progress=None):
     """One epoch of a network that says its own loss: ``network.loss(lr, hr)``; arguments as ``solver.pretrain``.
 
     Args:
@@ -50,22 +40,18 @@ def one_epoch(train_loader, network, optimizer, epoch, *, name="extension", prin
     Raises:
         TrainingDiverged: if the loss is no longer finite.
     """
-    precision, watch = precision or Precision("cpu"), watch or Watch()
-    meters = meters or {"content": AverageMeter()}
+    progress = progress or EpochProgress("cpu")
+    meters = progress.meters_of("content")
     network.train()
-    begin_epoch(train_loader, epoch, first)
-    for update, (lr, hr) in enumerate(train_loader, start=first + 1):
-        loss = loss_of(network, lr, hr, precision)
-        watch.gradient(name, precision.step(loss, optimizer))
-
+    for lr, hr in progress.batches(train_loader, name, epoch, print_freq):
+        loss = loss_of(network, lr, hr, progress.precision)
+        progress.step(name, loss, optimizer)
         meters["content"].update(loss, len(lr))
-        look(name, epoch, update, len(train_loader), meters, watch, print_freq, after_update)
     return meters
 
 
 def loss_of(network, lr, hr, precision):
-    """The loss of a batch as a loader gives it: (N, 3, h, w) and (N, 3, s h, s w), bytes or [0, 1]."""
-    lr, hr = precision.images(lr, hr)
+    """The loss of a batch in [0, 1]: (N, 3, h, w) and (N, 3, s h, s w)."""
     hr = convert_image(hr, "[0, 1]", "[-1, 1]")
     with precision.autocast():
         return network.loss(lr, hr)
@@ -95,12 +81,12 @@ def fit(config, name, network, train_loader, valid_set, monitor=None):
     stage = distributed.stage_class()(name, config, network, train_loader, valid_set, monitor=monitor)
     if stage.settings.compile:
         compile_in_place(stage)
-    return distributed.run(stage, one_epoch) if distributed.is_on() else stage.run(partial(_epoch, stage))
+    return distributed.run(stage, one_epoch) if distributed.is_distributed() else stage.run(partial(_epoch, stage))
 
 
-def _epoch(stage, loader, epoch, **inside):
+def _epoch(stage, loader, epoch, progress):
     return one_epoch(loader, stage.generator, stage.optimizer_g, epoch, name=stage.name,
-                     print_freq=stage.settings.print_freq, **inside)
+                     print_freq=stage.settings.print_freq, progress=progress)
 
 
 def compile_in_place(stage):
@@ -111,16 +97,17 @@ def compile_in_place(stage):
     """
     network, settings, before = stage.generator, stage.settings, random_states()
     called = getattr(network, "unet", network)           # the diffusion methods' loss is not the network's forward
-    n, side = settings.batch_size // distributed.size(), settings.crop_size
+    n, side = settings.batch_size // distributed.world_size(), settings.crop_size
     hr = torch.zeros(n, 3, side, side, dtype=torch.uint8)
     lr = hr[:, :, ::settings.scaling_factor, ::settings.scaling_factor]
     try:
         called.compile()
         network.train()
+        lr, hr = stage.precision.to_unit_range(lr, hr)
         loss_of(network, lr, hr, stage.precision).backward()        # it compiles at the first call
     except Exception as error:                 # no C++ compiler, a Python or a card that is not supported
-        called._compiled_call_impl = None      # torch has no call that undoes compile()
-        tell_not_compiled(called, error)
+        called._compiled_call_impl = None      # private: torch has no public call that undoes compile()
+        report_not_compiled(called, error)
     network.zero_grad(set_to_none=True)
     restore_random_states(before)
 
@@ -151,12 +138,23 @@ def extension_config(method, preset="demo", data_folder="data", name=None, seed=
         known = ", ".join(f"{key}: {', '.join(module.PRESETS)}" for key, module in METHODS.items())
         raise ValueError(f"There is no preset {preset!r} of {method!r}; there are {known}.")
     config = get_config("course", data_folder, name or f"{method}-{preset}", seed)
-    config.update(preset=preset, method=method, workers=0)
-    config.update(METHODS[method].PRESETS[preset])
+    config.add(preset=preset, method=method, workers=0, **METHODS[method].PRESETS[preset])
+    close(config)
     return config
 
 
-def train_all(config, monitor=Monitor):
+def close(config):
+    """Refuse unknown settings; a stage may have its own of anything, a network has its arguments."""
+    config.close(own=["store"], **{stage: [*config, "store"] for stage in config.stages})
+    for place, network in NETWORKS.items():
+        section = config
+        for name in place.split("."):
+            section = section.get(name, {})
+        if section:
+            section.close(own=set(inspect.signature(network).parameters) - FOLLOWING)
+
+
+def train_all(config, monitor=LiveCurves):
     """All stages of a method, one after the other; a stage that is complete is left as it is.
 
     Returns:
@@ -166,7 +164,7 @@ def train_all(config, monitor=Monitor):
     for name in config.stages:
         seed_everything(config.seed)
         network = module.build(config, name)
-        with distributed.first_alone():                    # it decodes the images
+        with distributed.rank0_first():                    # it decodes the images
             parts = loaders(config, name)
         histories[name] = fit(config, name, network, *parts, monitor())
     return histories
@@ -195,12 +193,12 @@ def main(arguments=None):
         parser.error(str(error))
     os.environ[provenance.COMMAND] = shlex.join(["-m", "extensions", *(arguments or sys.argv[1:])])
     try:
-        distributed.begin(config)
+        distributed.setup(config)
         if config.csv_folder == "data/demo":
-            with distributed.first_alone():
+            with distributed.rank0_first():
                 create_data_lists.make_demo(config.csv_folder, config.scaling_factor)
         train_all(config)
-        distributed.end()
+        distributed.cleanup()
     except KeyboardInterrupt:
         return 130                  # as the shell says of a program that Ctrl-C has ended
     except (CheckpointError, DataError, OutOfMemory, TrainingDiverged, ValueError, OSError) as error:
@@ -208,34 +206,3 @@ def main(arguments=None):
         return 1
     print(f"runs/{config.name}: to test it, set run_name = {config.name!r} in test.ipynb and super_resolution.ipynb.")
     return 0
-
-
-def change(config, text):
-    """``crop_size=64``, ``a2n.lr=1e-4`` or ``sr3.network.unet.n_channels=32``: put a value into the configuration.
-
-    Raises:
-        ValueError: if there is no such setting, or each stage has its own.
-    """
-    key, equals, word = text.partition("=")
-    *sections, last = key.split(".")
-    place, section = config, ".".join(sections)
-    for name in sections:
-        place = place.get(name) if isinstance(place, dict) else None
-    known = known_keys(config, place, section) if isinstance(place, dict) else []
-    if not equals or last not in known:
-        hint = f"{section} has {', '.join(known)}" if known and section in NETWORKS else "see the method's PRESETS"
-        raise ValueError(f"--set {text}: KEY=VALUE is wanted, with a KEY that config has; {hint}.")
-    own = [f"{stage}.{last}" for stage in config.stages if last in config.get(stage, {})]
-    if not section and own:
-        raise ValueError(f"--set {text} would change nothing: the stage has its own; set {' and '.join(own)}.")
-    try:
-        place[last] = ast.literal_eval(word)
-    except (ValueError, SyntaxError):
-        place[last] = word                         # a plain word, such as loss=charbonnier
-
-
-def known_keys(config, place, section):
-    """What may be set in a section, whose present content is ``place``."""
-    if section in NETWORKS:
-        return [name for name in inspect.signature(NETWORKS[section]).parameters if name not in FOLLOWING]
-    return [*place, *(config if section in config.stages else ())]         # a stage may have its own of anything

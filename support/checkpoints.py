@@ -3,23 +3,29 @@
 import hashlib
 import io
 import json
+import os
 import pickle
 from pathlib import Path
 
 import torch
 
 from support.files import write_atomically
+from support.messages import notice
 
 METHODS = {}      # name -> network class; a class registers itself, see register_method
 
 
-def register_method(name):
+def register_method(name, title=None, colour=None):
     """Class decorator: makes a network known to ``load_generator`` under ``name``.
 
     The class keeps its constructor's arguments in ``self.settings``, a dict of plain values.
+
+    Args:
+        title: what tables and plots call it (default: the name).
+        colour: of its curves, one of matplotlib's.
     """
     def register(cls):
-        cls.method = name
+        cls.method, cls.title, cls.colour = name, title or name, colour or "tab:gray"
         METHODS[name] = cls
         return cls
     return register
@@ -78,6 +84,61 @@ def load_checkpoint(path):
         raise CheckpointError(f"{path} has the checkpoint format {checkpoint.get('format')}; this version of the kit "
                               f"reads format {FORMAT}. Use the version that has written it.")
     return checkpoint
+
+
+class CheckpointShelf:
+    """The checkpoints of one stage: last, the one before it (previous), best, and what was found damaged.
+
+    Args:
+        folder: runs/<name>/checkpoints/.
+        stage: beginning of the files' names.
+    """
+
+    def __init__(self, folder, stage):
+        self.folder, self.stage = Path(folder), stage
+
+    def path(self, which, suffix=".pth"):
+        return self.folder / f"{self.stage}_{which}{suffix}"
+
+    def save(self, which, checkpoint):
+        """Write a checkpoint; the last one before it becomes "previous"."""
+        save_checkpoint(self.path(which), checkpoint, keep_old=self.path("previous") if which == "last" else None)
+
+    def has_begun(self):
+        """Whether there is a checkpoint to resume from.
+
+        Raises:
+            CheckpointError: if there is none, and yet the stage has been trained: to begin
+                again in silence would overwrite what is left of it.
+        """
+        if self.path("last").exists() or self.path("previous").exists():
+            return True
+        # Not simply "<stage>_*": another stage's name may begin with this one's.
+        left = sorted(path.name for which in ("best.*", "damaged.*", "epoch_[0-9]*")
+                      for path in self.folder.glob(f"{self.stage}_{which}"))
+        if left:
+            raise CheckpointError(f"{self.folder} holds {', '.join(left[:3])}, but neither "
+                                  f"{self.path('last').name} nor {self.path('previous').name} to resume from. Copy one "
+                                  "of them back, or choose another run name to train again.")
+        return False
+
+    def newest(self):
+        """(checkpoint, path): the last one, or that before it where the last one is damaged or missing.
+
+        Raises:
+            CheckpointError: if both are.
+        """
+        last, previous = self.path("last"), self.path("previous")
+        try:
+            return load_checkpoint(last), last
+        except CheckpointError as error:
+            if last.exists() and not isinstance(error, DamagedCheckpoint) or not previous.exists():
+                raise
+            checkpoint = load_checkpoint(previous)
+            notice(f"{error} The one before it is whole: {previous} is taken.")
+            if last.exists():      # the next checkpoint would push the good one out
+                os.replace(last, self.path("damaged"))
+            return checkpoint, previous
 
 
 def _load_safely(file, path):

@@ -10,9 +10,17 @@ from tqdm import tqdm
 
 from imresize import imresize
 from metrics import luma, three_channels
-from support.data_layout import SPLITS, TRAINING, count, expected_number, match, print_table, size
+from support.data_layout import (
+    SPLITS,
+    TRAINING,
+    expected_number,
+    match,
+    print_table,
+    size,
+)
 from support.images import TooManyBits, read_image
 from support.lists import DataError, fit_pair, list_path, read_rows
+from support.messages import count
 
 # row: number in the list, 0 for the whole list; fails: False for a mere notice
 Finding = namedtuple("Finding", "split row file kind problem remedy fails")

@@ -4,7 +4,8 @@ import shutil
 import textwrap
 import unicodedata
 from collections import namedtuple
-from pathlib import Path
+
+from support.images import SUFFIXES
 
 TEST_SETS = {"Set5": 5, "Set14": 14, "B100": 100, "Urban100": 100}
 SPLITS = ("train", "valid", "Set5", "Set14", "B100", "Urban100", "demo")
@@ -12,7 +13,6 @@ TRAINING = ("train", "valid")                                # every other split
 ALIASES = {"set5": "Set5", "set14": "Set14", "urban100": "Urban100",
            "b100": "B100", "bsd100": "B100", "bsds100": "B100"}
 DIV2K_IMAGES = {"div2k_train_hr": 800, "div2k_valid_hr": 100}
-SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
 
 
 # ---------------------------------------------------------------- finding the pairs
@@ -113,16 +113,6 @@ def expected_number(split, hr_files):
 
 
 # ---------------------------------------------------------------- words and tables
-
-def few(names, n=3):
-    """The first names of many: ``a.png, b.png, c.png and 9 more``."""
-    names = [Path(name).name for name in names]
-    return ", ".join(names[:n]) + (f" and {len(names) - n} more" if len(names) > n else "")
-
-
-def count(files):
-    return f"{len(files)} image{'s' * (len(files) != 1)}"
-
 
 def size(shape):
     """(height, width, ...) as people write it: width x height."""

@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from support.data_layout import TEST_SETS
 from support.lists import leads_outside
+from support.messages import megabytes
 
 # ---------------------------------------------------------------- where the sets come from
 
@@ -214,12 +215,6 @@ def verify(path, md5, advice):
         raise DownloadError(f"{path.name.removesuffix('.part')} has the MD5 {digest.hexdigest()} instead of {md5}. "
                             f"{advice}")
 
-
-def megabytes(n):
-    return f"{n / 1e9:.1f} GB" if n >= 1e9 else f"{n / 1e6:.1f} MB"
-
-
-# ---------------------------------------------------------------- unpacking
 
 def unpack(archive, path, root):
     """Unpack a .zip or .tar into ``root``.

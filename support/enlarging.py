@@ -48,34 +48,34 @@ def super_resolve(model, lr, memory=MEMORY, self_ensemble=False, progress=None):
 
     with torch.inference_mode():
         if self_ensemble:      # the mean is taken before rounding to 8 bits
-            sr = _as_8_bit(sum(_turned_back(_enlarge(network, _turned(x, turn), memory, tell, torch.Tensor.cpu), turn)
+            sr = as_8_bit(sum(_turned_back(_enlarge(network, _turned(x, turn), memory, tell, torch.Tensor.cpu), turn)
                                for turn in range(8)) / 8)
         else:
-            sr = _enlarge(network, x, memory, tell, _as_8_bit)
+            sr = _enlarge(network, x, memory, tell, as_8_bit)
     return sr[0].permute(1, 2, 0).contiguous().numpy()
 
 
 def _enlarge(network, x, memory, tell, finish):
     """uint8 (1, 3, h, w) -> (1, 3, s h, s w), where ``finish`` has been applied to each tile of SR."""
     device, (h, w) = next(network.parameters()).device, x.shape[-2:]
-    if not hasattr(network, "trunk"):          # some other network: nothing is known of how far it looks
+    if not hasattr(network, "receptive_margin"):          # some other network: nothing is known of how far it looks
         return finish(network(to_float(x.to(device))))
     s, result = network.scaling_factor, None
-    trunk_reach, tail_reach = network.reach()
-    trunk_bytes, tail_bytes = network.feature_bytes()
+    trunk_margin, tail_margin = network.receptive_margin()
+    trunk_bytes, tail_bytes = network.bytes_per_pixel()
     whole = h * w * trunk_bytes <= memory
-    outer_side = max(h, w) if whole else _side(memory, trunk_bytes, trunk_reach + tail_reach)
+    outer_side = max(h, w) if whole else _side(memory, trunk_bytes, trunk_margin + tail_margin)
     # An eighth for the tail: its margin is narrow, so that small tiles cost little, and caches like them.
-    inner_side = _side(memory / 8, tail_bytes, tail_reach)
-    for outer in _tiles((0, h, 0, w), outer_side):
-        seen = _grown(outer, trunk_reach + tail_reach, h, w)
-        features = network.trunk(to_float(_cut(x, seen).to(device)))                   # (1, C, ...)
-        for inner in _tiles(outer, inner_side):
-            cut = _grown(inner, tail_reach, h, w)
-            sr = finish(network.tail(_cut(features, cut, origin=seen)))                # (1, 3, ...)
+    inner_side = _side(memory / 8, tail_bytes, tail_margin)
+    for outer in tiles((0, h, 0, w), outer_side):
+        seen = grown(outer, trunk_margin + tail_margin, h, w)
+        features = network.trunk(to_float(cut_out(x, seen).to(device)))                   # (1, C, ...)
+        for inner in tiles(outer, inner_side):
+            cut = grown(inner, tail_margin, h, w)
+            sr = finish(network.tail(cut_out(features, cut, origin=seen)))                # (1, 3, ...)
             if result is None:
                 result = sr.new_empty((1, h * s, w * s, 3)).permute(0, 3, 1, 2)        # pixels stay together
-            _cut(result, inner, scale=s).copy_(_cut(sr, inner, origin=cut, scale=s))
+            cut_out(result, inner, scale=s).copy_(cut_out(sr, inner, origin=cut, scale=s))
             tell((inner[1] - inner[0]) * (inner[3] - inner[2]))
     return result
 
@@ -91,7 +91,7 @@ def _side(memory, bytes_per_pixel, margin):
     return side
 
 
-def _tiles(box, side):
+def tiles(box, side):
     """Boxes no larger than ``side``, all about equal, that fill a box."""
     def ends(first, last):
         n = -(-(last - first) // side)
@@ -101,20 +101,20 @@ def _tiles(box, side):
             for left, right in zip(columns, columns[1:])]
 
 
-def _grown(box, margin, h, w):
+def grown(box, margin, h, w):
     """The box with a margin, as far as the picture has one."""
     top, bottom, left, right = box
     return max(top - margin, 0), min(bottom + margin, h), max(left - margin, 0), min(right + margin, w)
 
 
-def _cut(x, box, origin=(0, 0, 0, 0), scale=1):
+def cut_out(x, box, origin=(0, 0, 0, 0), scale=1):
     """The box out of x (..., H, W), whose first pixel is that of the box ``origin``."""
     top, bottom, left, right = box
     y, x0 = origin[0], origin[2]
     return x[..., scale * (top - y):scale * (bottom - y), scale * (left - x0):scale * (right - x0)]
 
 
-def _as_8_bit(sr):
+def as_8_bit(sr):
     """[-1, 1] on any device -> uint8 on the CPU."""
     return to_uint8(convert_image(sr, "[-1, 1]", "[0, 1]")).cpu()
 

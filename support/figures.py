@@ -10,18 +10,36 @@ import time
 from pathlib import Path
 
 import numpy as np
-from matplotlib.figure import Figure  # not pyplot: no window, no global state, no backend
+from matplotlib.figure import (
+    Figure,  # not pyplot: no window, no global state, no backend
+)
 from matplotlib.patches import Rectangle
 from PIL import Image
 
 from metrics import fullest_boxes, gradients, three_channels
+from support.checkpoints import METHODS
 from support.files import write_atomically, write_csv
 from support.images import read_image
-from support.progress import Line, in_notebook
+from support.messages import duration
+from support.progress import StatusLine, in_notebook
 
-METHOD_TITLES = {"bicubic": "bicubic", "pretrain": "pre-trained", "srgan": "SRGAN", "self-ensemble": "self-ensemble"}
-TITLES = {"pretrain": "Pre-training", "srgan": "SRGAN"}      # of the stages
-COLOURS = {"pretrain": "tab:blue", "srgan": "tab:orange"}       # of their curves; other methods put theirs in
+CORE_METHODS = {"bicubic": "bicubic", "pretrain": "pre-trained", "srgan": "SRGAN", "self-ensemble": "self-ensemble"}
+CORE_STAGES = {"pretrain": ("Pre-training", "tab:blue"), "srgan": ("SRGAN", "tab:orange")}
+
+
+def method_title(name):
+    """What tables and plots call a method: the core's by its name here, another one by what it registered with."""
+    return CORE_METHODS.get(name) or getattr(METHODS.get(name), "title", name)
+
+
+def stage_title(name):
+    """What a stage of training is called: "Pre-training", "SRGAN", "A2N"."""
+    return CORE_STAGES[name][0] if name in CORE_STAGES else method_title(name)
+
+
+def colour_of(stage):
+    """The colour of a stage's curves."""
+    return CORE_STAGES[stage][1] if stage in CORE_STAGES else getattr(METHODS.get(stage), "colour", "tab:gray")
 
 
 # ---------------------------------------------------------------- showing things
@@ -77,38 +95,31 @@ def show_text(markdown):
         print(markdown)
 
 
-def clock(seconds):
-    """Seconds as m:ss or h:mm:ss."""
-    minutes, seconds = divmod(int(seconds + 0.5), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
-
-
-class Monitor:
+class LiveCurves:
     """Follows a stage of training: one line with the time left, and after each epoch the
     curves and the fixed crop over the epochs, which are also kept in the run's figures/."""
 
     def begin(self, stage):
-        self.line, self.figure, self.look = Line(), None, None
+        self.line, self.figure, self.first_seen = StatusLine(), None, None
         self.began = time.perf_counter()
         if stage.history:
             self.draw(stage)
 
     def progress(self, stage):
         now = time.perf_counter()
-        if self.look is None:           # the first updates are slower than the rest and say little
-            self.look = now, stage.updates_done
-        seconds, done = now - self.look[0], stage.updates_done - self.look[1]
-        left = f"{clock(seconds / done * (stage.n_updates - stage.updates_done))} left  " if done else ""
+        if self.first_seen is None:     # the first updates are slower than the rest and say little
+            self.first_seen = now, stage.updates_done
+        seconds, done = now - self.first_seen[0], stage.updates_done - self.first_seen[1]
+        left = f"{duration(seconds / done * (stage.n_updates - stage.updates_done))} left  " if done else ""
         losses = ", ".join(f"{name} {meter.avg:.3g}" for name, meter in stage.meters.items())
-        self.line.show(f"{TITLES[stage.name]}  epoch {stage.epoch + 1} of {stage.settings.epochs}  "
+        self.line.show(f"{stage_title(stage.name)}  epoch {stage.epoch + 1} of {stage.settings.epochs}  "
                        f"update {stage.updates_done} of {stage.n_updates}  {left}{losses}")
 
     def epoch_end(self, stage):
         row = stage.history[-1]
         finished = stage.epoch == stage.settings.epochs
-        self.line.show(f"{TITLES[stage.name]}  epoch {stage.epoch} of {stage.settings.epochs} complete  "
-                       f"{stage.updates_done} updates  {clock(time.perf_counter() - self.began)}  "
+        self.line.show(f"{stage_title(stage.name)}  epoch {stage.epoch} of {stage.settings.epochs} complete  "
+                       f"{stage.updates_done} updates  {duration(time.perf_counter() - self.began)}  "
                        f"validation {row['valid_psnr']:.2f} dB / {row['valid_ssim']:.4f}", last=finished)
         self.draw(stage)
 
@@ -158,8 +169,8 @@ def draw_curves(figure, rows):
         curve(losses, "adversarial", "beta x adversarial")
         losses.legend(fontsize=8)
     losses.set_yscale("log")
-    losses.set_title(f"{TITLES[stage]}: generator's losses", fontsize=9)
-    curve(quality, "valid_psnr", "PSNR", color=COLOURS[stage])
+    losses.set_title(f"{stage_title(stage)}: generator's losses", fontsize=9)
+    curve(quality, "valid_psnr", "PSNR", color=colour_of(stage))
     quality.ticklabel_format(axis="y", useOffset=False)
     low, high = quality.get_ylim()
     if high - low < 0.5:                  # noise in the third digit is not to fill the picture

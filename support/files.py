@@ -12,6 +12,8 @@ from pathlib import Path
 
 from PIL import Image
 
+from support.messages import megabytes, notice
+
 UNFINISHED = re.compile(r".+\.[0-9a-f]{32}\.tmp")       # the names of write_atomically's temporary files
 
 
@@ -48,7 +50,7 @@ def _cannot_write(path, n_bytes, error):
     advice = {errno.ENOSPC: "Free some space", errno.EDQUOT: "Free some space", errno.EROFS: "Allow writing there",
               errno.EACCES: "Allow writing there, or close the program that has it open"}.get(error.errno, "Mend this")
     state = "The file that was there is unchanged" if os.path.exists(path) else "Nothing was written"
-    return f"{path} ({n_bytes / 1e6:.1f} MB) could not be written: {reason}. {state}. {advice} and run this again."
+    return f"{path} ({megabytes(n_bytes)}) could not be written: {reason}. {state}. {advice} and run this again."
 
 
 def remove_unfinished(folder):
@@ -65,8 +67,8 @@ def write_csv(path, rows, encoding="utf-8"):
     try:
         write_atomically(path, text.getvalue().encode(encoding))
     except PermissionError:        # on Windows a program that shows the file locks it
-        print(f"Notice: {path} could not be written; is it open in another program? "
-              "It still holds the former table. Close it there and run this cell again.")
+        notice(f"{path} could not be written; is it open in another program? "
+               "It still holds the former table. Close it there and run this cell again.")
 
 
 def save_image(path, image, **options):

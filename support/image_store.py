@@ -18,7 +18,8 @@ from PIL import Image
 from support.files import write_atomically
 from support.images import read_image
 from support.lists import DataError
-from support.progress import Line
+from support.messages import megabytes, notice
+from support.progress import StatusLine
 
 STORED = re.compile("[0-9a-f]{24}[.]npy")           # only such files are ever deleted: the folder may hold others
 UNFINISHED = re.compile("[0-9a-f]{24}[.]npy[.].*[.]tmp")
@@ -98,7 +99,7 @@ class ImageStore:
             new = [path for path, found in zip(paths, pool.map(self._is_here, paths)) if not found]
             if self.folder is not None and (needed := sum(pool.map(decoded_bytes, new))):
                 self._make_room(needed, len(new))
-            line, faults = Line(), {}
+            line, faults = StatusLine(), {}
             for n, (path, fault) in enumerate(zip(new, pool.map(self._fault, new)), start=1):
                 if fault:
                     faults[path] = fault
@@ -111,9 +112,9 @@ class ImageStore:
     # ------------------------------------------------------------ adding
 
     def _decode(self, path):
-        image, notice = read_image(path)
-        if notice:
-            print(f"Notice: {path}: {notice}.")
+        image, changed = read_image(path)
+        if changed:
+            notice(f"{path}: {changed}.")
         self._digests[path] = _digest(image)
         return image
 
@@ -152,7 +153,7 @@ class ImageStore:
             if _mapped(file, label) is None:
                 reason = os.strerror(error.errno) if error.errno else error
                 raise StoreError(f"The decoded images cannot be kept in {self.folder}: {reason}, at "
-                                 f"an image of {_amount(image.nbytes)}{self._free_space()}. {WAYS_OUT}") from error
+                                 f"an image of {megabytes(image.nbytes)}{self._free_space()}. {WAYS_OUT}") from error
 
     def _is_here(self, path):
         """Whether the image needs no decoding; then it is opened as well."""
@@ -196,7 +197,7 @@ class ImageStore:
         needed += 4096 * n_images                    # of each: a header, a label, and a last block that is not full
         if usage.total and needed > usage.free:      # some network folders do not tell, and say 0 of 0
             raise StoreError(f"The decoded images do not fit into {self.folder}: {n_images} images need "
-                             f"{_amount(needed)}, and {_amount(usage.free)} are free there. {WAYS_OUT}")
+                             f"{megabytes(needed)}, and {megabytes(usage.free)} are free there. {WAYS_OUT}")
 
     def _sweep(self):
         """Delete the files of images that are gone or have changed, and what a killed build left."""
@@ -212,7 +213,7 @@ class ImageStore:
 
     def _free_space(self):
         try:
-            return f" ({_amount(shutil.disk_usage(self.folder).free)} are free there)"
+            return f" ({megabytes(shutil.disk_usage(self.folder).free)} are free there)"
         except OSError:
             return ""
 
@@ -310,7 +311,3 @@ def decoded_bytes(path):
             return math.prod(image.size) * (1 if image.mode in ("1", "L", "LA") else 3)
     except Exception:              # Pillow raises many kinds for damaged files; decoding will tell
         return 0
-
-
-def _amount(n_bytes):
-    return f"{n_bytes / 1e9:.2f} GB" if n_bytes >= 1e9 else f"{n_bytes / 1e6:.1f} MB"

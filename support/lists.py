@@ -6,6 +6,8 @@ import os
 from collections import namedtuple
 from pathlib import Path
 
+from support.messages import notice
+
 Pair = namedtuple("Pair", "hr lr row")      # two paths, and the row of the list, counted from 1
 
 
@@ -57,16 +59,17 @@ def read_rows(path, folders):
     """
     pairs, faults, again = [], [], "Make the list again, or mend this row."
     try:
-        # surrogateescape: bytes that are not UTF-8 are found in the row where they stand.
+        # surrogateescape: bytes that are not UTF-8 are found in the row where they stand; so are the zeros of UTF-16,
+        # at which Python 3.10's csv would stop.
         with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-            rows = list(csv.reader(file))
+            rows = list(csv.reader(line.replace("\0", "\udc80") for line in file))
     except (csv.Error, OSError) as error:
         return [], [(0, f"The list is not a CSV file in UTF-8 ({error}).", "Make it again, or save it as 'CSV UTF-8'.")]
     for number, row in enumerate(rows, start=1):
         outside = next((name for name, folder in zip(row, folders) if leads_outside(name, folder)), None)
         if not row:
             continue
-        if any("\udc80" <= letter <= "\udcff" or letter == "\0" for name in row for letter in name):
+        if any("\udc80" <= letter <= "\udcff" for name in row for letter in name):
             faults.append((number, "It is not written in UTF-8.", "Make the list again, or save it as 'CSV UTF-8'."))
         elif number == 1 and [name.strip().lower() for name in row] == ["hr", "lr"]:
             faults.append((1, "A header, where the first pair should be.",
@@ -95,7 +98,7 @@ def leave_out(path, faults, n_left):
     if not n_left:
         raise DataError(f"{path} cannot be used:\n  {text}")
     means = "" if path.stem.startswith("train") else " Means over the rest do not compare with published ones."
-    print(f"Notice: left out of {path}: {len(faults)} of {len(faults) + n_left} pairs.{means}\n  {text}")
+    notice(f"left out of {path}: {len(faults)} of {len(faults) + n_left} pairs.{means}\n  {text}")
 
 
 def leads_outside(name, folder=None):

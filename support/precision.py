@@ -1,12 +1,14 @@
 """How the arithmetic is done: mixed precision, memory format, and memory that is kept."""
 
 import contextlib
+import copy
 import ctypes
 import sys
 
 import torch
 
 from support.convert import to_float
+from support.messages import notice
 
 
 class Precision:
@@ -40,11 +42,11 @@ class Precision:
             return contextlib.nullcontext()
         return torch.autocast(self.device.type, self.dtype)
 
-    def place(self, network):
+    def to_device(self, network):
         """Move a network to the device, in this memory format."""
         return network.to(self.device, memory_format=self.format)
 
-    def images(self, *batches):
+    def to_unit_range(self, *batches):
         """Move batches to the device and make [0, 1] of them: bytes travel, a quarter of what floats would be."""
         return [to_float(batch.to(self.device, non_blocking=True)).contiguous(memory_format=self.format)
                 for batch in batches]
@@ -62,10 +64,42 @@ class Precision:
         optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward(inputs=parameters, retain_graph=keep_graph)
         grads = [p.grad for p in parameters if p.grad is not None]         # a layer that is not used has none
+        # Private: the public torch.nn.utils.get_total_norm, which computes this, came with torch 2.6 only.
         length = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(grads)))
         self.scaler.step(optimizer)
         self.scaler.update()
         return length
+
+
+def compiled(network, shape, precision):
+    """The network compiled by torch.compile; where that fails the network as it is, with a notice.
+
+    Args:
+        shape: of the images that it will see, (N, 3, H, W).
+    """
+    with contextlib.suppress(AttributeError):           # older versions of torch need no such setting
+        # Private: torch has no public name for it.  A graph is kept for a second backward, see solver.train.
+        torch._functorch.config.donated_buffer = False
+    before = copy.deepcopy(network.state_dict())
+    images = torch.zeros(shape, device=precision.device, requires_grad=True)
+    try:
+        fast = torch.compile(network)
+        with precision.autocast():                       # it compiles at the first call
+            fast(images.contiguous(memory_format=precision.format)).float().mean().backward()
+        return fast
+    except Exception as error:                           # no C++ compiler, a Python or a card that is not supported
+        report_not_compiled(network, error)
+        return network
+    finally:
+        network.load_state_dict(before)                  # BatchNorm has seen a batch that is none
+        network.zero_grad(set_to_none=True)
+
+
+def report_not_compiled(network, error):
+    """Say that torch.compile has failed for a network, and that this stops nothing."""
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    notice(f"torch.compile does not work for {type(network).__name__} here ({reason}). Training continues without "
+           "it, with the same result. config.compile = False makes this notice go away.")
 
 
 def keep_freed_memory():

@@ -13,7 +13,7 @@ def in_notebook():
     return shell is not None and hasattr(shell, "kernel")
 
 
-class Line:
+class StatusLine:
     """One line of text that is replaced by the next: in a notebook, or in a terminal."""
 
     def __init__(self):

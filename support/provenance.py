@@ -15,6 +15,7 @@ import torch
 
 from support.files import write_atomically
 from support.progress import in_notebook
+from support.version import kit_version
 
 PACKAGES = ("torchvision", "numpy", "pillow")
 COMMAND = "SRGAN_KIT_COMMAND"         # set by run_notebooks.py for the notebooks that it runs
@@ -32,7 +33,7 @@ def record(path, seed, stage, digests):
         starts = json.loads(Path(path).read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
         starts = []
-    start = {"stage": stage, "seed": seed, "command": command(), "code_sha256": code_hash(),
+    start = {"stage": stage, "seed": seed, "command": command(), "kit": kit_version(), "code_sha256": code_hash(),
              "data_sha256": hash_of(digests), "python": platform.python_version(),
              "platform": platform.platform(), "device": device_name(), "threads": torch.get_num_threads(),
              "torch": str(torch.__version__), **{name: version(name) for name in PACKAGES}}

@@ -1,6 +1,5 @@
 """A run: its folder, the settings of its stages, random state, running means, and what surrounds an update."""
 
-
 import json
 import math
 import random
@@ -11,7 +10,8 @@ import torch
 from easydict import EasyDict
 
 from support.files import write_atomically
-from support.safeguards import check_finite
+from support.precision import Precision
+from support.safeguards import TrainingMonitor, check_finite
 
 # ---------------------------------------------------------------- folder and settings
 
@@ -131,21 +131,66 @@ def adjust_learning_rate(optimizer, shrink_factor):
 
 # ---------------------------------------------------------------- inside an epoch
 
-def begin_epoch(train_loader, epoch, first=0):
+class EpochProgress:
+    """What surrounds the updates of one epoch, so that ``solver.train`` shows only its losses.
+
+    Args:
+        device: where the networks are.
+        precision: how the arithmetic is done; float32 if None.
+        meters: dict of AverageMeter: what was measured in this epoch before it was interrupted.
+        start_batch: so many batches of this epoch are done already.
+        after_update: function that is called as ``after_update(update, meters)``; where there is none, the losses
+            are printed.
+        monitor: looks for exploding gradients and a discriminator that has won; one that only prints if None.
+        d_shift: pixels by which D's place is moved at random (config.d_shift).
+    """
+
+    def __init__(self, device="cpu", *, precision=None, meters=None, start_batch=0, after_update=None, monitor=None,
+                 d_shift=0):
+        self.precision, self.meters = precision or Precision(device), meters
+        self.start_batch, self.after_update, self.d_shift = start_batch, after_update, d_shift
+        self.monitor = monitor or TrainingMonitor()
+
+    def meters_of(self, *names):
+        """An AverageMeter for each name; those of an interrupted epoch continue."""
+        self.meters = self.meters or {name: AverageMeter() for name in names}
+        return self.meters
+
+    def batches(self, train_loader, name, epoch, print_freq):
+        """The batches that are left of an epoch, on the device, in [0, 1]; after each update the losses are checked.
+
+        Yields:
+            (lr, hr): float tensors (N, 3, h, w) and (N, 3, s h, s w).
+
+        Raises:
+            TrainingDiverged: if a loss is no longer finite.
+        """
+        begin_epoch(train_loader, epoch, self.start_batch)
+        for update, (lr, hr) in enumerate(train_loader, start=self.start_batch + 1):
+            yield self.precision.to_unit_range(lr, hr)
+            log_progress(name, epoch, update, len(train_loader), print_freq, self)
+
+    def step(self, name, loss, optimizer, keep_graph=False):
+        """Backward and one optimizer step of the network ``name``, whose gradient is watched."""
+        self.monitor.gradient(name, self.precision.step(loss, optimizer, keep_graph))
+
+
+def begin_epoch(train_loader, epoch, start_batch=0):
     """Tell the loader which epoch comes, and with which batch it begins (0 for a plain DataLoader)."""
     if hasattr(train_loader.sampler, "set_epoch"):       # make_loader's
-        train_loader.sampler.set_epoch(epoch, first)
+        train_loader.sampler.set_epoch(epoch, start_batch)
     elif hasattr(train_loader.dataset, "set_epoch"):     # a plain DataLoader over an SRDataset
         train_loader.dataset.set_epoch(epoch)
 
 
-def look(name, epoch, update, n_updates, meters, watch, print_freq, after_update):
-    """After an update: now and then look at the losses, which makes a GPU wait; say them where nobody follows."""
+def log_progress(name, epoch, update, n_updates, print_freq, progress):
+    """After an update: now and then read the losses, which makes a GPU wait; print them where nobody follows."""
     if update % print_freq == 0 or update == n_updates:
-        check_finite(meters, epoch, update)
-        watch.look(epoch, update)
-        if after_update is None:
-            values = "  ".join(f"{key} {meter.val:.4g} (mean {meter.avg:.4g})" for key, meter in meters.items())
+        check_finite(progress.meters, epoch, update)
+        progress.monitor.check(epoch, update)
+        if progress.after_update is None:
+            values = "  ".join(f"{key} {meter.val:.4g} (mean {meter.avg:.4g})"
+                               for key, meter in progress.meters.items())
             print(f"{name} epoch {epoch + 1}  {update}/{n_updates}  {values}")
-    if after_update is not None:
-        after_update(update, meters)
+    if progress.after_update is not None:
+        progress.after_update(update, progress.meters)

@@ -6,6 +6,8 @@ import threading
 
 import torch
 
+from support.messages import notice
+
 CAUSES = ("The usual causes, most frequent first: a learning rate that is too high (divide config.pretrain.lr or "
           "config.lr by 3), float16 arithmetic (set config.amp = None), a change in models.py or in a loss that "
           "divides by zero or takes the logarithm of zero.")
@@ -27,11 +29,23 @@ def check_finite(meters, epoch, update):
                                f"{epoch + 1} after update {update}. {CAUSES}")
 
 
-class Watch:
+def check_weights(network, lr, amp):
+    """Raise if a weight is not finite: a gradient can overflow in an update whose loss was still finite.
+
+    Args:
+        lr, amp: how these settings are written, such as "config.pretrain.lr".
+    """
+    if not all(torch.isfinite(weight).all() for weight in network.parameters()):
+        raise TrainingDiverged(
+            f"The {type(network).__name__.lower()} has weights that are not finite numbers: a gradient has "
+            f"overflowed. Divide {lr} by 3, or set {amp} = None.")
+
+
+class TrainingMonitor:
     """Looks for gradients that explode and for a discriminator that has won.
 
     After each update it takes in numbers that stay on their device; they are read, which
-    makes a GPU wait, only at ``look``.
+    makes a GPU wait, only at ``check``.
 
     Args:
         on_trouble: "continue" (a notice, once an epoch) or "stop" (TrainingDiverged).
@@ -53,7 +67,7 @@ class Watch:
         self.limit, self.won_loss, self.won_updates = exploding_gradient, d_has_won_loss, d_has_won_updates
         self.n, self.usual, self.worst = {}, {}, {}          # by network: gradients seen, their mean, the worst ratio
         self.below = self.longest = 0                        # updates in a row with D's loss below the bound
-        self.told = set()
+        self.reported = set()
 
     def gradient(self, network, norm):
         """Take in the length of a gradient, a tensor."""
@@ -71,35 +85,35 @@ class Watch:
         self.below = (self.below + 1) * (loss.detach() < self.won_loss)
         self.longest = torch.maximum(torch.as_tensor(self.longest, device=self.below.device), self.below)
 
-    def look(self, epoch, update):
-        """Tell what there is to tell.
+    def check(self, epoch, update):
+        """Report what there is to report.
 
         Raises:
             TrainingDiverged: if there is trouble and ``on_trouble`` is "stop".
         """
         for network, worst in self.worst.items():
             if worst > self.limit:
-                self._tell(epoch, update, f"The gradient of the {network} has exploded: it was {float(worst):.3g} "
+                self._report(epoch, update, f"The gradient of the {network} has exploded: it was {float(worst):.3g} "
                            f"times as long as usual (config.exploding_gradient = {self.limit}). Now and then that is a "
                            f"strange batch, and Adam forgets it; when it comes again, training is close to breaking "
                            f"down. {CAUSES}")
         if self.longest >= self.won_updates:
-            self._tell(epoch, update, "The discriminator has won: it tells SR from HR without fail, its loss has been "
-                       f"under {self.won_loss} (config.d_has_won_loss) for {int(self.longest)} updates in a row, and "
-                       "what it says no longer tells the generator which way to go: the pictures will gain nothing "
+            self._report(epoch, update, "The discriminator has won: it tells SR from HR without fail, its loss has "
+                       f"been under {self.won_loss} (config.d_has_won_loss) for {int(self.longest)} updates in a row, "
+                       "and what it says no longer tells the generator which way to go: the images will gain nothing "
                        "more. Try, one at a time: a lower learning rate for it (config.lr_d = config.lr / 4), a "
                        "smaller discriminator (half of config.D.n_channels), a longer pre-training, fewer epochs.")
         self.worst.clear()
-        self.longest = self.below          # a spell that is over has been told
+        self.longest = self.below          # a spell that is over has been reported
 
-    def _tell(self, epoch, update, text):
+    def _report(self, epoch, update, text):
         if self.stop:
             raise TrainingDiverged(f"{text} Noticed in epoch {epoch + 1} after update {update}; "
                                    "config.on_trouble = 'continue' would have gone on.")
-        if (epoch, text[:30]) not in self.told:
-            self.told.add((epoch, text[:30]))
-            print(f"Notice: {text} Noticed in epoch {epoch + 1} after update {update}; training goes on "
-                  "(config.on_trouble = 'stop' would have stopped it).")
+        if (epoch, text[:30]) not in self.reported:
+            self.reported.add((epoch, text[:30]))
+            notice(f"{text} Noticed in epoch {epoch + 1} after update {update}; training goes on "
+                   "(config.on_trouble = 'stop' would have stopped it).")
 
 
 class StopRequest:
@@ -135,6 +149,25 @@ def is_out_of_memory(error):
     """Whether an exception says that the device's memory is full, in any version of torch."""
     text = str(error).lower()
     return type(error).__name__ == "OutOfMemoryError" or "out of memory" in text or "can't allocate memory" in text
+
+
+def advice_on_memory(size, crop, fits, setting, fewer, device):
+    """What to do when the device's memory is full.
+
+    Args:
+        size, crop: of the batches that did not fit.
+        fits: the largest part of the batch that does fit (0: none), None where it could not be tried.
+        setting: function key -> how it is written: "config.pretrain.batch_size".
+        fewer: what can be given fewer channels.
+    """
+    if fits is None:
+        advice = f"Try {setting('batch_size')} = {size // 2}."
+    elif fits:
+        advice = f"A batch of {fits} fits (tried just now): set {setting('batch_size')} = {fits}."
+    else:
+        advice = f"Not even one patch fits: set {setting('crop_size')} = {crop // 2}, or give the {fewer}."
+    return (f"The memory of {device} is full: batches of {size} patches of {crop} pixels do not fit. {advice} "
+            "Other programs that use the card take from it too.")
 
 
 def largest_that_fits(n, attempt):

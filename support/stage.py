@@ -1,30 +1,28 @@
 """One stage of a run, around its updates: averaged weights, learning rate, checkpoints, resume."""
 
-import contextlib
 import copy
 import csv
 import math
-import os
 import time
 
 import torch
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from datasets import make_loader
 from metrics import fullest_boxes, gradients
 from support import provenance
 from support.checkpoints import (
     CheckpointError,
-    DamagedCheckpoint,
+    CheckpointShelf,
     check_fit,
-    load_checkpoint,
-    save_checkpoint,
     save_generator,
 )
 from support.enlarging import evaluate, mean_of, super_resolve
 from support.files import remove_unfinished, save_image, write_csv
-from support.precision import Precision, keep_freed_memory
+from support.messages import notice, notices_kept_in
+from support.precision import Precision, compiled, keep_freed_memory
 from support.run import (
     AverageMeter,
+    EpochProgress,
     learning_rate,
     plain,
     random_states,
@@ -37,8 +35,10 @@ from support.safeguards import (
     OutOfMemory,
     StopRequest,
     TrainingDiverged,
-    Watch,
+    TrainingMonitor,
+    advice_on_memory,
     check_finite,
+    check_weights,
     is_out_of_memory,
     largest_that_fits,
 )
@@ -55,82 +55,106 @@ SRGAN_ONLY = {"D", "d_shift", "freeze_tail", "lr_d", "content_loss", "vgg19_i", 
               "feature_scale", "beta"}
 
 
-def tell_not_compiled(network, error):
-    """Say that torch.compile has failed for a network, and that this stops nothing."""
-    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-    print(f"Notice: torch.compile does not work for {type(network).__name__} here ({reason}). Training goes on without "
-          "it, with the same result. config.compile = False makes this notice go away.")
-
-
 class Stage:
-    """One stage of a run: its networks, optimizers, averaged weights, history and checkpoints."""
+    """One stage of a run: its networks, optimizers, averaged weights and history.
+
+    Args:
+        name: of the stage; its settings are config.<name> over the top level.
+        train_loader: made by ``datasets.make_loader``.
+        valid_set: the pairs that are measured after each epoch.
+        discriminator: None where the generator trains alone.
+        monitor: shows the progress (figures.LiveCurves); None shows nothing.
+
+    Raises:
+        ValueError: for a start_epoch that the stage does not have.
+        TypeError: for a loader that cannot resume inside an epoch, or a network that no checkpoint can describe.
+    """
 
     def __init__(self, name, config, generator, train_loader, valid_set, discriminator=None, monitor=None):
         self.name, self.config, self.settings = name, config, stage_config(config, name)
+        check_parts(name, self.settings, generator, train_loader)
         self.folder = run_folder(config)
-        if not 0 <= self.settings.start_epoch < self.settings.epochs:
-            raise ValueError(f"config.start_epoch is {self.settings.start_epoch}, but the stage {name!r} has the "
-                             f"epochs 0 to {self.settings.epochs - 1}. It is 0 unless you want to leave epochs out.")
-        if not hasattr(train_loader, "sampler") or not hasattr(train_loader.sampler, "set_epoch"):
-            raise TypeError("fit_pretrain and fit_srgan go on inside an epoch, which only a loader made by "
-                            "datasets.make_loader can. A plain DataLoader serves solver.pretrain and solver.train.")
-        if not hasattr(generator, "method") or not hasattr(generator, "settings"):
-            raise TypeError(f"A checkpoint has to say how to build {type(generator).__name__} again: put "
-                            "@register_method('a name') above the class (checkpoints.register_method), and keep the "
-                            "arguments of __init__ as a dict in self.settings, as models.Generator does.")
+        self.shelf = CheckpointShelf(self.folder / "checkpoints", name)
         self.precision = Precision(config.device, self.settings.amp, self.settings.channels_last)
         if self.precision.device.type == "cpu":
             keep_freed_memory()
-        self.generator, self.discriminator = self.precision.place(generator), discriminator
+        self.generator, self.discriminator = self.precision.to_device(generator), discriminator
         # fused: all weights in one pass, and with float16 no waiting for the card.
         self.optimizer_g = torch.optim.Adam(generator.parameters(), lr=self.settings.lr, fused=True)
         self.optimizer_d = None
         if discriminator is not None:
-            self.precision.place(discriminator)
+            self.precision.to_device(discriminator)
             self.optimizer_d = torch.optim.Adam(discriminator.parameters(), lr=self.settings.lr, fused=True)
         # A running average of the weights: less noise than any single update's (Polyak and Juditsky 1992).
         self.averaged = copy.deepcopy(generator).requires_grad_(False)
         self.train_loader, self.valid_set, self.monitor = train_loader, valid_set, monitor
         self.digests = {"train": train_loader.dataset.dataset.digests, "valid": valid_set.digests}
-        self.watch = Watch(self.settings.on_trouble, self.settings.exploding_gradient, self.settings.d_has_won_loss,
-                           self.settings.d_has_won_updates)
+        self.training_monitor = TrainingMonitor(self.settings.on_trouble, self.settings.exploding_gradient,
+                                                self.settings.d_has_won_loss, self.settings.d_has_won_updates)
         self.epoch, self.update, self.meters, self.history = self.settings.start_epoch, 0, None, []
         self.n_updates = len(train_loader) * (self.settings.epochs - self.settings.start_epoch)
 
     def compiled(self, network, side):
-        """The network compiled by torch.compile, if config.compile says so; where that fails as it is, with a notice.
-
-        Args:
-            side: height and width of the images that it will see.
-        """
+        """The network compiled by torch.compile, if config.compile says so; ``side``: of the images it will see."""
         if not self.settings.compile:
             return network
-        with contextlib.suppress(AttributeError):           # older versions of torch need no such setting
-            torch._functorch.config.donated_buffer = False  # a graph is kept for a second backward, see solver.train
-        before = copy.deepcopy(network.state_dict())
-        images = torch.zeros(self.settings.batch_size, 3, side, side, device=self.precision.device, requires_grad=True)
-        try:
-            fast = torch.compile(network)
-            with self.precision.autocast():              # it compiles at the first call
-                fast(images.contiguous(memory_format=self.precision.format)).float().mean().backward()
-            return fast
-        except Exception as error:                       # no C++ compiler, a Python or a card that is not supported
-            tell_not_compiled(network, error)
-            return network
-        finally:
-            network.load_state_dict(before)              # BatchNorm has seen a batch that is none
-            network.zero_grad(set_to_none=True)
+        return compiled(network, (self.settings.batch_size, 3, side, side), self.precision)
 
     @property
     def updates_done(self):
         """Updates since the stage began."""
         return (self.epoch - self.settings.start_epoch) * len(self.train_loader) + self.update
 
+    def setting(self, key):
+        """How a setting of this stage is written: "config.lr", or "config.pretrain.lr" where the stage has its own."""
+        return f"config.{self.name}.{key}" if key in self.config.get(self.name, {}) else f"config.{key}"
+
+    # ---- the epochs
+
     def run(self, one_epoch):
-        """All epochs that are left; ``one_epoch(epoch, ...)`` is pretrain or train."""
+        """All epochs that are left; ``one_epoch(loader, epoch, progress)`` makes the updates of one.
+
+        Returns:
+            the history: a list with a dict for each epoch.
+
+        Raises:
+            TrainingDiverged, CheckpointError, OutOfMemory
+        """
+        with notices_kept_in(self.folder):
+            self.begin()
+            try:
+                return self.all_epochs(one_epoch)
+            except KeyboardInterrupt:
+                self.train_loader.end_workers()          # they are in the middle of an epoch
+                print(f"Stopped. Run this cell again to resume from {self.shelf.path('last')}.")
+                raise
+            except TrainingDiverged as error:
+                path = self.go_back()
+                raise TrainingDiverged(f"{error} The weights are back at the last good checkpoint, {path} "
+                                       f"(epoch {self.epoch + 1}, update {self.update}).") from None
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
+            # Outside of "except": the error holds on to the tensors of the update that failed.
+            raise OutOfMemory(self.memory_message(one_epoch))
+
+    def all_epochs(self, one_epoch):
+        """The epochs that are left, until a stop is requested; returns the history."""
+        with StopRequest() as self.stop_request:
+            while self.epoch < self.settings.epochs:
+                self.set_learning_rate()
+                begun = time.perf_counter()
+                meters = one_epoch(self.train_loader, self.epoch, self.progress())
+                self.end_epoch(meters, time.perf_counter() - begun)
+                if self.stop_request.made:
+                    raise KeyboardInterrupt
+        return self.history
+
+    def begin(self):
+        """Take up the run folder: resume from its checkpoint, or write the first one."""
         save_config(self.config)
         remove_unfinished(self.folder)
-        if self.has_begun():
+        if self.shelf.has_begun():
             self.resume()
             if not any((self.folder / "samples").glob(f"{self.name}_[0-9]*.png")):       # deleted meanwhile
                 self.save_sample()
@@ -140,64 +164,13 @@ class Stage:
         provenance.record(self.folder / "provenance.json", self.config.seed, self.name, self.digests)
         if self.monitor:
             self.monitor.begin(self)
-        try:
-            with StopRequest() as self.stop_request:
-                while self.epoch < self.settings.epochs:
-                    self.set_learning_rate()
-                    begun = time.perf_counter()
-                    meters = one_epoch(self.train_loader, self.epoch, precision=self.precision, meters=self.meters,
-                                       first=self.update, after_update=self.after_update, watch=self.watch)
-                    self.end_epoch(meters, time.perf_counter() - begun)
-                    if self.stop_request.made:
-                        raise KeyboardInterrupt
-        except KeyboardInterrupt:
-            self.train_loader.end_workers()          # they are in the middle of an epoch
-            print(f"Stopped. Run this cell again to go on from {self.path('last')}.")
-            raise
-        except TrainingDiverged as error:
-            checkpoint, path = self.newest_checkpoint()
-            self.restore(checkpoint, path)
-            raise TrainingDiverged(f"{error} The weights are back at the last good checkpoint, {path} "
-                                   f"(epoch {self.epoch + 1}, update {self.update}).") from None
-        except RuntimeError as error:
-            if not is_out_of_memory(error):
-                raise
-        else:
-            return self.history
-        # Outside of "except": the error holds on to the tensors of the update that failed.
-        raise OutOfMemory(self.advice_on_memory(one_epoch))
 
-    def advice_on_memory(self, one_epoch):
-        """What to do when the device's memory is full; afterwards the weights are a checkpoint's."""
-        try:
-            fits = self.batch_that_fits(one_epoch)
-        finally:
-            checkpoint, path = self.newest_checkpoint()
-            self.restore(checkpoint, path)
-        size, crop = self.settings.batch_size, self.settings.crop_size
-        if fits is None:
-            advice = f"Try {self.setting('batch_size')} = {size // 2}."
-        elif fits:
-            advice = f"A batch of {fits} fits (tried just now): set {self.setting('batch_size')} = {fits}."
-        else:
-            fewer = "generator fewer channels (config.G.n_channels)" if self.name in CORE else "network fewer channels"
-            advice = f"Not even one patch fits: set {self.setting('crop_size')} = {crop // 2}, or give the {fewer}."
-        return (f"The memory of {self.precision.device} is full: batches of {size} patches of {crop} pixels do not "
-                f"fit. {advice} Other programs that use the card take from it too. The weights are those "
-                f"of {path}; batches of another size go on from there with other patches.")
-
-    def batch_that_fits(self, one_epoch):
-        """The largest part of the batch that does not fill the device's memory, found by trying; 0 if none does.
-
-        None where it cannot be tried.
-        """
-        dataset = self.train_loader.dataset.dataset
-        return largest_that_fits(self.settings.batch_size, lambda n: one_epoch(
-            make_loader(dataset, n, n_batches=2), 0, precision=self.precision, after_update=lambda *_: None))
-
-    def setting(self, key):
-        """How a setting of this stage is written: "config.lr", or "config.pretrain.lr" where the stage has its own."""
-        return f"config.{self.name}.{key}" if key in self.config.get(self.name, {}) else f"config.{key}"
+    def progress(self, **changes):
+        """What ``one_epoch`` is given; changes: other arguments of EpochProgress."""
+        usual = dict(precision=self.precision, meters=self.meters, start_batch=self.update,
+                     after_update=self.after_update, monitor=self.training_monitor,
+                     d_shift=self.settings.get("d_shift", 0))
+        return EpochProgress(**{**usual, **changes})
 
     def after_update(self, update, meters):
         """What follows each update inside an epoch."""
@@ -220,11 +193,11 @@ class Stage:
 
     @torch.no_grad()
     def average_weights(self):
-        # In the first updates the average must follow quickly, or it would remember the random start.
+        # In the first updates the average must follow at once, or it would remember the random start.
         decay = min(self.settings.averaging, (1 + self.updates_done) / (10 + self.updates_done))
         pairs = list(zip(self.averaged.state_dict().values(), self.generator.state_dict().values()))
         means, values = zip(*(pair for pair in pairs if pair[0].is_floating_point()))
-        torch._foreach_lerp_(means, values, 1 - decay)       # all tensors in one call
+        get_ema_multi_avg_fn(decay)(means, values, None)     # all tensors in one call
         for mean, value in pairs:
             if not mean.is_floating_point():
                 mean.copy_(value)                            # BatchNorm's counter
@@ -251,7 +224,7 @@ class Stage:
         if best:
             self.save("best")
         if self.settings.keep_every and self.epoch % self.settings.keep_every == 0:
-            save_generator(self.path(f"epoch_{self.epoch:03d}", ".safetensors"), self.averaged,
+            save_generator(self.shelf.path(f"epoch_{self.epoch:03d}", ".safetensors"), self.averaged,
                            stage=self.name, epoch=self.epoch)
         self.save_sample()
         self.write_log()
@@ -281,23 +254,33 @@ class Stage:
         rows = sorted(rows + self.history, key=lambda row: row["stage"])
         write_csv(path, [LOG_COLUMNS, *([row.get(name, "") for name in LOG_COLUMNS] for row in rows)])
 
+    # ---- memory
+
+    def memory_message(self, one_epoch):
+        """What to do when the device's memory is full; afterwards the weights are a checkpoint's."""
+        size, crop = self.settings.batch_size, self.settings.crop_size
+        try:
+            fits = self.batch_that_fits(one_epoch)
+        finally:
+            path = self.go_back()
+        fewer = "generator fewer channels (config.G.n_channels)" if self.name in CORE else "network fewer channels"
+        advice = advice_on_memory(size, crop, fits, self.setting, fewer, self.precision.device)
+        return f"{advice} The weights are those of {path}; batches of another size resume there with other patches."
+
+    def batch_that_fits(self, one_epoch):
+        """The largest part of the batch that does not fill the device's memory, found by trying; 0 if none does.
+
+        None where it cannot be tried.
+        """
+        return largest_that_fits(self.settings.batch_size, lambda n: one_epoch(
+            self.train_loader.smaller(n, n_batches=2), 0,
+            self.progress(meters=None, start_batch=0, after_update=lambda *_: None, monitor=None)))
+
     # ---- checkpoints
 
-    def path(self, which, suffix=".pth"):
-        return self.folder / "checkpoints" / f"{self.name}_{which}{suffix}"
-
-    def check_weights(self):
-        """Raise if a weight is not finite: a gradient can overflow in an update whose loss was still finite."""
-        for network in filter(None, (self.generator, self.discriminator)):
-            if not all(torch.isfinite(weight).all() for weight in network.parameters()):
-                raise TrainingDiverged(
-                    f"The {type(network).__name__.lower()} has weights that are no finite numbers: a gradient has "
-                    f"overflowed. Divide {self.setting('lr')} by 3, or set {self.setting('amp')} = None.")
-
-    def save(self, which):
-        """Write everything that the rest of the run depends on; a checkpoint is always a good one."""
-        self.check_weights()
-        save_checkpoint(self.path(which), {
+    def state_dict(self):
+        """Everything that the rest of the run depends on."""
+        return {
             "method": self.generator.method, "settings": self.generator.settings,
             "config": plain(self.config), "stage": self.name, "epoch": self.epoch, "update": self.update,
             "generator": self.generator.state_dict(), "averaged": self.averaged.state_dict(),
@@ -307,85 +290,81 @@ class Stage:
             "scaler": self.precision.scaler.state_dict(), "random": random_states(),
             "meters": self.meters and {name: meter.state() for name, meter in self.meters.items()},
             "history": self.history, "threads": torch.get_num_threads(), "torch": str(torch.__version__),
-            "images": self.digests}, keep_old=self.path("previous") if which == "last" else None)
+            "images": self.digests}
 
-    def has_begun(self):
-        """Whether there is a checkpoint of this stage to go on from.
-
-        Raises:
-            CheckpointError: if there is none, and yet the stage has been trained: to begin
-                anew in silence would overwrite what is left of it.
-        """
-        if self.path("last").exists() or self.path("previous").exists():
-            return True
-        # Not simply "<name>_*": another stage's name may begin with this one's.
-        left = sorted(path.name for which in ("best.*", "damaged.*", "epoch_[0-9]*")
-                      for path in (self.folder / "checkpoints").glob(f"{self.name}_{which}"))
-        if left:
-            raise CheckpointError(f"{self.folder / 'checkpoints'} holds {', '.join(left[:3])}, but neither "
-                                  f"{self.path('last').name} nor {self.path('previous').name} to go on from. Copy one "
-                                  "of them back, or choose another run name to train anew.")
-        return False
-
-    def newest_checkpoint(self):
-        """(checkpoint, path): the last one, or that before it where the last one is damaged or missing.
+    def load_state_dict(self, state, origin):
+        """Take over everything that a ``state_dict`` holds, or nothing; ``origin``: the file that it comes from.
 
         Raises:
-            CheckpointError: if both are.
+            CheckpointError: if it is of another method, stage or size of the networks.
         """
-        last, previous = self.path("last"), self.path("previous")
-        try:
-            return load_checkpoint(last), last
-        except CheckpointError as error:
-            if last.exists() and not isinstance(error, DamagedCheckpoint) or not previous.exists():
-                raise
-            checkpoint = load_checkpoint(previous)
-            print(f"Notice: {error} The one before it is whole: {previous} is taken.")
-            if last.exists():      # the next checkpoint would push the good one out
-                os.replace(last, self.path("damaged"))
-            return checkpoint, previous
+        if state["stage"] != self.name or state["method"] != self.generator.method:
+            raise CheckpointError(f"{origin} is of {state['method']}, stage {state['stage']}, "
+                                  f"not of {self.generator.method}, stage {self.name}.")
+        networks = {"generator": self.generator, "averaged": self.averaged, "discriminator": self.discriminator}
+        networks = {name: network for name, network in networks.items() if network is not None}
+        for name, network in networks.items():          # all of them before any is changed
+            check_fit(network, state[name], f"{origin} ({name})")
+        for name, network in networks.items():
+            network.load_state_dict(state[name])
+        self.optimizer_g.load_state_dict(state["optimizer_g"])
+        if self.discriminator is not None:
+            self.optimizer_d.load_state_dict(state["optimizer_d"])
+        if self.precision.scaler.is_enabled() and state["scaler"]:
+            self.precision.scaler.load_state_dict(state["scaler"])
+        restore_random_states(state["random"])
+        self.epoch, self.update, self.history = state["epoch"], state["update"], state["history"]
+        self.meters = state["meters"] and {name: AverageMeter.of(meter) for name, meter in state["meters"].items()}
+
+    def check_weights(self):
+        """Raise TrainingDiverged if a weight is not finite."""
+        for network in filter(None, (self.generator, self.discriminator)):
+            check_weights(network, self.setting("lr"), self.setting("amp"))
+
+    def save(self, which):
+        """Write a checkpoint, which is always a good one."""
+        self.check_weights()
+        self.shelf.save(which, self.state_dict())
+
+    def go_back(self):
+        """Return to the newest checkpoint; returns its path."""
+        checkpoint, path = self.shelf.newest()
+        self.load_state_dict(checkpoint, path)
+        return path
 
     def resume(self):
-        """Go on where the run folder's last checkpoint is, and say so."""
-        checkpoint, path = self.newest_checkpoint()
-        self.restore(checkpoint, path)
+        """Continue where the run folder's last checkpoint is, and say so."""
+        checkpoint, path = self.shelf.newest()
+        self.load_state_dict(checkpoint, path)
         if self.epoch >= self.settings.epochs:
             print(f"This stage is complete ({path}). "
-                  f"To train anew, choose another run name or delete {self.folder}.")
+                  f"To train again from the beginning, choose another run name or delete {self.folder}.")
         else:
-            print(f"Going on from {path}: epoch {self.epoch} of {self.settings.epochs} complete, "
+            print(f"Resuming from {path}: epoch {self.epoch} of {self.settings.epochs} complete, "
                   f"{self.update} updates of the next.")
+        if changed := self.changes_since(checkpoint):
+            notice("the result will differ from that of an uninterrupted run: " + "; ".join(changed) + ".")
+
+    def changes_since(self, checkpoint):
+        """What is not as it was when the checkpoint was written, as a list of sentences."""
         old, new = (stage_config(config, self.name) for config in (checkpoint["config"], plain(self.config)))
         without_effect = WITHOUT_EFFECT | (SRGAN_ONLY if self.name == "pretrain" else set())
         changed = [f"{key} was {old.get(key)!r} and is {value!r}" for key, value in new.items()
                    if key not in without_effect and old.get(key) != value]
         if checkpoint["threads"] != torch.get_num_threads():
             changed.append(f"torch used {checkpoint['threads']} threads and uses {torch.get_num_threads()}")
-        changed += provenance.changes(checkpoint.get("images", {}), self.digests)
-        if changed:
-            print("Notice: the result will differ from that of an uninterrupted run: " + "; ".join(changed) + ".")
+        return changed + list(provenance.changes(checkpoint.get("images", {}), self.digests))
 
-    def restore(self, checkpoint, path):
-        """Take over everything that a checkpoint holds, or nothing.
 
-        Raises:
-            CheckpointError: if it is of another method, stage or size of the networks.
-        """
-        if checkpoint["stage"] != self.name or checkpoint["method"] != self.generator.method:
-            raise CheckpointError(f"{path} is of {checkpoint['method']}, stage {checkpoint['stage']}, "
-                                  f"not of {self.generator.method}, stage {self.name}.")
-        networks = {"generator": self.generator, "averaged": self.averaged, "discriminator": self.discriminator}
-        networks = {name: network for name, network in networks.items() if network is not None}
-        for name, network in networks.items():          # all of them before any is changed
-            check_fit(network, checkpoint[name], f"{path} ({name})")
-        for name, network in networks.items():
-            network.load_state_dict(checkpoint[name])
-        self.optimizer_g.load_state_dict(checkpoint["optimizer_g"])
-        if self.discriminator is not None:
-            self.optimizer_d.load_state_dict(checkpoint["optimizer_d"])
-        if self.precision.scaler.is_enabled() and checkpoint["scaler"]:
-            self.precision.scaler.load_state_dict(checkpoint["scaler"])
-        restore_random_states(checkpoint["random"])
-        self.epoch, self.update, self.history = checkpoint["epoch"], checkpoint["update"], checkpoint["history"]
-        self.meters = checkpoint["meters"] and {name: AverageMeter.of(state)
-                                                for name, state in checkpoint["meters"].items()}
+def check_parts(name, settings, generator, train_loader):
+    """Raise, before any work, if a stage cannot be made of these parts: see Stage."""
+    if not 0 <= settings.start_epoch < settings.epochs:
+        raise ValueError(f"config.start_epoch is {settings.start_epoch}, but the stage {name!r} has the "
+                         f"epochs 0 to {settings.epochs - 1}. It is 0 unless you want to leave epochs out.")
+    if not hasattr(train_loader, "sampler") or not hasattr(train_loader.sampler, "set_epoch"):
+        raise TypeError("fit_pretrain and fit_srgan resume inside an epoch, which only a loader made by "
+                        "datasets.make_loader can. A plain DataLoader serves solver.pretrain and solver.train.")
+    if not hasattr(generator, "method") or not hasattr(generator, "settings"):
+        raise TypeError(f"A checkpoint has to say how to build {type(generator).__name__} again: put "
+                        "@register_method('a name') above the class (support.checkpoints.register_method), and keep "
+                        "the arguments of __init__ as a dict in self.settings, as models.Generator does.")

@@ -19,13 +19,13 @@ import zlib
 from collections import namedtuple
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).resolve().parents[2]), str(Path(__file__).resolve().parents[1])]
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import numpy as np  # noqa: E402
-from conftest import photo  # noqa: E402
 from PIL import Image  # noqa: E402
 
 from imresize import imresize  # noqa: E402
+from tests.helpers import photo  # noqa: E402
 
 Case = namedtuple("Case", "name build check status used bad split")
 CASES = []

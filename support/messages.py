@@ -1,0 +1,60 @@
+"""What the kit says: notices that are also kept, and numbers as people read them (no torch here)."""
+
+import contextlib
+import time
+from pathlib import Path
+
+_unkept, _file = [], None      # lines that have no run folder yet; the notices.txt of the run that is at work
+
+
+def notice(text):
+    """Print a notice, and keep it in the run folder: what was said at night is read in the morning."""
+    print(f"Notice: {text}")
+    _unkept.append(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {text}\n")
+    _write()
+
+
+@contextlib.contextmanager
+def notices_kept_in(folder):
+    """Inside ``with``, notices are kept in ``folder``/notices.txt, with those that no folder has kept yet."""
+    global _file
+    former, _file = _file, Path(folder, "notices.txt")
+    _write()
+    try:
+        yield
+    finally:
+        _file = former
+
+
+def _write():
+    if _file is None:
+        del _unkept[:-100]                           # of a command that has no run: not all for ever
+        return
+    with contextlib.suppress(OSError):               # a full disk has messages of its own; this one was printed
+        _file.parent.mkdir(parents=True, exist_ok=True)
+        with open(_file, "a", encoding="utf-8") as file:
+            file.writelines(_unkept)
+        _unkept.clear()
+
+
+def few(names, n=3):
+    """The first of many names, or files: ``a.png, b.png, c.png and 9 more``."""
+    names = [getattr(name, "name", str(name)) for name in names]
+    return ", ".join(names[:n]) + (f" and {len(names) - n} more" if len(names) > n else "")
+
+
+def count(files, word="image"):
+    """``1 image``, ``12 images``."""
+    return f"{len(files)} {word}{'s' * (len(files) != 1)}"
+
+
+def megabytes(n_bytes):
+    """A number of bytes as ``12.3 MB`` or ``1.25 GB``."""
+    return f"{n_bytes / 1e9:.2f} GB" if n_bytes >= 1e9 else f"{n_bytes / 1e6:.1f} MB"
+
+
+def duration(seconds):
+    """Seconds as ``m:ss`` or ``h:mm:ss``."""
+    minutes, seconds = divmod(int(seconds + 0.5), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

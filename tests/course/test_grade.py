@@ -1,0 +1,400 @@
+"""Grading: every fault is found by name, hostile code harms nobody and earns what it has earned."""
+
+import csv
+import json
+import os
+import socket
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from course import hidden, probes
+from course.facts import CODE, NOTEBOOKS, read_facts
+from course.flat_edition import is_flat, unpack_flat_edition
+from course.grade import assemble, grade
+from course.gradebook import set5_means
+from course.handin import HandIn
+from course.hidden import CASES, judge, load_arrays, make_bundle, make_inputs, read_bundle
+from course.sandbox import LIMITS, ROOT, Outcome, run_probes
+from inference import load_generator
+from tests.course.synthetic_class import (
+    FAULTS,
+    HOSTILE,
+    complete,
+    hr_of,
+    models_with,
+    own_results,
+    write_class,
+    write_set5,
+    write_zip,
+)
+from tests.helpers import png
+
+QUICK = {**LIMITS, "seconds": 12, "start_seconds": 45, "wall": 150, "memory": 3 * 2**30}
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory):
+    """The hidden tests of this kit."""
+    folder = tmp_path_factory.mktemp("bundle")
+
+    def of_the_kit(inputs, names):
+        return run_probes(ROOT, inputs, names, folder / "jail").arrays
+    make_bundle(folder / "hidden.zip", of_the_kit)
+    return folder / "hidden.zip"
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return write_set5(tmp_path_factory.mktemp("set5"))
+
+
+def grade_files(tmp_path, bundle, data, **students):
+    """Grade hand-ins given as dicts of files; returns {name: row}."""
+    for name, files in students.items():
+        write_zip(tmp_path / "zips" / f"{name}.zip", files)
+    rows = grade(tmp_path / "zips", bundle, data, tmp_path / "out", read_facts("none"), progress=False, limits=QUICK)
+    return {row["file"].removesuffix(".zip"): row for row in rows}
+
+
+def test_the_points_are_a_hundred_and_every_case_has_its_probe():
+    assert sum(case.points for case in CASES) == 100
+    assert sorted(case.probe for case in CASES) == sorted(probes.PROBES)
+
+
+def test_honest_faulty_and_hostile_hand_ins_beside_each_other(tmp_path, bundle, data):
+    first, second, third = (complete(k, tmp_path / "code") for k in (1, 2, 3))
+    second["models.py"] = models_with(2, *HOSTILE["exits_early"])
+    third["models.py"] = models_with(3, "class Generator(Generator):\n"
+                                        "    def forward(self, lr):\n        return super().forward(lr).tanh()")
+    rows = grade_files(tmp_path, bundle, data, a_complete=first, b_exits=second,
+                       c_tanh=FAULTS["no_report"][0](third))
+    points = {name: sum(test[1] for test in row["tests"]) for name, row in rows.items()}
+    assert points["a_complete"] == 100 and rows["a_complete"]["flags"] == []
+    solver_alone = sum(case.points for case in CASES if case.probe.startswith("train_"))      # it plays with our stubs
+    assert points["b_exits"] == solver_alone == 16
+    lost = {test[0] for test in rows["c_tanh"]["tests"] if test[1] == 0}
+    assert "generator_last_layer" in lost and "discriminator_shapes" not in lost
+    assert {finding[0] for finding in rows["c_tanh"]["findings"] if finding[1] == "fault"} == {"files"}
+    assert len(rows["a_complete"]["pictures"]) == 5
+    with open(tmp_path / "out/grades.csv", encoding="utf-8-sig", newline="") as file:
+        table = {row["file"]: row for row in csv.DictReader(file)}
+    assert table["a_complete.zip"]["hidden_points"] == "100" and table["a_complete.zip"]["name"] == "同学1"
+    page = (tmp_path / "out/students/c_tanh.html").read_text(encoding="utf-8")
+    assert "generator" in page.lower() and "expected between" in page
+
+
+def test_a_hanging_submission_is_stopped_and_leaves_nothing_behind(tmp_path, bundle):
+    code = tmp_path / "code"
+    code.mkdir()
+    (code / "models.py").write_text("import subprocess, sys, time\nsubprocess.Popen([sys.executable, '-c', "
+                                    "'import time; time.sleep(600)'], start_new_session=True)\ntime.sleep(600)\n")
+    inputs = tmp_path / "inputs.npz"
+    np.savez(inputs, **make_inputs())
+    before, begun = {p.pid for p in psutil.process_iter()}, time.monotonic()
+    outcome = run_probes(code, inputs, ["generator_shapes", "generator_layers", "vgg_is_frozen"], tmp_path / "jail",
+                         limits={**QUICK, "wall": 8})
+    assert time.monotonic() - begun < 60 and not outcome.arrays
+    assert "asleep" in outcome.failures["generator_shapes"]
+    time.sleep(0.5)
+    left = [p for p in psutil.process_iter() if p.pid not in before and "time.sleep(600)" in " ".join(_command(p))]
+    assert not left
+
+
+def _command(process):
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
+
+
+def probe_of_models(tmp_path, text, name="generator_shapes", **options):
+    code = tmp_path / "code"
+    code.mkdir()
+    (code / "models.py").write_text(text, encoding="utf-8")
+    np.savez(tmp_path / "inputs.npz", **make_inputs())
+    return run_probes(code, tmp_path / "inputs.npz", [name], tmp_path / "jail", **{"limits": QUICK, **options})
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="namespaces are Linux's; a note says where they are missing")
+def test_no_network_and_no_sight_of_what_is_hidden(tmp_path):
+    secret = tmp_path / "secret"
+    secret.mkdir()
+    (secret / "expected.txt").write_text("42")
+    server = socket.create_server(("127.0.0.1", 0))
+    reached = []
+    threading.Thread(target=lambda: reached.append(server.accept()), daemon=True).start()
+    outcome = probe_of_models(
+        tmp_path, f"import os, socket\nfrom pathlib import Path\nfound = len(os.listdir({str(secret)!r}))\n"
+        f"try:\n    socket.create_connection(('127.0.0.1', {server.getsockname()[1]}), 2)\n    found += 100\n"
+        "except OSError:\n    pass\nraise ValueError(f'found {found} at {Path.home().name}')", hide=[secret])
+    if outcome.notes:
+        pytest.skip(f"this system allows no namespaces: {outcome.notes}")
+    assert "found 0 at home" in outcome.failures["generator_shapes"] and not reached
+    server.close()
+
+
+def test_a_result_that_is_written_by_hand_is_only_arrays(tmp_path):
+    outcome = probe_of_models(tmp_path, "import os, sys\nimport numpy as np\nfrom pathlib import Path\n"
+                              "out = Path(sys.argv[2]) / 'generator_shapes.npz'\n"
+                              "np.savez(out, shapes=np.array([[2, 3, 12, 18]]))\nos._exit(0)")
+    verdict = {v.probe: v for v in judge({"generator_shapes": {"shapes": np.zeros((3, 4))}}, outcome.arrays)}
+    assert verdict["generator_shapes"].points == 0
+
+
+@pytest.mark.parametrize("content", ["pickle", "text", "huge", "nothing"])
+def test_strange_results_are_refused(tmp_path, content):
+    path = tmp_path / "x.npz"
+    if content == "pickle":
+        np.savez(path, a=np.array([object()], dtype=object))
+    elif content == "text":
+        np.savez(path, a=np.array(["x"]))
+    elif content == "huge":
+        np.savez_compressed(path, a=np.zeros(2**24))
+    else:
+        path.write_bytes(b"nothing")
+    with pytest.raises(ValueError):
+        load_arrays(path)
+
+
+def test_a_link_in_the_place_of_a_result_is_refused(tmp_path):
+    np.savez(tmp_path / "wanted.npz", shapes=np.zeros(3))
+    outcome = probe_of_models(tmp_path, "import os, sys\n"
+                              f"os.symlink({str(tmp_path / 'wanted.npz')!r}, sys.argv[2] + '/generator_shapes.npz')\n"
+                              "os._exit(0)")
+    assert "a link" in outcome.failures["generator_shapes"] and not outcome.arrays
+
+
+def test_the_grader_compares_and_the_child_does_not_know():
+    text = Path(probes.__file__).read_text(encoding="utf-8")
+    assert "expected" not in text.replace("knows no expected value", "") and "hidden" not in text
+
+
+def test_a_bundle_of_another_version_is_refused(tmp_path, bundle, monkeypatch):
+    assert set(read_bundle(bundle)[1]) == {case.probe for case in CASES}
+    monkeypatch.setattr(hidden, "CASES", CASES[:-1])
+    with pytest.raises(ValueError, match="another version"):
+        read_bundle(bundle)
+    (tmp_path / "x.zip").write_bytes(b"x")
+    with pytest.raises(ValueError, match="no bundle"):
+        read_bundle(tmp_path / "x.zip")
+
+
+def nothing(*_):
+    """In the place of run_probes: no results."""
+    return Outcome({}, {}, [])
+
+
+def test_copies_between_students_and_of_the_kits_generators_are_flagged(tmp_path, bundle, data, monkeypatch):
+    monkeypatch.setattr("course.grade.run_probes", nothing)
+    first, second, third, fourth = (complete(k, tmp_path / "code") for k in range(1, 5))
+    copied = {**second, **{name: first[name] for name in first if name.startswith("results") or name == "models.py"}}
+    from support.enlarging import super_resolve
+    from support.images import read_image
+    lr = read_image(data / "LR" / "birdx4.png")[0]
+    third["results/Set5/bird.png"] = png(super_resolve(load_generator("srresnet-x4"), lr))
+    fourth["results/Set5/baby.png"] = png(own_results(9)["baby"][::-1])
+    rows = grade_files(tmp_path, bundle, data, a=first, b=copied, c=third, d=fourth)
+    flags = {name: " | ".join(row["flags"]) for name, row in rows.items()}
+    for one, other in (("a", "20260002"), ("b", "20260001")):
+        assert f"pictures equal to those of {other}" in flags[one]
+        assert f"own lines of code shared with {other}" in flags[one]
+    assert "bird.png is the kit's srresnet-x4" in flags["c"] and "bird: " in flags["c"]          # and another claim
+    assert "downscaled again, it differs from LR" in flags["d"] and "equal to" not in flags["c"] + flags["d"]
+
+
+def test_a_second_run_goes_on_where_the_first_was_stopped(tmp_path, bundle, data, monkeypatch):
+    calls = []
+    monkeypatch.setattr("course.grade.run_probes", lambda *a: calls.append(a) or nothing())
+    files = complete(1, tmp_path / "code")
+    grade_files(tmp_path, bundle, data, a=files)
+    grade_files(tmp_path, bundle, data, b=complete(2, tmp_path / "code"))
+    assert len(calls) == 2
+    grade_files(tmp_path, bundle, data, a={**files, "more.py": b"A = 1"})
+    assert len(calls) == 3
+
+
+def test_what_breaks_the_grader_itself_is_seen_and_stops_nobody(tmp_path, bundle, data, monkeypatch):
+    def broken(*_):
+        raise RuntimeError("a mistake of ours")
+    monkeypatch.setattr("course.grade.run_probes", broken)
+    rows = grade_files(tmp_path, bundle, data, a=complete(1, tmp_path / "code"), b=complete(2, tmp_path / "code"))
+    assert all("a mistake of ours" in row["fault"] for row in rows.values())
+
+
+def test_of_a_copy_there_is_no_figure_and_other_files_are_no_hand_ins(tmp_path, bundle, data, monkeypatch, capsys):
+    monkeypatch.setattr("course.grade.run_probes", nothing)
+    (tmp_path / "zips").mkdir()
+    (tmp_path / "zips" / "notes.txt").write_text("buy milk")
+    files = {**complete(1, tmp_path / "code"), "results/Set5/woman.png": png(hr_of("woman"))}
+    row = grade_files(tmp_path, bundle, data, a=files)["a"]
+    assert row["pictures"]["woman"] == {"psnr": 100.0, "ssim": pytest.approx(1), "copied": True}
+    assert set5_means(row) == (None, None) and "notes.txt" in capsys.readouterr().out
+    assert "Infinity" not in (tmp_path / "out/grades.json").read_text(encoding="utf-8")
+
+
+def test_the_students_files_lie_in_the_kits_surroundings(tmp_path):
+    folder = tmp_path / "handin"
+    folder.mkdir()
+    (folder / "models.py").write_text("mine = 1")
+    (folder / "my_loss.py").write_text("mine = 2")
+    code = assemble(HandIn(folder), tmp_path / "code")
+    assert (code / "models.py").read_text() == "mine = 1" and (code / "my_loss.py").exists()
+    assert (code / "support/layers.py").exists() and not (code / "solver.py").exists()
+    (folder / "support").mkdir()
+    (folder / "support" / "layers.py").write_text("mine = 3")
+    code = assemble(HandIn(folder), tmp_path / "again")
+    assert (code / "support/layers.py").read_text() == "mine = 3" and (code / "support/stage.py").exists()
+
+
+# ---------------------------------------------------------------- made with the flat edition
+
+# Compact networks in the place of those that the flat edition's models.py leaves to students.
+FLAT_SOLUTION = '''
+
+def conv(c_in, c_out, k, **more):
+    return nn.Conv2d(c_in, c_out, k, padding=k // 2, **more)
+
+class Generator(nn.Module):
+    def __init__(self, large_kernel_size=9, small_kernel_size=3, n_channels=64, n_blocks=16, scaling_factor=4):
+        super().__init__()
+        if hasattr(large_kernel_size, "G"):
+            return self.__init__(**large_kernel_size.G, scaling_factor=large_kernel_size.scaling_factor)
+        c, k, up = n_channels, small_kernel_size, int(math.log2(scaling_factor))
+        self.first = nn.Sequential(conv(3, c, large_kernel_size), nn.PReLU())
+        self.blocks = nn.Sequential(*[ResidualBlock(c, k) for _ in range(n_blocks)])
+        self.norm = nn.Sequential(conv(c, c, k), nn.BatchNorm2d(c))
+        double = [layer for _ in range(up) for layer in (conv(c, 4 * c, k), nn.PixelShuffle(2), nn.PReLU())]
+        self.last = nn.Sequential(*double, conv(c, 3, large_kernel_size))
+
+    def forward(self, lr):
+        features = self.first(lr)
+        return self.last(features + self.norm(self.blocks(features)))
+
+class ResidualBlock(nn.Module):
+    def __init__(self, c, k):
+        super().__init__()
+        self.layers = nn.Sequential(conv(c, c, k), nn.BatchNorm2d(c), nn.PReLU(), conv(c, c, k), nn.BatchNorm2d(c))
+
+    def forward(self, x):
+        return x + self.layers(x)
+
+class Discriminator(nn.Module):
+    def __init__(self, kernel_size=3, n_channels=64, n_blocks=8, fc_size=1024):
+        super().__init__()
+        if hasattr(kernel_size, "D"):
+            return self.__init__(**kernel_size.D)
+        widths = [3] + [n_channels * 2 ** (i // 2) for i in range(n_blocks)]
+        self.blocks = nn.Sequential(*[layer for i in range(n_blocks) for layer in (
+            conv(widths[i], widths[i + 1], kernel_size, stride=1 + i % 2),
+            *([nn.BatchNorm2d(widths[i + 1])] if i else []), nn.LeakyReLU(0.2))])
+        self.decide = nn.Sequential(nn.AdaptiveAvgPool2d(6), nn.Flatten(), nn.Linear(36 * widths[-1], fc_size),
+                                    nn.LeakyReLU(0.2), nn.Linear(fc_size, 1))
+
+    def forward(self, images):
+        return self.decide(self.blocks(images))
+
+class TruncatedVGG19(nn.Module):
+    def __init__(self, i, j, weights="imagenet"):
+        super().__init__()
+        from torchvision.models import vgg19
+        layers, pools, convolutions = [], 0, 0
+        for layer in vgg19().features:
+            layers.append(layer)
+            pools, convolutions = pools + isinstance(layer, nn.MaxPool2d), convolutions + isinstance(layer, nn.ReLU)
+            if pools == i - 1 and convolutions == sum(VGG19_LAYERS[:i - 1]) + j:
+                break
+        self.features = nn.Sequential(*layers).eval().requires_grad_(False)
+        if weights != "random":
+            state = read_weights(weights)
+            self.features.load_state_dict({key.removeprefix("features."): value for key, value in state.items()
+                                           if int(key.split(".")[1]) < len(layers)})
+
+    def forward(self, images):
+        return self.features(convert_image(images, "[0, 1]", "imagenet-norm"))
+'''
+
+
+@pytest.fixture(scope="module")
+def flat(tmp_path_factory):
+    return unpack_flat_edition(tmp_path_factory.mktemp("flat"))
+
+
+def flat_hand_in(flat, student, tmp, models="", copies=()):
+    """Files of a hand-in that was made with the flat edition, with lines of the student's own at their end."""
+    files = complete(student, tmp)
+    own = "".join(f"def flat_{student}_{k}(x):\n    return x * {k} + len('student {student}, line {k}')\n"
+                  for k in range(10))
+    for name in CODE:
+        files[name] = ((flat / name).read_text(encoding="utf-8") + models * (name == "models.py") + own).encode("utf-8")
+    return {**files, **{name: (flat / name).read_bytes() for name in (*NOTEBOOKS, *copies)}}
+
+
+@pytest.mark.parametrize("copies", ["none", "all"])
+def test_a_hand_in_of_the_flat_edition_gets_its_points(tmp_path, flat, bundle, data, copies):
+    """Packed by its own ``pack`` it brings a copy of each flat file; packed by hand perhaps none."""
+    names = [path.name for path in flat.glob("*.py") if path.name not in CODE] if copies == "all" else []
+    files = flat_hand_in(flat, 1, tmp_path / "code", FLAT_SOLUTION, names)
+    row = grade_files(tmp_path, bundle, data, a=files)["a"]
+    assert [test for test in row["tests"] if test[1] < test[2]] == [] and row["fault"] == ""
+    assert {finding[0] for finding in row["findings"] if finding[1] == "fault"} == {
+        "executed", "figures", "table", "declaration"}                 # its notebooks are as they were handed out
+
+
+def test_what_the_flat_edition_gave_to_all_is_no_copy_between_students(tmp_path, flat, bundle, data, monkeypatch):
+    monkeypatch.setattr("course.grade.run_probes", nothing)
+    copies = [path.name for path in flat.glob("*.py") if path.name not in CODE]
+    rows = grade_files(tmp_path, bundle, data, a=flat_hand_in(flat, 1, tmp_path / "code", copies=copies),
+                       b=flat_hand_in(flat, 2, tmp_path / "code", copies=copies))
+    assert not [flag for row in rows.values() for flag in row["flags"] if "shared" in flag]
+    assert all(len(row["lines"]) == 20 for row in rows.values())
+
+
+def test_a_flat_file_that_a_student_has_changed_is_used(tmp_path, flat):
+    folder = tmp_path / "handin"
+    folder.mkdir()
+    (folder / "models.py").write_text("from layers import PReLU")
+    (folder / "layers.py").write_text("mine = 1")
+    assert is_flat(folder)
+    code = assemble(HandIn(folder), tmp_path / "code", flat)
+    assert (code / "layers.py").read_text() == "mine = 1" and (code / "checkpoints.py").exists()
+    assert not (code / "support").exists() and "NotImplementedError" not in (code / "models.py").read_text()
+
+
+@pytest.mark.parametrize("models, flat", [
+    ("from checkpoints import read_weights", True), ("import troubles", True),
+    ("  from layers import PReLU\ndef f(:", True),
+    ("from support.checkpoints import read_weights\nfrom layers import mine", False), ("from utils import psnr", False),
+    ('"""Words come\nfrom stage to stage."""', False), ("import torch", False)])
+def test_which_edition_a_hand_in_was_made_with(tmp_path, models, flat):
+    (tmp_path / "models.py").write_text(models)
+    assert is_flat(tmp_path) is flat
+
+
+@pytest.mark.long
+def test_a_class_of_sixty_with_every_fault_and_every_attack(tmp_path, bundle, data):
+    made = write_class(tmp_path / "zips", tmp_path / "code", 60)
+    write_zip(tmp_path / "zips" / "slip.zip", {"../../evil.py": b"x"})
+    (tmp_path / "zips" / "other.rar").write_bytes(b"Rar!\x1a\x07\x00" + bytes(100))
+    write_zip(tmp_path / "zips" / "bomb.zip", {"zeros.bin": bytes(400_000_000)})
+    assert sum(bool(fault) for fault in made.values()) >= 15
+    rows = {row["file"]: row for row in grade(tmp_path / "zips", bundle, data, tmp_path / "out", read_facts("none"),
+                                             progress=False, limits=QUICK)}
+    for file, fault in made.items():
+        row, points = rows[file], sum(test[1] for test in rows[file]["tests"])
+        broken = {finding[0] for finding in row["findings"] if finding[1] != "ok"}
+        if fault in FAULTS:
+            assert FAULTS[fault][1] in broken, fault
+        elif fault in HOSTILE:
+            assert points == 16, fault               # what solver.py alone earns
+        else:
+            assert points == 100 and broken == set() and row["flags"] == [], file
+    assert "leads out" in rows["slip.zip"]["fault"] and ".rar" in rows["other.rar"]["fault"]
+    assert "more than 300 MB" in rows["bomb.zip"]["fault"]
+    assert not list(tmp_path.rglob("evil.py")) and len(json.loads((tmp_path / "out/grades.json").read_text())) == 63
+    assert psutil.virtual_memory().percent < 99 and len(psutil.pids()) < 2000 and os.getpid()

@@ -1,0 +1,204 @@
+"""The student edition: no solution in it, tests fail only where work is due, and the poor training runs."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from course.facts import read_facts
+from course.handin import HandIn, code_files
+from course.regions import RegionError, split, split_notebook
+from course.release import ReleaseError, find_leaks, release, texts_of
+from course.sandbox import ROOT
+
+PYTHON = '''a = 1
+### BEGIN SOLUTION
+answer = 42
+### REPLACED BY
+# if True:
+#     raise NotImplementedError("yours")
+#
+### END SOLUTION
+b = 2
+'''
+MARKDOWN = """Before.
+<!-- ### BEGIN SOLUTION -->
+The answer.
+<!-- ### REPLACED BY
+A question?
+### END SOLUTION -->
+After."""
+
+
+def test_regions_are_replaced_in_python_and_in_markdown():
+    shown = 'a = 1\nif True:\n    raise NotImplementedError("yours")\n\nb = 2\n'
+    assert split(PYTHON, "a.py") == (shown, ["answer = 42"])
+    assert split(MARKDOWN, "a.md", markdown=True) == ("Before.\nA question?\nAfter.", ["The answer."])
+
+
+def test_an_indented_region_keeps_its_place():
+    text = "class A:\n    ### BEGIN SOLUTION\n    x = 1\n    ### REPLACED BY\n    # x = None\n    ### END SOLUTION\n"
+    assert split(text, "a.py")[0] == "class A:\n    x = None\n"
+
+
+@pytest.mark.parametrize("text, fault", [
+    ("### BEGIN SOLUTION\n", "line 1 has no"), ("a\n### END SOLUTION", "line 2.*no region is open"),
+    ("### BEGIN SOLUTION\n### BEGIN SOLUTION", "line 2.*begins at line 1"), ("### REPLACED BY", "no region is open"),
+    ("### BEGIN SOLUTION\n### REPLACED BY\nx = 1\n### END SOLUTION", "line 3.*has to begin with '# '")])
+def test_marks_that_do_not_belong_together_are_refused_with_their_line(text, fault):
+    with pytest.raises(RegionError, match=fault):
+        split(text, "a.py")
+
+
+def test_a_cell_of_which_nothing_is_left_goes_and_outputs_go():
+    cell = nbformat.v4.new_code_cell("### BEGIN SOLUTION\nx = 1\n### END SOLUTION")
+    other = nbformat.v4.new_code_cell("y = 1", execution_count=3, outputs=[nbformat.v4.new_output("stream", text="1")])
+    notebook, hidden = split_notebook(nbformat.v4.new_notebook(cells=[cell, other]), "a.ipynb")
+    assert [c.source for c in notebook.cells] == ["y = 1"] and hidden == ["x = 1"]
+    assert notebook.cells[0].outputs == [] and notebook.cells[0].execution_count is None
+
+
+# ---------------------------------------------------------------- the edition of this repository
+
+@pytest.fixture(scope="module")
+def edition(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("release")
+    release(folder / "edition", folder / "hidden.zip")
+    return folder / "edition"
+
+
+def solution_lines():
+    """Long lines that occur in solution regions and nowhere else in the repository's handed-out files."""
+    inside, outside = set(), set()
+    for path in [*texts_of(ROOT), *ROOT.glob("*.ipynb")]:
+        if path.suffix == ".ipynb":
+            notebook = nbformat.read(path, as_version=4)
+            shown, hidden = split_notebook(notebook, path.name)
+            shown = "\n".join(cell.source for cell in shown.cells)
+        else:
+            shown, hidden = split(path.read_text(encoding="utf-8"), path.name, path.suffix == ".md")
+        inside |= {line.strip() for line in hidden}
+        outside |= {line.strip() for line in shown.splitlines()}
+    return {line for line in inside - outside if len(line) > 20}
+
+
+def test_no_line_of_a_solution_is_left_anywhere(edition):
+    secret = solution_lines()
+    assert len(secret) > 100
+    for path in edition.rglob("*"):
+        if path.is_file() and path.suffix != ".png":
+            text = path.read_text(encoding="utf-8")
+            if path.suffix == ".ipynb":
+                text = "\n".join(cell.source for cell in nbformat.reads(text, as_version=4).cells)
+            assert not secret & {line.strip() for line in text.splitlines()}, path
+            assert "SOLUTION" not in text or path.name == "regions.py", path
+
+
+def test_what_gives_the_solution_away_is_left_out(edition):
+    names = {path.relative_to(edition).as_posix() for path in edition.rglob("*") if path.is_file()}
+    assert {"models.py", "solver.py", "train.ipynb", "course/check.py", "docs/assignment.zh-CN.md", "course.toml",
+            "handin.toml", "tests/students/test_my_models.py", "tests/core/test_imresize.py"} <= names
+    assert not [name for name in names if re.match(r"tests/(bad|benchmarks|course|extensions)/", name)]
+    assert not [name for name in names if re.match(r"(weights|benchmarks|extensions|runs|data)/", name)]
+    assert not {f"course/{name}.py" for name in ("release", "grade", "hidden", "probes", "gallery", "scores")} & names
+    assert (edition.parent / "hidden.zip").exists()
+
+
+def test_the_top_level_holds_what_a_student_reads_and_support_the_rest(edition):
+    top = {path.name for path in edition.iterdir()}
+    assert {name for name in top if name.endswith(".py")} == {path.name for path in ROOT.glob("*.py")}
+    assert {name for name in top if "." not in name} == {"course", "docs", "support", "tests", "LICENSE", "Makefile"}
+    assert {path.name for path in (edition / "support").iterdir()} == {path.name for path in ROOT.glob("support/*.py")}
+
+
+def test_the_edition_knows_what_was_handed_out(edition):
+    handin = HandIn(edition)
+    assert set(handin.given()) == {name.as_posix() for name in code_files(edition)}
+    assert [name.as_posix() for name in handin.code()] == ["models.py", "solver.py"]
+
+
+def test_the_names_of_the_roster_are_not_handed_out(edition):
+    assert "[roster]" in (ROOT / "course.toml").read_text(encoding="utf-8")
+    assert "[roster]" not in (edition / "course.toml").read_text(encoding="utf-8")
+    assert read_facts(edition / "course.toml").limits == read_facts(ROOT / "course.toml").limits
+
+
+def test_notebooks_are_handed_out_without_outputs_and_with_slots(edition):
+    for path in edition.glob("*.ipynb"):
+        notebook = nbformat.read(path, as_version=4)
+        assert all(not cell.outputs and cell.execution_count is None for cell in notebook.cells
+                   if cell.cell_type == "code")
+    text = (edition / "train.ipynb").read_text(encoding="utf-8")
+    assert "This is a slot" in text and "start_as_interpolation" not in text
+
+
+def run(edition, *arguments, timeout=600):
+    return subprocess.run([sys.executable, *arguments], cwd=edition, capture_output=True, text=True, encoding="utf-8",
+                          timeout=timeout)
+
+
+def test_the_editions_tests_fail_only_where_work_is_due(edition):
+    done = run(edition, "-m", "pytest", "-q", "--tb=line", "-p", "no:cacheprovider", "tests/students")
+    failed = re.findall(r"^FAILED (\S+)", done.stdout, flags=re.MULTILINE)
+    reasons = re.findall(r"^(?:E  +|/|[A-Z]:).*?(?:Error: )(.*)$", done.stdout, flags=re.MULTILINE)
+    assert len(failed) >= 15 and reasons, done.stdout[-3000:]
+    assert all("is yours to write" in reason for reason in reasons), done.stdout[-3000:]
+    assert " passed" in done.stdout and "error" not in done.stdout.splitlines()[-1]
+
+
+def test_the_editions_tests_find_what_they_share_while_code_is_half_written(edition, tmp_path):
+    work = tmp_path / "work"
+    shutil.copytree(edition, work)
+    (work / "solver.py").write_text("def pretrain(", encoding="utf-8")
+    done = run(work, "-m", "pytest", "-q", "--collect-only", "-p", "no:cacheprovider")
+    failed = re.findall(r"^ERROR (\S+)", done.stdout, flags=re.MULTILINE)
+    assert failed == ["tests/students/test_my_training.py"] and "test_imresize.py" in done.stdout, done.stdout[-3000:]
+
+
+def test_once_models_py_is_done_its_tests_pass_and_the_poor_training_runs(edition, tmp_path):
+    work = tmp_path / "work"
+    shutil.copytree(edition, work)
+    shutil.copy(ROOT / "models.py", work / "models.py")
+    done = run(work, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/students")
+    failed = re.findall(r"^FAILED \S+::(\S+)", done.stdout, flags=re.MULTILINE)
+    assert failed == ["test_pre_training_brings_sr_towards_hr"], done.stdout[-3000:]
+    done = run(work, "run_notebooks.py", "--set", "epochs=1", "updates_per_epoch=3", "print_freq=2")
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "SRGAN" in done.stdout and (work / "runs/demo/checkpoints/srgan_last.pth").exists()
+    assert not list((work / "runs/demo/checkpoints").glob("pretrain_*"))
+
+
+def test_every_link_of_the_edition_leads_somewhere(edition):
+    for page in edition.rglob("*.md"):
+        text = page.read_text(encoding="utf-8")
+        anchors = {re.sub(r"[^\w\u4e00-\u9fff -]", "", title).strip().lower().replace(" ", "-")
+                   for title in re.findall(r"^#+ (.*)$", text, flags=re.MULTILINE)}
+        for target in re.findall(r"\]\(([^)\s]+)\)", text):
+            if target.startswith("#"):
+                assert target[1:] in anchors, (page.name, target)
+            elif "://" not in target:
+                assert (page.parent / target.partition("#")[0]).exists(), (page.name, target)
+
+
+def test_the_students_commands_are_there_and_the_graders_are_not(edition):
+    done = run(edition, "-m", "course", "--help")
+    assert done.returncode == 0 and all(word in done.stdout for word in ("check", "pack", "report"))
+    assert not any(word in done.stdout for word in ("grade", "gallery", "scores", "release"))
+    assert run(edition, "-m", "course", "check").returncode == 1
+
+
+def test_an_edition_is_never_written_over_another(edition, tmp_path):
+    with pytest.raises(ReleaseError, match="there already"):
+        release(edition, tmp_path / "h.zip")
+
+
+def test_a_solution_that_stands_in_another_file_is_found():
+    written = {Path("a.py"): "x = 1\n", Path("b.py"): "the_secret_answer = 6 * 7\n"}
+    solutions = {Path("a.py"): {"the_secret_answer = 6 * 7", "return x"}, Path("b.py"): set()}
+    assert find_leaks(written, solutions) == ["b.py: the_secret_answer = 6 * 7"]
+    shown = {Path("a.py"): "the_secret_answer = 6 * 7\n"}
+    assert find_leaks(shown, {Path("a.py"): {"the_secret_answer = 6 * 7"}}) == []

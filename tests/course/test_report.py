@@ -1,0 +1,59 @@
+"""The draft of the report: what the run folder holds is in it, the student's words are never overwritten."""
+
+import base64
+import re
+from pathlib import Path
+
+import pytest
+
+from course import __main__ as command
+from course.report import WRITE_HERE
+from support.files import write_atomically, write_csv
+from support.run import save_config
+from support.stage import LOG_COLUMNS
+from tests.helpers import photo, png
+
+
+@pytest.fixture
+def kit(config, tmp_path):
+    """A folder with a run of both stages, the table of one set and two figures."""
+    config.name = "mine"
+    save_config(config)
+    rows = [dict(zip(LOG_COLUMNS, (stage, epoch, 10 * epoch, 1e-3, 0.02, "", "", "", "", 27 + epoch, 0.7, 30.0)))
+            for stage in ("pretrain", "srgan") for epoch in (1, 2)]
+    write_csv(Path("runs/mine/log.csv"), [LOG_COLUMNS, *([row[name] for name in LOG_COLUMNS] for row in rows)])
+    write_csv(Path("runs/mine/benchmark.csv"), [
+        ["set", "image", "bicubic_psnr", "bicubic_ssim", "srgan_psnr", "srgan_ssim"],
+        ["Set5", "baby", 28, 0.8, 30, 0.9], ["Set5", "bird", 29, 0.7, 31, 0.8]])
+    for name in ("pretrain", "Set5_contact_sheet"):
+        write_atomically(Path(f"runs/mine/figures/{name}.png"), png(photo("coffee.png", 0, 0, 20, 30)))
+    Path("handin.toml").write_text('student_id = "20260001"\nname = "<李华>"\nrun = "mine"\n', encoding="utf-8")
+    return tmp_path
+
+
+def test_the_draft_holds_settings_log_table_and_pictures(kit, capsys):
+    assert command.main(["report"]) == 0
+    text, page = (Path(f"report.{kind}").read_text(encoding="utf-8") for kind in ("md", "html"))
+    for part in ("## 1.", "## 2.", "## 3.", "## 4."):
+        assert part in text
+    for word in ("| batch_size | 4 | 4 |", "| Set5 | 28.50 / 0.7500 | 30.50 / 0.8500 |", "29.00 dB / 0.7000",
+                 "report_files/pretrain.png", "no srgan.png in figures/", "| Set14 | – | – |"):
+        assert word in text, word
+    assert text.count(WRITE_HERE) == 4 and WRITE_HERE in capsys.readouterr().out
+    assert Path("report_files/pretrain.png").read_bytes() == Path("runs/mine/figures/pretrain.png").read_bytes()
+    pictures = re.findall(r"data:image/png;base64,([^\"]+)", page)
+    assert [base64.b64decode(data) for data in pictures] == [Path("report_files/pretrain.png").read_bytes()] * 2
+    assert "<李华>" not in page and "&lt;李华&gt;" in page and not re.search(r"(src|href)=\"(?!data:)", page)
+
+
+def test_what_a_student_has_written_is_not_overwritten(kit, capsys):
+    Path("report.md").write_text("my words", encoding="utf-8")
+    assert command.main(["report"]) == 2 and "--again" in capsys.readouterr().err
+    assert Path("report.md").read_text(encoding="utf-8") == "my words"
+    assert command.main(["report", "--again"]) == 0 and "## 4." in Path("report.md").read_text(encoding="utf-8")
+
+
+def test_another_run_is_chosen_and_one_that_is_not_there_is_named(kit, capsys):
+    Path("runs/mine").rename("runs/other")
+    assert command.main(["report", "--run", "other"]) == 0
+    assert command.main(["report", "--again"]) == 2 and "mine" in capsys.readouterr().err
