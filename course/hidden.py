@@ -48,6 +48,7 @@ def near(*names, share):
 
 
 def alike(first, second):
+    """Two arrays of the student's own that have to agree."""
     def judge(_, got):
         difference = np.abs(got[first] - got[second]).max() if got[first].shape == got[second].shape else math.inf
         size = np.abs(got[first]).max()
@@ -138,7 +139,8 @@ CASES = (
          same("convolutions", "halvings", "batch_norms", "channels", "slopes", tolerance=1e-6)),
     Case("discriminator_logits", 4, "Discriminator: logits, no sigmoid", "判别器：输出 logit，不经 sigmoid",
          between("mean", -9, -5)),
-    Case("discriminator_gradients", 4, "Discriminator: every parameter gets a gradient", "判别器：每个参数都有梯度", gradients),
+    Case("discriminator_gradients", 4, "Discriminator: every parameter gets a gradient",
+         "判别器：每个参数都有梯度", gradients),
     Case("vgg_features", 8, "TruncatedVGG19: the feature maps of given weights (equation 5)",
          "TruncatedVGG19：给定权重下的特征图（式 (5)）", same("12", "21", "22", tolerance=1e-4)),
     Case("vgg_is_frozen", 3, "TruncatedVGG19: frozen, but gradients pass through", "TruncatedVGG19：冻结，但能传回梯度",

@@ -1,24 +1,22 @@
 """A draft of the report from the run folder: report.md, and report.html with the images inside."""
 
 import base64
-import csv
 import json
 from pathlib import Path
-from statistics import fmean
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from config import PUBLISHED
 from course.facts import TEST_SETS
 from course.handin import HandIn
-from support import figures
+from support.figures import method_title, read_benchmark, read_log, stage_title
 from support.files import write_atomically
 
 WRITE_HERE = "(write here) 在此填写"
 # Figure in the run folder -> its caption.
 FIGURES = {
     "pretrain.png": "Pre-training: loss, validation PSNR, the fixed crop · 预训练：损失、验证 PSNR、固定裁剪区域",
-    "srgan.png": "SRGAN: losses, validation PSNR, the discriminator's probabilities · SRGAN：损失、验证 PSNR、判别器概率",
+    "srgan.png": "SRGAN: losses, validation PSNR, D's probabilities · SRGAN：损失、验证 PSNR、判别器概率",
     "Set5_contact_sheet.png": "Set5",
 }
 SETTINGS = ("batch_size", "crop_size", "epochs", "updates_per_epoch", "lr", "lr_schedule", "warmup", "averaging")
@@ -85,7 +83,7 @@ def gather(run):
         raise ReportError(f"{run} holds no log.csv and config.json. Choose the run with run = ... in handin.toml or "
                           f"with --run; runs found here: {there}. If there are none, run train.ipynb first. "
                           f"没有找到这次运行的记录：请检查 handin.toml 中的 run，或先运行 train.ipynb。")
-    config, log = json.loads((run / "config.json").read_text(encoding="utf-8")), figures.read_log(run)
+    config, log = json.loads((run / "config.json").read_text(encoding="utf-8")), read_log(run)
     stages = [stage for stage in ("pretrain", "srgan") if any(row["stage"] == stage for row in log)]
     return {"run": run.name, "config": config, "settings": settings_table(config, stages),
             "networks": [["G", _words(config["G"])], ["D", _words(config["D"])]],
@@ -98,7 +96,7 @@ def gather(run):
 
 def settings_table(config, stages):
     """A row per setting, a column per stage."""
-    rows = [["", *(figures.TITLES[stage] for stage in stages)]]
+    rows = [["", *map(stage_title, stages)]]
     for key in (*SETTINGS, *OF_SRGAN):
         values = []
         for stage in stages:
@@ -111,7 +109,7 @@ def settings_table(config, stages):
 def stage_row(stage, log):
     rows = [row for row in log if row["stage"] == stage]
     minutes = sum(float(row["seconds"] or 0) for row in rows) / 60
-    return [figures.TITLES[stage], str(len(rows)), rows[-1]["updates"], f"{minutes:.0f}",
+    return [stage_title(stage), str(len(rows)), rows[-1]["updates"], f"{minutes:.0f}",
             f"{float(rows[-1]['valid_psnr']):.2f} dB / {float(rows[-1]['valid_ssim']):.4f}"]
 
 
@@ -119,16 +117,13 @@ def results_table(path):
     """The means of benchmark.csv next to the published scores: a row per set, also for sets that were not measured."""
     if not path.exists():
         return [["Y: PSNR (dB) / SSIM"], ["test.ipynb has not been run 尚未运行 test.ipynb"]]
-    with open(path, encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    methods = [key.removesuffix("_psnr") for key in rows[0] if key.endswith("_psnr")]
+    means = read_benchmark(path)
+    methods = list(next(iter(means.values()))[1])
     published = {name: by_set for name, by_set in PUBLISHED.items() if "paper" in name}
-    table = [["Y: PSNR (dB) / SSIM", *(figures.METHOD_TITLES.get(method, method) for method in methods), *published]]
-    for name in dict.fromkeys([*TEST_SETS, *(row["set"] for row in rows)]):
-        of_set = [row for row in rows if row["set"] == name]
-        means = [tuple(fmean(float(row[f"{method}_{measure}"]) for row in of_set) for measure in ("psnr", "ssim"))
-                 if of_set else None for method in methods]
-        values = means + [by_set.get(name) for by_set in published.values()]
+    table = [["Y: PSNR (dB) / SSIM", *map(method_title, methods), *published]]
+    for name in dict.fromkeys([*TEST_SETS, *means]):
+        measured = means[name][1] if name in means else {}
+        values = [measured.get(method) for method in methods] + [by_set.get(name) for by_set in published.values()]
         table.append([name] + ["–" if value is None else "{:.2f} / {:.4f}".format(*value) for value in values])
     return table
 

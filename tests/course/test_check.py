@@ -135,8 +135,8 @@ def test_of_the_given_code_only_what_was_changed_is_packed(kit, tmp_path, data, 
     assert packed_code(kit, tmp_path) == names
     assert command.main(["pack", str(kit), "--data", str(data), "--out", str(tmp_path)]) == 0
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("[info]")]
-    assert len(lines) == 1 and lines[0].endswith(
-        "my_loss.py (new 新增), support/mine.py (new 新增), support/stage.py (changed 已改动), utils.py (changed 已改动)")
+    assert len(lines) == 1 and lines[0].endswith("my_loss.py (new 新增), support/mine.py (new 新增), "
+                                                 "support/stage.py (changed 已改动), utils.py (changed 已改动)")
 
 
 @pytest.mark.parametrize("text", [None, "no JSON", "[]", '{"files": 3}'])
