@@ -74,4 +74,4 @@ def code_line(handin):
         return (f"[info] {EDITION} is missing, so all {len(others)} other Python files are handed in too. "
                 f"· 缺少 {EDITION}，其余 {len(others)} 个 Python 文件也会全部提交。\n")
     listed = ", ".join(f"{name} ({STATES[state]})" for name, state in others.items())
-    return f"[info] also handed in: · 一并提交的代码：{listed}\n"
+    return f"[info] Python files that are handed in too · 一并提交的 Python 文件：{listed}\n"
