@@ -47,7 +47,7 @@ def write_report(folder, run_name=None, again=False):
         ReportError: if the run has no log, or a report.md exists and ``again`` is not set.
     """
     folder, handin = Path(folder), HandIn(folder)
-    run = folder / "runs" / run_name if run_name else handin.run
+    run = folder / "runs" / (run_name or handin.run_name)
     if (folder / "report.md").exists() and not again:
         raise ReportError(f"{folder / 'report.md'} is there already, and may hold what you have written. "
                           "Rename it, or add --again. report.md 已存在；请先改名，或加上 --again。")

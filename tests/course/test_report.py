@@ -2,6 +2,7 @@
 
 import base64
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -59,6 +60,8 @@ def test_another_run_is_chosen_and_one_that_is_not_there_is_named(kit, capsys):
     Path("runs/mine").rename("runs/other")
     assert command.main(["report", "--run", "other"]) == 0
     assert command.main(["report", "--again"]) == 2 and "mine" in capsys.readouterr().err
+    shutil.rmtree("runs")
+    assert command.main(["report", "--again"]) == 2 and str(Path("runs", "mine")) in capsys.readouterr().err
 
 
 def test_the_students_commands_do_not_load_code_that_may_be_half_written():
