@@ -1,10 +1,8 @@
 """The trained networks at work: loading them, those that a notebook shows, measuring the test sets."""
 
 import copy
-import csv
 import json
 from pathlib import Path
-from statistics import fmean
 
 import torch
 
@@ -197,17 +195,3 @@ def write_benchmark(path, results):
         for rows in zip(*by_method.values()):
             table.append([name, rows[0][0]] + [f"{value:.6f}" for row in rows for value in row[1:]])
     write_csv(path, table)
-
-
-def read_benchmark(path):
-    """The means of benchmark.csv: dict set -> (number of images, dict method -> (psnr, ssim))."""
-    with open(path, encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    methods = [key.removesuffix("_psnr") for key in rows[0] if key.endswith("_psnr")]
-    means = {}
-    for name in dict.fromkeys(row["set"] for row in rows):
-        of_set = [row for row in rows if row["set"] == name]
-        means[name] = len(of_set), {
-            method: tuple(fmean(float(row[f"{method}_{measure}"]) for row in of_set) for measure in ("psnr", "ssim"))
-            for method in methods}
-    return means

@@ -22,9 +22,8 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
 from config import PRESETS, SHIPPED_RUN, get_config
-from inference import read_benchmark
 from support import provenance
-from support.figures import method_title, table
+from support.figures import method_title, read_benchmark, table
 from support.messages import duration
 from support.progress import StatusLine
 from support.run import has_trained

@@ -6,7 +6,6 @@ Equations are those of Ledig et al. 2017 (arXiv 1609.04802).  All images of a ba
 
 import torch
 
-from inference import benchmark, generators_of, interpolated  # noqa: F401  for the notebooks
 from support.convert import convert_image
 from support.enlarging import evaluate, mean_of, super_resolve  # noqa: F401  for the notebooks: solver.super_resolve
 from support.run import EpochProgress, stage_config

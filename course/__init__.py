@@ -1,4 +1,4 @@
 """The course around the notebooks: python -m course <command>.
 
-Students have check, pack and report; teachers release; graders grade, gallery and scores.
+Commands for students: check, pack, report; for teachers: release; for graders: grade, gallery, scores.
 """

@@ -9,16 +9,16 @@ import sys
 COMMANDS = {
     "check": ("course.commands", "is the hand-in complete? 检查作业是否完整"),
     "pack": ("course.commands", "check, and write <student-id>.zip 检查并打包"),
-    "report": ("course.report", "write the draft of the report out of the run folder 生成报告草稿"),
+    "report": ("course.report", "write a draft of the report from the run folder 根据运行结果生成报告草稿"),
     "release": ("course.release", "make the student edition and the hidden tests"),
     "grade": ("course.grade", "check, test and measure a folder of zip files"),
-    "gallery": ("course.gallery", "make the page on which people score the pictures blind"),
-    "scores": ("course.scores", "opinion scores with intervals, ranks, the final table"),
+    "gallery": ("course.gallery", "make the page for blind scoring of the Set5 results"),
+    "scores": ("course.scores", "opinion scores with intervals and ranks, the final table"),
 }
 
 
 def main(arguments=None):
-    for stream in (sys.stdout, sys.stderr):          # a Chinese Windows console may not know every character
+    for stream in (sys.stdout, sys.stderr):          # a Chinese Windows console may lack characters
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
     there = {name: entry for name, entry in COMMANDS.items() if importlib.util.find_spec(entry[0])}
@@ -27,7 +27,7 @@ def main(arguments=None):
     chosen = [word for word in (sys.argv[1:] if arguments is None else arguments) if not word.startswith("-")][:1]
     for name, (module, text) in there.items():
         command = commands.add_parser(name, help=text, description=text)
-        if [name] == chosen:                          # the others' modules need not be loaded
+        if [name] == chosen:                          # the modules of the others need not be loaded
             command.set_defaults(do=getattr(importlib.import_module(module), f"{name}_command")(command))
     args = parser.parse_args(arguments)
     try:

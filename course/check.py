@@ -1,4 +1,4 @@
-"""Is a hand-in complete?  One line a rule, in English and Chinese, with how to mend it."""
+"""Is a hand-in complete?  One line per rule, in English and Chinese, with how to fix it."""
 
 import re
 from collections import namedtuple
@@ -17,30 +17,30 @@ from metrics import three_channels
 from support import provenance
 from support.images import read_image
 
-# level: "ok", "warning" or "fault".  detail: what was found, by file.
+# level: "ok", "warning", "fault", or "absent" where there is nothing to judge.  detail: what was found, by file.
 Finding = namedtuple("Finding", "rule level detail")
 
 FORBIDDEN = {".pth", ".pt", ".ckpt", ".safetensors", ".onnx", ".npy", ".npz", ".h5", ".pkl", ".rar", ".7z", ".zip",
              ".gz"}
 FORBIDDEN_FOLDERS = {"data", "runs", "weights", "checkpoints", "__pycache__", ".ipynb_checkpoints", ".venv", ".git"}
-REPORT_PARTS = {      # of each part one of these words has to stand in the report
+REPORT_PARTS = {      # one of the words of each part has to occur in the report
     "training": ("training method", "how it was trained", "训练方法", "训练过程"),
     "results": ("best parameters", "test results", "最佳参数", "最优参数", "测试结果"),
     "pictures": ("set5",),
     "attempts": ("attempts", "improvements", "尝试", "改进"),
 }
-LEAST_WORDS = 200      # characters of Chinese or words of English that a report has at least
+MIN_WORDS = 200        # Chinese characters or English words of a report
 NOTHING = ("absent", "")
 
 
 def check(folder, facts, data=None, references=None):
-    """All findings on a folder: a student's kit, or a hand-in that was unpacked; at least one for each rule.
+    """All findings on a folder, a student's kit or an unpacked hand-in; at least one for each rule.
 
     Args:
         facts: ``read_facts(...)``.
-        data: folder of the lists, to compare the five pictures with Set5's LR, bicubic and HR
+        data: folder of the lists, to compare the five results with Set5's LR, bicubic and HR
             (default: ``data`` in the folder).
-        references: what ``set5_references`` gives, where it is known already.
+        references: the result of ``set5_references``, where it is known already.
 
     Raises:
         HandInError: if the folder cannot be handed in at all.
@@ -59,11 +59,11 @@ def check(folder, facts, data=None, references=None):
 
 
 def _with_level(found):
-    """A rule yields details, which are faults, or pairs ("warning", detail); or NOTHING, where nothing is to judge."""
+    """A rule gives details, which are faults, or pairs ("warning", detail); NOTHING where there is nothing to judge."""
     return found if isinstance(found, tuple) else ("fault", found)
 
 
-# ---------------------------------------------------------------- the rules: each gives what is wrong
+# ---------------------------------------------------------------- the rules: each returns what is wrong
 
 def identity(handin):
     missing = [key for key, value in (("student_id", handin.student_id), ("name", handin.name)) if not value]
@@ -104,7 +104,7 @@ def figures(notebooks):
 
 
 def code(handin, notebooks):
-    """Warnings only: nobody trains again for a typo."""
+    """The outputs belong to this code.  Warnings only: nobody trains again for a typo."""
     try:
         now = provenance.code_line(handin.folder).split()
     except (OSError, SyntaxError, ValueError) as error:
@@ -113,7 +113,7 @@ def code(handin, notebooks):
     for name, notebook in notebooks.items():
         lines = re.findall(r"^code: (.*)$", _text(notebook), flags=re.MULTILINE)
         if not lines:
-            found.append(("warning", f"{name}: its outputs do not say on which code they were made"))
+            found.append(("warning", f"{name}: its outputs do not name the code that made them"))
             continue
         then = lines[-1].split()
         changed = [file for file, digest in zip(then[::2], then[1::2]) if now.get(file, digest) != digest]
@@ -135,7 +135,7 @@ def pictures(handin):
                 elif image.size != SET5[name]:
                     found.append(f"{name}.png: {image.width} x {image.height}, not "
                                  f"{SET5[name][0]} x {SET5[name][1]}")
-        except Exception as error:            # Pillow raises many kinds
+        except Exception as error:            # Pillow raises exceptions of many types
             found.append(f"{name}.png: {error}")
     return found
 
@@ -154,7 +154,7 @@ def copies(handin, data, references=None):
         try:
             picture = three_channels(read_image(path)[0])
         except ValueError:
-            continue                          # "pictures" has said so
+            continue                          # the rule "pictures" reports it
         for kind, reference in references.get(name, {}).items():
             if same_picture(picture, reference):
                 found.append(f"{name}.png: {kind}")
@@ -162,7 +162,7 @@ def copies(handin, data, references=None):
 
 
 def set5_references(data):
-    """{image: {"HR", "bicubic", "LR": uint8 array of HR's size}} of Set5.
+    """{image: {"HR", "bicubic", "LR": uint8 array (H, W, 3) of HR's size}} of Set5.
 
     Raises:
         ValueError: if the data folder has no list of Set5.
@@ -176,7 +176,7 @@ def set5_references(data):
 
 
 def same_picture(a, b, most=1.0):
-    """Whether two uint8 pictures differ by no more than rounding and compression: ``most`` grey levels in the mean."""
+    """Whether two uint8 images differ by no more than rounding and compression do: ``most`` grey levels on average."""
     return a.shape == b.shape and np.abs(a.astype(np.int16) - b).mean() <= most
 
 
@@ -189,25 +189,25 @@ def five_set_table(notebook):
 
 def report(handin):
     if handin.report is None:
-        return [NOTHING]                      # "files" has said so
+        return [NOTHING]                      # the rule "files" reports it
     try:
         text = report_text(handin.report)
-    except Exception as error:                # a damaged .docx or .pdf raises many kinds
+    except Exception as error:                # a damaged .docx or .pdf raises exceptions of many types
         return [f"{handin.report.name}: {error}"]
     words = len(re.findall(r"[\u4e00-\u9fff]|[A-Za-z]{2,}", prose(text)))
     found = [f"{handin.report.name}: {part} ({' / '.join(names)})" for part, names in REPORT_PARTS.items()
              if not any(name in text.lower() for name in names)]
-    if handin.report.suffix == ".pdf" and found and words < LEAST_WORDS:
-        return [("warning", f"{handin.report.name}: its text could not be read; a person has to look")]
-    if words < LEAST_WORDS:
-        found.append(f"{handin.report.name}: {words} / {LEAST_WORDS} words (without tables, headings, captions) 字数")
+    if handin.report.suffix == ".pdf" and found and words < MIN_WORDS:
+        return [("warning", f"{handin.report.name}: its text could not be read; a person has to look at it")]
+    if words < MIN_WORDS:
+        found.append(f"{handin.report.name}: {words} / {MIN_WORDS} words (without tables, headings, captions) 字数")
     if "(write here)" in text:
         found.append(f"{handin.report.name}: (write here)")
     return found
 
 
 def prose(text):
-    """A text without what a draft already holds: headings, tables, pictures and their captions."""
+    """A text without what the draft already holds: headings, tables, images and their captions."""
     return "\n".join(line for line in text.splitlines() if not re.match(r"\s*([#|!]|\*[^*]+\*\s*$)", line))
 
 
@@ -234,7 +234,7 @@ def declaration(notebook):
 
 
 def nothing_else(handin, facts):
-    if handin.is_kit:                         # ``pack`` will leave out what does not belong
+    if handin.is_kit:                         # ``pack`` leaves out what does not belong
         contents = handin.contents()
         size = sum(path.stat().st_size for path in contents.values())
         return [f"{size / 1e6:.0f} MB > {facts.limits.zip_mb} MB"] if size > facts.limits.zip_mb * 1e6 else []
@@ -246,10 +246,10 @@ def nothing_else(handin, facts):
 # ---------------------------------------------------------------- notebooks
 
 def _read_notebook(path):
-    """The notebook; one without cells where it is missing or no notebook."""
+    """The notebook; an empty one where the file is missing or is not a notebook."""
     try:
         return nbformat.read(path, as_version=4)
-    except Exception:                         # what is missing or damaged is said by "files" and "figures"
+    except Exception:                         # the rules "files" and "figures" report it
         return nbformat.v4.new_notebook()
 
 
@@ -262,7 +262,7 @@ def _outputs(notebook):
 
 
 def _text(notebook):
-    """What a notebook's outputs say, as one text."""
+    """The text of a notebook's outputs."""
     parts = []
     for output in _outputs(notebook):
         data = output.get("data", {})

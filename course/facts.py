@@ -1,4 +1,4 @@
-"""course.toml: what differs from school to school, read and checked."""
+"""course.toml, read and checked: what differs from school to school."""
 
 import sys
 from datetime import datetime
@@ -29,10 +29,10 @@ class FactsError(ValueError):
 
 
 def read_facts(path="course.toml"):
-    """The course's facts as an EasyDict; what the file does not say has its default.
+    """The facts of the course as an EasyDict; what the file does not set has its default.
 
     Raises:
-        FactsError: for a file that is not TOML, or has an entry of an unknown name or another kind.
+        FactsError: for a file that is not TOML, or has an entry of an unknown name or of the wrong type.
     """
     path = Path(path)
     facts = EasyDict({section: dict(values) for section, values in DEFAULTS.items()})
@@ -53,8 +53,8 @@ def read_facts(path="course.toml"):
                 raise FactsError(f"{path}: [{section}] has no {key}; it has {', '.join(DEFAULTS[section])}.")
             kind = datetime if key == "deadline" else type(DEFAULTS[section][key])
             if not isinstance(value, kind) and not (kind is int and isinstance(value, float)):
-                raise FactsError(f"{path}: {section}.{key} is {value!r}, and has to be a {kind.__name__}.")
+                raise FactsError(f"{path}: {section}.{key} is {value!r}; it has to be a {kind.__name__}.")
             facts[section][key] = value
     if sum(facts.points.values()) != 100:
-        raise FactsError(f"{path}: the points together are {sum(facts.points.values())}, not 100.")
+        raise FactsError(f"{path}: the points add up to {sum(facts.points.values())}, not 100.")
     return facts

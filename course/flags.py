@@ -1,4 +1,4 @@
-"""What a person has to look at: copies between students, claims that do not agree, pictures of something else."""
+"""What a person has to look at: copies between students, claims that do not agree, images of something else."""
 
 import ast
 import csv
@@ -12,21 +12,22 @@ import numpy as np
 
 from course.check import same_picture
 from course.facts import CODE, NOTEBOOKS
+from course.handin import code_files
 from course.regions import split, split_notebook
 from imresize import imresize
 from support.images import read_image
 
 LONG_ENOUGH = 12         # characters: shorter lines are alike by chance
-LEAST_LINES, SHARE = 12, 0.5
+MIN_SHARED, SHARE = 12, 0.5         # so many lines, and more than this part of the shorter hand-in's
 CLAIM_TOLERANCE = 0.02   # dB
-LR_TOLERANCE = 6.0       # grey levels in the mean; honest results lie below 3
+LR_TOLERANCE = 6.0       # grey levels on average; honest results stay below 3
 
 
 def edition_lines(root):
-    """Hashes of the lines that the course hands out: they count for nobody.  Solutions are not among them."""
+    """Hashes of the lines that the course hands out: they are nobody's own.  Solutions are not among them."""
     lines = set()
-    for file in Path(root).glob("*.py"):
-        lines |= set(_hashes(split(file.read_text(encoding="utf-8"), file.name)[0]))
+    for name, file in code_files(root).items():
+        lines |= set(_hashes(split(file.read_text(encoding="utf-8"), name.as_posix())[0]))
     for name in NOTEBOOKS:
         notebook, _ = split_notebook(nbformat.read(Path(root, name), as_version=4), name)
         lines |= set(_hashes(_code_of(notebook)))
@@ -34,7 +35,7 @@ def edition_lines(root):
 
 
 def own_lines(handin, given):
-    """Hashes of the lines that a student has written: models.py, solver.py, the notebooks' code."""
+    """Hashes of the lines that a student has written in models.py, solver.py and the notebooks' code cells."""
     found = set()
     for name in (*CODE, *NOTEBOOKS):
         path = handin.folder / name
@@ -48,7 +49,7 @@ def _text(path):
         return path.read_text(encoding="utf-8-sig", errors="replace")
     try:
         return _code_of(nbformat.read(path, as_version=4))
-    except Exception:                    # "check" has said so
+    except Exception:                    # the check reports it
         return ""
 
 
@@ -57,7 +58,7 @@ def _code_of(notebook):
 
 
 def _hashes(text):
-    """A hash of each line without comments and spaces, so that new spacing or comments hide nothing."""
+    """A hash of each line, without comments and spaces, so that a copy with other ones is still found."""
     for line in _without_comments(text).splitlines():
         line = "".join(line.split())
         if len(line) >= LONG_ENOUGH:
@@ -75,11 +76,11 @@ def _without_comments(text):
 
 
 def between_students(rows, folders):
-    """{file: flags} for pictures and code that two hand-ins share.
+    """{file: flags} for images and code that two hand-ins share.
 
     Args:
-        rows: what ``grade_one`` gives.
-        folders: dict file -> folder of its pictures.
+        rows: the results of ``grade_one``.
+        folders: dict file -> folder of its images.
     """
     flags = {row["file"]: [] for row in rows}
     pictures = {row["file"]: {name: read_image(folders[row["file"]] / f"{name}.png")[0] for name in row["pictures"]}
@@ -95,7 +96,7 @@ def between_students(rows, folders):
             for one, two in ((a, b), (b, a)):
                 if alike:
                     flags[one].append(f"pictures equal to those of {ids[two]}: {', '.join(alike)}")
-                if shared >= LEAST_LINES and shared > SHARE * fewest:
+                if shared >= MIN_SHARED and shared > SHARE * fewest:
                     flags[one].append(f"{shared} of {fewest} own lines of code shared with {ids[two]}")
                 if ids[one] == ids[two]:
                     flags[one].append(f"another file has the same student id: {two}")
@@ -103,10 +104,10 @@ def between_students(rows, folders):
 
 
 def wrong_claims(handin, measured):
-    """Where the table that was handed in says something else than the pictures do.
+    """Flags for scores in the table that was handed in which the images do not have.
 
     Args:
-        measured: dict image -> {"psnr", "ssim"}, of the pictures that were handed in.
+        measured: dict image -> {"psnr", "ssim"} of the images that were handed in.
     """
     try:
         with open(handin.run / "benchmark.csv", encoding="utf-8-sig", newline="") as file:
@@ -126,8 +127,8 @@ def wrong_claims(handin, measured):
 
 
 def disagreement_with_lr(name, picture, lr_enlarged):
-    """A result made small again has to be its LR picture, or it does not show the same thing."""
+    """A flag for a result that, downscaled again, is not its LR image: it shows something else."""
     lr = lr_enlarged[::4, ::4]
     difference = np.abs(imresize(picture, 1 / 4).astype(int) - lr).mean()
-    return [f"{name}.png: made small again it differs from LR by {difference:.1f} grey levels"] \
+    return [f"{name}.png: downscaled again, it differs from LR by {difference:.1f} grey levels"] \
         if difference > LR_TOLERANCE else []

@@ -1,7 +1,7 @@
-"""The page on which people score the pictures blind: one folder that opens from disk in any browser.
+"""The page for blind scoring: one folder that opens from disk in any browser.
 
-Pictures get random names; whose they are stands in a key file outside of the folder.  Among the
-students' pictures hide anchors (HR, bicubic interpolation, the kit's SRResNet) and repeats.
+Pictures get random names; a key file outside the folder says whose they are.  Hidden among the
+students' pictures are anchors (HR, bicubic interpolation, the kit's SRResNet) and repeats.
 """
 
 import csv
@@ -29,32 +29,32 @@ from support.files import save_image, write_csv
 from support.images import read_image
 
 PAGE = Path(__file__).parent / "page"
-SECONDS = {"training": 8, "score": 7, "pair": 8}        # of one trial, with a margin: raters get quicker
+SECONDS = {"training": 8, "score": 7, "pair": 8}        # of one trial, with a margin: raters get faster
 REPEATS, PAIRS = 10, 15                                 # of each rater
-CROP = 64                                               # side of the fixed details, HR pixels
-TRAINING = {"coffee.png": (60, 180), "astronaut.png": (20, 130)}        # scikit-image's; top left of a 256 square
+CROP = 64                                               # side of the fixed details, in HR pixels
+TRAINING = {"coffee.png": (60, 180), "astronaut.png": (20, 130)}      # of scikit-image: top, left of a 256 x 256 crop
 KEY_COLUMNS = ("gallery", "picture", "kind", "who", "image")
 
 
 def gallery_command(parser):
     parser.add_argument("zips", type=Path, help="folder of the zip files (or of unpacked hand-ins)")
     parser.add_argument("--out", type=Path, default=Path("gallery"), help="default: %(default)s")
-    parser.add_argument("--key", type=Path, help="where the key is kept (default: <out>_key.csv); not for raters")
+    parser.add_argument("--key", type=Path, help="file for the key (default: <out>_key.csv); not for raters")
     parser.add_argument("--data", type=Path, default=Path("data"), help="folder of the lists with Set5")
     parser.add_argument("--raters", type=int, default=6, help="how many people score (default: %(default)s)")
-    parser.add_argument("--minutes", type=float, default=30, help="at most, for each of them (default: %(default)s)")
+    parser.add_argument("--minutes", type=float, default=30, help="at most, for each rater (default: %(default)s)")
     parser.add_argument("--course", type=Path, default=Path("course.toml"), help="the facts (default: %(default)s)")
 
     def run(args):
         key = args.key or args.out.with_name(f"{args.out.name}_key.csv")
         if key.resolve().is_relative_to(args.out.resolve()):
-            raise ValueError(f"The key {key} would lie in the gallery: raters must not see it.")
+            raise ValueError(f"The key {key} would lie in the gallery, where raters could see it.")
         faults, load = make_gallery(args.zips, args.out, key, args.data, args.raters, args.minutes,
                                     read_facts(args.course))
         for name, text in faults:
             print(f"left out: {name}: {text}")
-        print(f"{args.out / 'index.html'}: open it in a browser, or hand the folder {args.out} to the raters.\n"
-              f"{key}: whose pictures they are. Keep it from the raters.\n"
+        print(f"{args.out / 'index.html'}: open it in a browser, or give the folder {args.out} to the raters.\n"
+              f"{key}: whose pictures they are. Do not show it to the raters.\n"
               f"{args.raters} raters, {load['trials']} trials each (about {load['minutes']:.0f} minutes); "
               f"each picture is scored {load['least']} times"
               + (f" to {load['most']} times." if load["most"] > load["least"] else "."))
@@ -69,11 +69,11 @@ def make_gallery(zips, out, key, data, n_raters, minutes, facts, seed=None):
         (faults: list of (file, why it is left out), load: dict of trials, minutes, least, most)
 
     Raises:
-        ValueError: if no hand-in has pictures, Set5 is not in ``data``, or a folder is there already.
+        ValueError: if no hand-in has pictures, Set5 is not in ``data``, or gallery or key exist already.
     """
     if out.exists() or key.exists():
-        raise ValueError(f"{out if out.exists() else key} is there already: scores belong to one gallery and its key. "
-                         "Choose another --out.")
+        raise ValueError(f"{out if out.exists() else key} is there already, and scores belong to one gallery and its "
+                         "key. Choose another --out.")
     rng = random.Random(secrets.randbits(64) if seed is None else seed)
     found, faults = collect(zips, facts)
     if not found:
@@ -91,7 +91,7 @@ def make_gallery(zips, out, key, data, n_raters, minutes, facts, seed=None):
 
 
 def collect(zips, facts):
-    """The five pictures of every hand-in: ({student: {image: uint8 array}}, faults)."""
+    """The five pictures of every hand-in: ({student: {image: uint8 array (H, W, 3)}}, faults)."""
     found, faults = {}, []
     with tempfile.TemporaryDirectory() as scratch:
         for path in sorted(Path(zips).iterdir()):
@@ -110,7 +110,7 @@ def collect(zips, facts):
                 who = handin.student_id or path.stem
                 if who in found:
                     raise HandInError(f"there is another hand-in of {who}")
-                # Decoded here and written anew: nothing but pixels reaches the page.
+                # Decoded here and encoded again: nothing except pixels reaches the page.
                 found[who] = {name: read_image(handin.pictures()[name])[0] for name in SET5}
             except (UnpackError, HandInError, ValueError, OSError) as error:
                 faults.append((path.name, str(error)))
@@ -118,7 +118,7 @@ def collect(zips, facts):
 
 
 class Gallery:
-    """What the page shows: pictures with random names, the trials of each rater, and the key."""
+    """The content of the page: pictures with random names, the trials of each rater, and the key."""
 
     def __init__(self, out, rng):
         self.out, self.rng = Path(out), rng
@@ -126,7 +126,7 @@ class Gallery:
         self.images, self.pictures, self.key, self.raters = {}, {}, [], {}
 
     def add_images(self, data):
-        """LR and HR of Set5, and the two most detailed squares of each."""
+        """Add LR and HR of Set5, and the two most detailed squares of each image."""
         dataset = SRDataset("Set5", get_config("course", data))
         for i, name in enumerate(dataset.names):
             self._add_image(name.lower(), *dataset.pair(i))
@@ -139,7 +139,7 @@ class Gallery:
                              "width": hr.shape[1], "height": hr.shape[0], "crops": crops}
 
     def add(self, kind, who, image, picture):
-        """Take in a picture under a random name; ``kind`` is "student", "anchor" or "training"."""
+        """Add a picture under a random name, which is returned; ``kind`` is "student", "anchor" or "training"."""
         name = f"{self.rng.getrandbits(48):012x}"
         save_image(self.out / "pictures" / f"{name}.png", picture)
         self.pictures[name] = {"file": f"pictures/{name}.png", "image": image}
@@ -155,7 +155,7 @@ class Gallery:
                 self.add("anchor", anchor, name.lower(), made[anchor])
 
     def add_training(self):
-        """Pictures that are not of Set5, from the worst to the best, to learn the scale with."""
+        """Add pictures of other images, from the worst to the best, on which raters learn the scale."""
         import skimage.data
         generator = load_generator(SHIPPED["pretrain"])
         for file, (top, left) in TRAINING.items():
@@ -169,8 +169,8 @@ class Gallery:
     def assign(self, n_raters, minutes):
         """Give each rater a share of the pictures, so that all are scored about equally often.
 
-        Every rater sees all anchors (they tie the raters' scales together), some pictures twice, and pairs
-        of two students' enlargements of one image.
+        Every rater sees all anchors (they connect the raters' scales), some pictures twice, and pairs of two
+        students' pictures of the same image.
         """
         of_kind = {kind: [row[1] for row in self.key if row[2] == kind] for kind in ("student", "anchor", "training")}
         fixed = (SECONDS["training"] * len(of_kind["training"]) + SECONDS["pair"] * PAIRS
@@ -192,13 +192,13 @@ class Gallery:
                 "least": min(scored.values()), "most": max(scored.values())}
 
     def _least(self, counts, n):
-        """n of the names that were chosen least often so far, and count them."""
+        """The n names that were chosen least often so far; they are counted."""
         order = sorted(counts, key=lambda name: (counts[name], self.rng.random()))[:n]
         counts.update(order)
         return order
 
     def _mixed(self, names):
-        """In random order, the same image not twice in a row as far as that can be."""
+        """The names in random order, if possible without the same image twice in a row."""
         left, result = self.rng.sample(names, len(names)), []
         while left:
             last = result and self.pictures[result[-1]]["image"]
@@ -207,7 +207,7 @@ class Gallery:
         return result
 
     def _pairs(self, counts):
-        """Pairs of two students' pictures of one image, those that were compared least often so far."""
+        """Pairs of two students' pictures of the same image, those that were compared least often so far."""
         of_image = {image: [row[1] for row in self.key if row[2] == "student" and row[4] == image] for image in SET5}
         if min(map(len, of_image.values())) < 2:
             return []
@@ -221,11 +221,11 @@ class Gallery:
         return trials
 
     def write(self, key):
-        """The page, its data, and the key."""
+        """Write the page, its data and the key."""
         for file in PAGE.iterdir():
             shutil.copyfile(file, self.out / file.name)
         data = {"id": self.id, "images": self.images, "pictures": self.pictures, "raters": self.raters}
-        # In a script "</" could end it; none of this is a student's text, and it is escaped all the same.
+        # "</" could end a script; no text here is a student's, and it is escaped all the same.
         text = json.dumps(data).replace("<", "\\u003c")
         (self.out / "trials.js").write_text(f"const GALLERY = {text};\n", encoding="utf-8")
         write_csv(key, [KEY_COLUMNS, *self.key])
@@ -235,10 +235,10 @@ def read_key(path):
     """{picture: dict of KEY_COLUMNS}.
 
     Raises:
-        ValueError: if the file is no key.
+        ValueError: if the file is not a key.
     """
     with open(path, encoding="utf-8-sig", newline="") as file:
         rows = list(csv.DictReader(file))
     if not rows or set(rows[0]) != set(KEY_COLUMNS):
-        raise ValueError(f"{path} is not the key of a gallery: it has to have the columns {', '.join(KEY_COLUMNS)}.")
+        raise ValueError(f"{path} is not the key of a gallery, which has the columns {', '.join(KEY_COLUMNS)}.")
     return {row["picture"]: row for row in rows}

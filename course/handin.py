@@ -1,15 +1,18 @@
-"""A hand-in: where its parts are, in a student's kit and in a zip file that was unpacked."""
+"""A hand-in: where its parts are, in a student's kit and in an unpacked zip file."""
 
+import hashlib
+import json
 import re
 from pathlib import Path, PurePosixPath
 
-from course.facts import NOTEBOOKS, tomllib
+from course.facts import CODE, NOTEBOOKS, tomllib
 
 INFO = "handin.toml"
 OF_THE_RUN = ("config.json", "log.csv", "provenance.json", "benchmark.csv")
 REPORTS = ("report.md", "report.docx", "report.pdf")
 PICTURES = {".png", ".jpg", ".jpeg"}
 MANIFEST = "manifest.json"
+EDITION = "course/edition.json"          # in the student edition: a hash of each Python file that students were given
 
 
 class HandInError(ValueError):
@@ -19,8 +22,8 @@ class HandInError(ValueError):
 class HandIn:
     """The parts of a hand-in.
 
-    In the student's kit they lie where work has left them (``runs/<run>/...``); in a zip file the
-    run's files are in ``run/`` and the five pictures in ``results/Set5/``.
+    In the student's kit they lie where the notebooks wrote them (``runs/<run>/...``); in a zip file the
+    files of the run are in ``run/`` and the five results in ``results/Set5/``.
 
     Args:
         folder: the kit, or the unpacked zip file.
@@ -48,27 +51,62 @@ class HandIn:
         student_id, name, run = (str(info.get(key, "")).strip() for key in ("student_id", "name", "run"))
         for key, value in (("student_id", student_id), ("run", run)):
             if value and not re.fullmatch(r"[\w.-]{1,64}", value) or value in (".", ".."):
-                raise HandInError(f"{self.folder / INFO}: {key} = {value!r} is not made of letters, digits, '-', '_' "
+                raise HandInError(f"{self.folder / INFO}: {key} = {value!r} may hold only letters, digits, '-', '_' "
                                   "and '.'.")
         return student_id, name, run or "course"
 
     @property
     def report(self):
-        """The report's path, or None."""
+        """The path of the report, or None."""
         return next((self.folder / name for name in REPORTS if (self.folder / name).is_file()), None)
 
     def pictures(self):
-        """The PNG files of Set5, name without ending -> path."""
+        """The results on Set5: file name without .png -> path."""
         return {path.stem: path for path in sorted(self.results.glob("*.png"))}
+
+    def code(self):
+        """The Python files that are handed in: path inside the zip file -> (path here, "", "changed" or "new").
+
+        models.py and solver.py always; of the other files that students were given those that differ from what was
+        given; and every file that the student has added, at the top level or in support/.  Where the list of what was
+        given is missing, as in the teacher's complete kit, nothing can be compared, and nothing must be lost: then
+        every file is handed in.
+        """
+        given, files = self.given(), code_files(self.folder)
+        if given is None:
+            return {name: (path, "") for name, path in files.items()}
+        states = {name: "new" if name.as_posix() not in given else
+                  "" if text_hash(path) == given[name.as_posix()] else "changed" for name, path in files.items()}
+        return {name: (path, states[name]) for name, path in files.items() if states[name] or name.as_posix() in CODE}
+
+    def given(self):
+        """The hashes of the Python files that the student was given, by path; None where they are not known."""
+        try:
+            files = json.loads((self.folder / EDITION).read_text(encoding="utf-8"))["files"]
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        return files if isinstance(files, dict) else None
 
     def contents(self):
         """What is handed in: path inside the zip file -> path here, sorted."""
-        found = {PurePosixPath(path.name): path for path in self.folder.glob("*.py")}
+        found = {name: path for name, (path, _) in self.code().items()}
         found |= {PurePosixPath(name): self.folder / name for name in (*NOTEBOOKS, *REPORTS, INFO)}
         found |= {PurePosixPath("run", name): self.run / name for name in OF_THE_RUN}
         found |= {PurePosixPath("results/Set5", path.name): path for path in self.pictures().values()}
-        for part in ("report_files", "extensions"):       # pictures of the report; code of further methods
+        for part in ("report_files", "extensions"):       # images of the report; code of further methods
             kinds = PICTURES if part == "report_files" else {".py"}
             found |= {PurePosixPath(part, path.name): path for path in (self.folder / part).glob("*")
                       if path.suffix.lower() in kinds}
         return {name: found[name] for name in sorted(found) if found[name].is_file() and not found[name].is_symlink()}
+
+
+def code_files(folder):
+    """The Python files of a kit or a hand-in, at its top level and in support/: path inside -> path, sorted."""
+    paths = sorted([*Path(folder).glob("*.py"), *Path(folder, "support").glob("*.py")])
+    return {PurePosixPath(path.relative_to(folder).as_posix()): path for path in paths
+            if path.is_file() and not path.is_symlink()}
+
+
+def text_hash(path):
+    """A hash of a text file, the same whichever way its lines end."""
+    return hashlib.sha256(path.read_bytes().replace(b"\r\n", b"\n")).hexdigest()

@@ -1,7 +1,7 @@
-"""The hidden tests: what each probe's arrays have to be, for how many points, and what to tell the student.
+"""The hidden tests: what the arrays of each probe have to be, how many points they give, what the student reads.
 
-``make_bundle`` runs the probes on the complete kit and keeps inputs and expected arrays; ``judge``
-compares a student's arrays with them.  The comparison happens in the grader's process only.
+``make_bundle`` runs the probes on the complete kit and stores inputs and expected arrays; ``judge``
+compares a student's arrays with them.  The comparison takes place only in the grader's process.
 """
 
 import io
@@ -17,13 +17,13 @@ import numpy as np
 from support.files import write_atomically
 from support.version import kit_version
 
-# judge: function(expected, got) -> "" or what is wrong.  Expected and got are dicts of arrays.
+# judge: function(expected, got) -> "" or what is wrong; expected and got are dicts of arrays.
 Case = namedtuple("Case", "probe points en zh judge")
 Verdict = namedtuple("Verdict", "probe points of en zh message")
 
 
 def same(*names, tolerance=0.0):
-    """Arrays that have to be the expected ones."""
+    """Arrays that have to equal the expected ones, up to a share of the largest value."""
     def judge(expected, got):
         for name in names:
             wanted, found = expected[name], got[name]
@@ -38,7 +38,7 @@ def same(*names, tolerance=0.0):
 
 
 def near(*names, share):
-    """Numbers within a share of the expected ones: a bias more or less in a layer is no fault."""
+    """Numbers within a share of the expected ones: one layer with or without a bias is no fault."""
     def judge(expected, got):
         for name in names:
             if not np.all(np.abs(got[name] - expected[name]) <= share * expected[name]):
@@ -48,6 +48,7 @@ def near(*names, share):
 
 
 def alike(first, second):
+    """Two arrays of the student's own that have to agree."""
     def judge(_, got):
         difference = np.abs(got[first] - got[second]).max() if got[first].shape == got[second].shape else math.inf
         size = np.abs(got[first]).max()
@@ -76,13 +77,13 @@ def content_only(expected, got):
     if not moved["gain"] > 0:
         return f"the generator moved by {moved['gain']:.4g}: away from HR, or not at all"
     return "" if abs(moved["gain"] / wanted["gain"] - 1) < 0.5 else (
-        f"the generator moved by {moved['gain']:.4g}, expected {wanted['gain']:.4g}: are SR and HR in one range?")
+        f"the generator moved by {moved['gain']:.4g}, expected {wanted['gain']:.4g}: are SR and HR in the same range?")
 
 
 def adversarial_only(expected, got):
     moved, wanted = _moves(got), _moves(expected)
     return "" if moved["gain"] * wanted["gain"] > 0 else (
-        f"the generator moved by {moved['gain']:.4g}, expected {wanted['gain']:.4g}: SR is to be called real")
+        f"the generator moved by {moved['gain']:.4g}, expected {wanted['gain']:.4g}: SR should be judged real")
 
 
 def discriminator(expected, got):
@@ -96,8 +97,8 @@ def discriminator(expected, got):
 def blind(_, got):
     moved = _moves(got)
     return "" if abs(moved["gain"]) < 1e-6 else (
-        f"with features that are zero the generator moved by {moved['gain']:.4g}: the content loss does not look "
-        "through the VGG that it is given")
+        f"with features that are zero the generator moved by {moved['gain']:.4g}: the content loss does not use "
+        "the features of the VGG that it is given")
 
 
 def between(name, low, high):
@@ -108,7 +109,7 @@ def between(name, low, high):
 def layer_counts(expected, got):
     norms, convolutions, transposed = got["counts"].T
     if np.any(transposed):
-        return "there is a transposed convolution; the paper enlarges by PixelShuffle"
+        return "there is a transposed convolution; the paper upscales by PixelShuffle"
     return same("counts")(expected, got)
 
 
@@ -124,12 +125,12 @@ CASES = (
     Case("generator_last_layer", 5, "Generator: the last layer is linear (figure 4)",
          "生成器：最后一层是线性的（图 4）",
          between("mean", 5, 9)),
-    Case("generator_is_convolutional", 5, "Generator: a moved picture gives the moved result",
+    Case("generator_is_convolutional", 5, "Generator: a shifted image gives the shifted result",
          "生成器：输入平移，输出随之平移", alike("whole", "moved")),
-    Case("generator_in_eval_mode", 5, "Generator: in eval mode a picture does not depend on its batch",
+    Case("generator_in_eval_mode", 5, "Generator: in eval mode the result does not depend on the batch",
          "生成器：eval 模式下结果与同批图像无关", alike("alone", "in_batch")),
-    Case("generator_gradients", 6, "Generator: every parameter learns", "生成器：每个参数都有梯度", gradients),
-    Case("discriminator_shapes", 6, "Discriminator: one number a picture, also for other crop sizes",
+    Case("generator_gradients", 6, "Generator: every parameter gets a gradient", "生成器：每个参数都有梯度", gradients),
+    Case("discriminator_shapes", 6, "Discriminator: one number per image, also for other crop sizes",
          "判别器：每张图输出一个数，其他裁剪尺寸也可以", same("elements")),
     Case("discriminator_parameters", 5, "Discriminator: number of parameters (figure 4)", "判别器：参数量（图 4）",
          near("default", "small", share=0.02)),
@@ -138,17 +139,18 @@ CASES = (
          same("convolutions", "halvings", "batch_norms", "channels", "slopes", tolerance=1e-6)),
     Case("discriminator_logits", 4, "Discriminator: logits, no sigmoid", "判别器：输出 logit，不经 sigmoid",
          between("mean", -9, -5)),
-    Case("discriminator_gradients", 4, "Discriminator: every parameter learns", "判别器：每个参数都有梯度", gradients),
+    Case("discriminator_gradients", 4, "Discriminator: every parameter gets a gradient",
+         "判别器：每个参数都有梯度", gradients),
     Case("vgg_features", 8, "TruncatedVGG19: the feature maps of given weights (equation 5)",
          "TruncatedVGG19：给定权重下的特征图（式 (5)）", same("12", "21", "22", tolerance=1e-4)),
-    Case("vgg_is_frozen", 3, "TruncatedVGG19: frozen, but lets gradients through", "TruncatedVGG19：冻结，但能传回梯度",
+    Case("vgg_is_frozen", 3, "TruncatedVGG19: frozen, but gradients pass through", "TruncatedVGG19：冻结，但能传回梯度",
          lambda _, got: (f"{int(got['trainable'])} of its parameters are trainable" if got["trainable"] else
-                         "" if got["reaches"] > 0 else "no gradient reaches the picture")),
-    Case("train_content_only", 4, "train: the content loss brings SR towards HR (equations 4, 5)",
+                         "" if got["reaches"] > 0 else "no gradient reaches the image")),
+    Case("train_content_only", 4, "train: the content loss moves SR towards HR (equations 4, 5)",
          "train：内容损失使 SR 靠近 HR（式 (4)、(5)）", content_only),
-    Case("train_adversarial_only", 4, "train: the generator wants its pictures called real (equation 6)",
+    Case("train_adversarial_only", 4, "train: the generator wants SR to be judged real (equation 6)",
          "train：生成器希望 SR 被判为真（式 (6)）", adversarial_only),
-    Case("train_through_vgg", 4, "train: the content loss looks through VGG (equation 5)",
+    Case("train_through_vgg", 4, "train: the content loss compares VGG features (equation 5)",
          "train：内容损失经由 VGG 特征计算（式 (5)）", blind),
     Case("train_discriminator", 4, "train: the discriminator tells HR from SR (equation 2)",
          "train：判别器区分 HR 与 SR（式 (2)）", discriminator),
@@ -157,7 +159,7 @@ TOTAL = sum(case.points for case in CASES)
 
 
 def make_inputs(seed=0):
-    """What all probes are given: arrays without any meaning that could be guessed."""
+    """The inputs of all probes: random arrays, from which no expected value can be guessed."""
     rng = np.random.default_rng(seed)
     inputs = {"image": rng.random((1, 3, 48, 48), dtype=np.float32), "batch": rng.random((3, 3, 12, 12), np.float32),
               "patches": 2 * rng.random((2, 3, 48, 48), dtype=np.float32) - 1,
@@ -203,10 +205,10 @@ def make_bundle(path, run_probes, seed=0, version=None):
 
 
 def read_bundle(path):
-    """(bytes of inputs.npz, dict probe -> expected arrays).
+    """(bytes of inputs.npz, dict probe -> expected arrays) of a bundle.
 
     Raises:
-        ValueError: if the file is no bundle, or one of another version of the kit.
+        ValueError: if the file is not a bundle, or is one of another version of the kit.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -257,7 +259,7 @@ def judge(expected, got, failures=None):
         if case.probe in got:
             try:
                 message = case.judge(expected[case.probe], got[case.probe])
-            except Exception as error:          # arrays of strange names or shapes
+            except Exception as error:          # arrays with other names or shapes
                 message = f"the arrays cannot be compared: {type(error).__name__}: {error}"
         else:
             message = (failures or {}).get(case.probe, "not run")

@@ -1,9 +1,9 @@
-"""Run a command that is not to be trusted: python -I jail.py SETTINGS.json
+"""Run a command that cannot be trusted: python -I jail.py SETTINGS.json
 
-On Linux, where the system allows it, the command gets namespaces of its own: no network, no sight
-of other processes (all of its own die with it), and empty folders in the place of those it must
-not see.  Everywhere but on Windows it gets limits of memory, file size and processor time.  What
-could be done is written into ``status`` as JSON.  Standard library only.
+On Linux, where the system allows it, the command gets namespaces of its own: it has no network, does
+not see other processes (all of its own end with it), and finds empty folders in the place of those it
+must not see.  Except on Windows it gets limits of memory, file size and processor time.  What could be
+done is written to the file ``status`` as JSON.  Standard library only.
 """
 
 import ctypes
@@ -16,7 +16,7 @@ CLONE_NEWNS, CLONE_NEWIPC, CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = (
     0x00020000, 0x08000000, 0x10000000, 0x20000000, 0x40000000)
 MS_BIND, MS_REC, MS_PRIVATE = 4096, 16384, 1 << 18
 PR_SET_PDEATHSIG = 1
-MAPPED = 8 * 2**30       # bytes of address space that torch and CUDA map without using them
+MAPPED = 8 * 2**30       # bytes of address space that torch and CUDA map but do not use
 
 
 def main(path):
@@ -39,7 +39,7 @@ def main(path):
             import subprocess
             sys.exit(subprocess.run(settings["command"], cwd=settings["folder"]).returncode)
         run(settings)
-    # The first process of a new PID namespace: when it ends, all others in there are killed.
+    # The first process of a new PID namespace: when it ends, all others in that namespace are killed.
     child = os.fork()
     if child == 0:
         libc().prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -64,7 +64,7 @@ def call(name, *arguments):
 
 
 def separate(hide):
-    """Namespaces of our own, and nothing to be seen in the places of ``hide``."""
+    """Enter new namespaces, in which nothing is seen in the places of ``hide``."""
     user, group = os.getuid(), os.getgid()
     call("unshare", CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWPID | CLONE_NEWIPC)
     for name, content in (("setgroups", "deny"), ("uid_map", f"{user} {user} 1"), ("gid_map", f"{group} {group} 1")):
@@ -87,7 +87,7 @@ def limit(settings):
         if kind is not None:
             try:
                 resource.setrlimit(kind, (value, value))
-            except (ValueError, OSError):            # macOS takes no RLIMIT_AS; the watcher counts memory, too
+            except (ValueError, OSError):            # macOS has no RLIMIT_AS; the watching process counts memory too
                 continue
 
 

@@ -1,6 +1,6 @@
 """The statistics of opinion scores: rater bias, intervals, pairs, ranks, bands (numpy only).
 
-Scores go from 1 to 5.  A picture is one student's enlargement of one image of Set5, or an anchor's.
+Scores go from 1 to 5.  An image is one of Set5's five; a picture is what one student, or an anchor, made of it.
 """
 
 import math
@@ -11,17 +11,17 @@ ANCHORS = ("bicubic", "SRResNet", "HR")          # hidden among the pictures, in
 
 
 def without_bias(raters, pictures, scores, rounds=200):
-    """Take the raters' habits away: score = quality of the picture + strictness of the rater + noise.
+    """Remove the raters' habits: score = quality of the picture + bias of the rater + noise.
 
-    Both are fitted by least squares, in turns (alternating means converge to it), with the raters'
-    biases adding up to zero; so a strict rater who happened to see the better half does no harm to it.
+    Both are fitted by least squares (means, taken in turns, converge to the solution), and the biases of
+    all raters add up to zero.  So a strict rater who happened to see the better half does it no harm.
 
     Args:
         raters, pictures: int arrays (n,), numbered from 0.
         scores: float array (n,).
 
     Returns:
-        (quality of each picture, bias of each rater, scores less the rater's bias)
+        (quality of each picture, bias of each rater, scores minus the rater's bias)
     """
     n_raters, n_pictures = raters.max() + 1, pictures.max() + 1
     bias = np.zeros(n_raters)
@@ -44,7 +44,7 @@ def means(groups, values, n):
 def bootstrap(raters, pictures, scores, groups, n=1000, seed=0):
     """Mean scores of groups of pictures (a student's five, say), over resampled raters.
 
-    Whole raters are drawn with replacement, not single scores: the scores of one person hang together.
+    Whole raters are drawn with replacement, not single scores: the scores of one person are not independent.
 
     Args:
         groups: int array (pictures,): the group of each picture.
@@ -87,7 +87,7 @@ def _ranks(values):
 
 
 def repeat_agreement(first, second):
-    """How far raters agree with themselves on pictures that they saw twice.
+    """How well raters agree with themselves on pictures that they saw twice.
 
     Returns:
         dict: "n", "mean_difference" (in points), "within_one" (share), "correlation" (nan for fewer than three).
@@ -102,11 +102,11 @@ def repeat_agreement(first, second):
 
 
 def bradley_terry(n, wins, prior=0.5, rounds=1000):
-    """Strengths out of votes between pairs (Bradley and Terry 1952); P(i beats j) = s_i / (s_i + s_j).
+    """Strengths from votes on pairs (Bradley and Terry 1952): P(i beats j) = s_i / (s_i + s_j).
 
     Fitted by Hunter's minorisation (2004, "MM algorithms", equation 3).  A vote "equal" is half a win
-    for each.  A little ``prior`` (wins and losses against an average opponent) keeps the strength of
-    one who has won every vote finite.
+    for each.  A little ``prior`` (wins and losses against an average opponent) keeps the strength
+    finite for a contestant who has won every vote.
 
     Args:
         n: number of contestants.
@@ -128,10 +128,10 @@ def bradley_terry(n, wins, prior=0.5, rounds=1000):
 
 
 def bands(scores, low, high):
-    """Bands of scores, parted only where intervals part: int array, 0 is the best band.
+    """Bands of scores, separated only where intervals are: int array, 0 is the best band.
 
-    Between two neighbours in rank there is a boundary where everybody above lies, with the whole
-    interval, above everybody below.  Where intervals overlap, nobody is set apart.
+    There is a boundary between two neighbours in rank if the intervals of all above it lie above the
+    intervals of all below it.  Where intervals overlap, there is none.
     """
     order = np.argsort(-np.asarray(scores), kind="stable")
     result, band = np.zeros(len(order), int), 0
@@ -143,7 +143,7 @@ def bands(scores, low, high):
 
 
 def anchors_in_order(quality):
-    """Whether the anchors' mean scores stand in the order that they should; faults as a list of sentences."""
+    """Whether the anchors' mean scores are in the order that they should be in: the faults, as a list of sentences."""
     there = [name for name in ANCHORS if name in quality]
     return [f"{worse} ({quality[worse]:.2f}) is not below {better} ({quality[better]:.2f})"
             for worse, better in zip(there, there[1:]) if quality[worse] >= quality[better]]

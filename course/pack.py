@@ -9,7 +9,7 @@ from course.handin import MANIFEST, HandIn
 from support.files import write_atomically
 from support.version import kit_version
 
-FIRST_DAY = (1980, 1, 1, 0, 0, 0)        # of zip files: their own time would make each file another one
+FIRST_DAY = (1980, 1, 1, 0, 0, 0)        # of zip files: with the time of packing, no two would be equal
 REGULAR_FILE = 0o100644 << 16
 
 
@@ -17,15 +17,15 @@ def pack(folder, out):
     """Write the zip file of a hand-in; returns (path, list of the paths inside).
 
     Args:
-        folder: the student's kit; only what belongs to a hand-in is taken (``HandIn.contents``).
+        folder: the student's kit; only what belongs to a hand-in is packed (``HandIn.contents``).
         out: the folder for the zip file.
 
     Raises:
-        ValueError: if handin.toml does not say who hands in.
+        ValueError: if handin.toml has no student id.
     """
     handin = HandIn(folder)
     if not handin.student_id:
-        raise ValueError("handin.toml has no student_id: the zip file gets its name from it.")
+        raise ValueError("handin.toml has no student_id; the zip file is named after it.")
     files = {name.as_posix(): path.read_bytes() for name, path in handin.contents().items()}
     manifest = {"student_id": handin.student_id, "name": handin.name, "kit": kit_version(handin.folder),
                 "sha256": {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}}
@@ -42,9 +42,9 @@ def pack(folder, out):
 
 
 def changed_since(handin):
-    """Files of an unpacked hand-in that are not those of its manifest: [(name, "changed" or "missing" or "new")].
+    """Files of an unpacked hand-in that differ from its manifest: [(name, "changed", "missing" or "new")].
 
-    None where there is no manifest: then somebody has packed by hand.
+    None where there is no manifest: the zip file was packed by hand.
     """
     try:
         listed = json.loads((handin.folder / MANIFEST).read_text(encoding="utf-8"))["sha256"]

@@ -1,7 +1,7 @@
 """Runs a student's models.py and solver.py on given inputs.  This file runs in a jail, see sandbox.py.
 
-It maps inputs to arrays and nothing else: it knows no expected value, decides nothing, and what the
-student's code prints is looked at by nobody.  Each probe's arrays become one file in ``out``.
+It maps inputs to arrays and does nothing else: it knows no expected value and decides nothing, and nobody
+reads what the student's code prints.  The arrays of each probe become one file in ``out``.
 
     python -I probes.py INPUTS.npz OUT CODE probe [probe ...]
 """
@@ -79,7 +79,7 @@ def generator_last_layer(inputs):
 
 
 def generator_is_convolutional(inputs):
-    """The middle of a picture, and the middle of the same picture moved by some pixels."""
+    """The middle of an image, and the middle of the same image shifted by some pixels."""
     import torch
 
     from models import Generator
@@ -91,7 +91,7 @@ def generator_is_convolutional(inputs):
 
 
 def generator_in_eval_mode(inputs):
-    """A picture alone, and the same in a batch: in eval mode BatchNorm must not look at its neighbours."""
+    """An image alone, and the same image in a batch: in eval mode BatchNorm must not use its neighbours."""
     import torch
 
     from models import Generator
@@ -202,12 +202,12 @@ def vgg_is_frozen(inputs):
 # ---------------------------------------------------------------- one epoch of SRGAN
 
 def _stub_networks():
-    """Networks of one weight or two, whose updates can be followed by hand."""
+    """Networks of one or two weights, whose updates can be worked out by hand."""
     import torch
     from torch import nn
 
     class G(nn.Module):
-        """sr = gain * enlarged lr, [0, 1] -> [-1, 1]."""
+        """sr = gain * upscaled lr, [0, 1] -> [-1, 1]."""
         def __init__(self):
             super().__init__()
             self.gain = nn.Parameter(torch.tensor(0.5))
@@ -264,7 +264,7 @@ def train_discriminator(inputs):
 
 
 def train_through_vgg(inputs):
-    """With features that are zero whatever the picture, nothing but the adversarial term may move the generator."""
+    """With features that are zero for every image, nothing except the adversarial term may move the generator."""
     from torch import nn
 
     class Blind(nn.Module):

@@ -8,8 +8,8 @@ In Python, in a file or in a code cell of a notebook:
     # raise NotImplementedError("the answer to everything")
     ### END SOLUTION
 
-The replacement stands behind "# "; without ``### REPLACED BY`` the region just goes.  In Markdown
-the marks stand in comments, and the replacement inside of one:
+Each line of the replacement begins with "# "; without ``### REPLACED BY`` the region is left out.  In
+Markdown the marks are comments, and the replacement stands inside one:
 
     <!-- ### BEGIN SOLUTION -->
     The answer is 42.
@@ -25,18 +25,18 @@ BEGIN, REPLACED, END = "### BEGIN SOLUTION", "### REPLACED BY", "### END SOLUTIO
 
 
 class RegionError(ValueError):
-    """Marks that do not belong together; the message names the file and the line."""
+    """Marks that do not match; the message names the file and the line."""
 
 
 def split(text, origin, markdown=False):
-    """What students see of a text, and what they must not see.
+    """Split a text into what students see and what they must not see.
 
     Args:
-        origin: the file's name, for errors.
-        markdown: whether replacements stand as they are, and not behind "# ".
+        origin: the name of the file, for errors.
+        markdown: whether replacements stand as they are, without "# ".
 
     Returns:
-        (text without solutions, list of the solutions' lines)
+        (text without solutions, list of the lines of the solutions)
 
     Raises:
         RegionError: for a mark without its partner, a region inside a region, or a
@@ -55,7 +55,7 @@ def split(text, origin, markdown=False):
         wanted = {BEGIN: (None,), REPLACED: (BEGIN,), END: (BEGIN, REPLACED)}[mark]
         if state not in wanted:
             where = f"the region that begins at line {opened} is still open" if state else "no region is open"
-            raise RegionError(f"{place}: {mark!r} has no place here: {where}.")
+            raise RegionError(f"{place}: {mark!r} cannot stand here: {where}.")
         state, opened = (None if mark == END else mark), number if mark == BEGIN else opened
     if state:
         raise RegionError(f"{origin}: the region that begins at line {opened} has no {END!r}.")
@@ -65,15 +65,15 @@ def split(text, origin, markdown=False):
 def _uncommented(line, place):
     match = re.fullmatch(r"(\s*)#(?: (.*))?", line)
     if line.strip() and not match:
-        raise RegionError(f"{place}: a replacement stands behind '# ': {line.strip()!r}.")
+        raise RegionError(f"{place}: a replacement has to begin with '# ': {line.strip()!r}.")
     return f"{match[1]}{match[2]}" if match and match[2] else ""
 
 
 def split_notebook(notebook, origin):
-    """The same for all cells of a notebook, without outputs; a cell of which nothing is left goes.
+    """The same for all cells of a notebook, without outputs; a cell of which nothing is left is dropped.
 
     Returns:
-        (a new notebook, list of the solutions' lines)
+        (a new notebook, list of the lines of the solutions)
     """
     result, cells, hidden = copy.deepcopy(notebook), [], []
     for number, cell in enumerate(result.cells, start=1):

@@ -1,24 +1,22 @@
-"""The draft of a report out of the run folder: report.md, and report.html with the pictures inside."""
+"""A draft of the report from the run folder: report.md, and report.html with the images inside."""
 
 import base64
-import csv
 import json
 from pathlib import Path
-from statistics import fmean
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from config import PUBLISHED
 from course.facts import TEST_SETS
 from course.handin import HandIn
-from support import figures
+from support.figures import method_title, read_benchmark, read_log, stage_title
 from support.files import write_atomically
 
 WRITE_HERE = "(write here) 在此填写"
-# Figure of the run folder -> what stands below it.
+# Figure in the run folder -> its caption.
 FIGURES = {
     "pretrain.png": "Pre-training: loss, validation PSNR, the fixed crop · 预训练：损失、验证 PSNR、固定裁剪区域",
-    "srgan.png": "SRGAN: losses, validation PSNR, what the discriminator thinks · SRGAN：损失、验证 PSNR、判别器概率",
+    "srgan.png": "SRGAN: losses, validation PSNR, D's probabilities · SRGAN：损失、验证 PSNR、判别器概率",
     "Set5_contact_sheet.png": "Set5",
 }
 SETTINGS = ("batch_size", "crop_size", "epochs", "updates_per_epoch", "lr", "lr_schedule", "warmup", "averaging")
@@ -26,18 +24,18 @@ OF_SRGAN = ("lr_d", "beta", "content_loss", "vgg19_i", "vgg19_j", "vgg19_weights
 
 
 class ReportError(ValueError):
-    """No draft can be made, or it would overwrite something; the message says why."""
+    """No draft can be written, or it would overwrite something; the message says why."""
 
 
 def report_command(parser):
     parser.add_argument("folder", nargs="?", type=Path, default=Path("."), help="the kit (default: this folder)")
-    parser.add_argument("--run", help="name of the run (default: that of handin.toml)")
-    parser.add_argument("--again", action="store_true", help="replace a report.md that is there 覆盖已有的 report.md")
+    parser.add_argument("--run", help="name of the run (default: the one in handin.toml)")
+    parser.add_argument("--again", action="store_true", help="replace an existing report.md 覆盖已有的 report.md")
 
     def run(args):
         written = write_report(args.folder, args.run, args.again)
         print("\n".join(map(str, written)))
-        print(f"The places marked {WRITE_HERE!r} are yours. 标有该字样的地方请自己填写。")
+        print(f"Fill in the places marked {WRITE_HERE!r}. 请填写标有该字样的地方。")
         return 0
     return run
 
@@ -46,13 +44,13 @@ def write_report(folder, run_name=None, again=False):
     """Write report.md, report_files/ and report.html into the kit; returns the paths.
 
     Raises:
-        ReportError: if the run has no log, or a report.md is there and ``again`` is not set.
+        ReportError: if the run has no log, or a report.md exists and ``again`` is not set.
     """
     folder, handin = Path(folder), HandIn(folder)
-    run = folder / "runs" / run_name if run_name else handin.run
+    run = folder / "runs" / (run_name or handin.run_name)
     if (folder / "report.md").exists() and not again:
         raise ReportError(f"{folder / 'report.md'} is there already, and may hold what you have written. "
-                          "Rename it, or say --again. report.md 已存在；请先改名，或加上 --again。")
+                          "Rename it, or add --again. report.md 已存在；请先改名，或加上 --again。")
     content = gather(run)
     written = []
     for name, png in content.pop("pictures").items():
@@ -69,23 +67,23 @@ def write_report(folder, run_name=None, again=False):
 
 
 def templates(autoescape):
-    """The templates of this package; an HTML page escapes whatever is put into it."""
+    """The templates of this package; in an HTML page, everything that is put in is escaped."""
     return Environment(loader=FileSystemLoader(Path(__file__).parent / "templates", encoding="utf-8"),
                        autoescape=autoescape, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
 
 
 def gather(run):
-    """What the run folder holds for a report.
+    """The contents of the run folder that a report needs.
 
     Raises:
-        ReportError: if there is no log.csv: then nothing has been trained.
+        ReportError: if there is no log.csv: nothing has been trained then.
     """
     if not (run / "log.csv").exists() or not (run / "config.json").exists():
         there = ", ".join(sorted(path.parent.name for path in run.parent.glob("*/log.csv"))) or "none"
-        raise ReportError(f"{run} holds no log.csv and config.json. Which run it is says handin.toml (run = ...), or "
-                          f"--run; runs that are here: {there}. Without any, run train.ipynb first. "
+        raise ReportError(f"{run} holds no log.csv and config.json. Choose the run with run = ... in handin.toml or "
+                          f"with --run; runs found here: {there}. If there are none, run train.ipynb first. "
                           f"没有找到这次运行的记录：请检查 handin.toml 中的 run，或先运行 train.ipynb。")
-    config, log = json.loads((run / "config.json").read_text(encoding="utf-8")), figures.read_log(run)
+    config, log = json.loads((run / "config.json").read_text(encoding="utf-8")), read_log(run)
     stages = [stage for stage in ("pretrain", "srgan") if any(row["stage"] == stage for row in log)]
     return {"run": run.name, "config": config, "settings": settings_table(config, stages),
             "networks": [["G", _words(config["G"])], ["D", _words(config["D"])]],
@@ -97,8 +95,8 @@ def gather(run):
 
 
 def settings_table(config, stages):
-    """A row a setting, a column a stage."""
-    rows = [["", *(figures.TITLES[stage] for stage in stages)]]
+    """A row per setting, a column per stage."""
+    rows = [["", *map(stage_title, stages)]]
     for key in (*SETTINGS, *OF_SRGAN):
         values = []
         for stage in stages:
@@ -111,24 +109,21 @@ def settings_table(config, stages):
 def stage_row(stage, log):
     rows = [row for row in log if row["stage"] == stage]
     minutes = sum(float(row["seconds"] or 0) for row in rows) / 60
-    return [figures.TITLES[stage], str(len(rows)), rows[-1]["updates"], f"{minutes:.0f}",
+    return [stage_title(stage), str(len(rows)), rows[-1]["updates"], f"{minutes:.0f}",
             f"{float(rows[-1]['valid_psnr']):.2f} dB / {float(rows[-1]['valid_ssim']):.4f}"]
 
 
 def results_table(path):
-    """The means of benchmark.csv beside the published figures: a row a set; a set that was not measured says so."""
+    """The means of benchmark.csv next to the published scores: a row per set, also for sets that were not measured."""
     if not path.exists():
         return [["Y: PSNR (dB) / SSIM"], ["test.ipynb has not been run 尚未运行 test.ipynb"]]
-    with open(path, encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    methods = [key.removesuffix("_psnr") for key in rows[0] if key.endswith("_psnr")]
+    means = read_benchmark(path)
+    methods = list(next(iter(means.values()))[1])
     published = {name: by_set for name, by_set in PUBLISHED.items() if "paper" in name}
-    table = [["Y: PSNR (dB) / SSIM", *(figures.METHOD_TITLES.get(method, method) for method in methods), *published]]
-    for name in dict.fromkeys([*TEST_SETS, *(row["set"] for row in rows)]):
-        of_set = [row for row in rows if row["set"] == name]
-        means = [tuple(fmean(float(row[f"{method}_{measure}"]) for row in of_set) for measure in ("psnr", "ssim"))
-                 if of_set else None for method in methods]
-        values = means + [by_set.get(name) for by_set in published.values()]
+    table = [["Y: PSNR (dB) / SSIM", *map(method_title, methods), *published]]
+    for name in dict.fromkeys([*TEST_SETS, *means]):
+        measured = means[name][1] if name in means else {}
+        values = [measured.get(method) for method in methods] + [by_set.get(name) for by_set in published.values()]
         table.append([name] + ["–" if value is None else "{:.2f} / {:.4f}".format(*value) for value in values])
     return table
 

@@ -1,4 +1,4 @@
-"""A student's code at work on given inputs, in a process of its own that can harm nobody."""
+"""Running a student's code on given inputs, in a process of its own that can do no harm."""
 
 import contextlib
 import json
@@ -14,27 +14,36 @@ from pathlib import Path
 import psutil
 
 from course import jail, probes
+from course.handin import code_files
 from course.hidden import load_arrays
 
 ROOT = Path(__file__).resolve().parents[1]
-# Seconds of processor time, of a start and of each probe; seconds by the clock; bytes.
+# Seconds of processor time, for the start and for each probe; seconds by the clock; bytes.
 LIMITS = {"seconds": 30, "start_seconds": 60, "wall": 240,
           "memory": 6 * 2**30, "processes": 40, "file_size": 64 * 2**20}
-MOST_DEATHS = 2       # so often a process dies in probes of one network before the others of that network are given up
+MAX_DEATHS = 2        # a process may die so often in probes of one network before its other probes are given up
 ASLEEP = "stopped, asleep,"
-LOOK = 0.1            # seconds between two looks at a running process
-# arrays: dict probe -> dict of arrays.  failures: dict probe -> why there are none.  notes: list of sentences.
+POLL_SECONDS = 0.1    # between two looks at a running process
+# arrays: dict probe -> dict of arrays.  failures: dict probe -> why it gave none.  notes: list of sentences.
 Outcome = namedtuple("Outcome", "arrays failures notes")
 
 
+def copy_code(source, folder, leave_out=()):
+    """Copy the Python files of a kit or a hand-in, those at its top level and those of support/, over what is there."""
+    for name, path in code_files(source).items():
+        if name.as_posix() not in leave_out:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, folder / name)
+
+
 def run_probes(code, inputs, names, scratch, hide=(), limits=LIMITS):
-    """Run probes on the code in a folder.  A probe that dies costs itself only: the next ones run in a new process.
+    """Run probes on the code in a folder.  Where a probe ends the process, the next ones run in a new one.
 
     Args:
-        code: folder with the student's models.py and solver.py and the kit's other files.
+        code: folder with the student's models.py and solver.py, and the other files of the kit.
         inputs: path of inputs.npz.
         names: of the probes.
-        scratch: an empty folder; it is the home of the code that runs.
+        scratch: an empty folder; the code runs in it.
         hide: paths that the code must not see.
 
     Returns:
@@ -53,12 +62,12 @@ def run_probes(code, inputs, names, scratch, hide=(), limits=LIMITS):
         at = next((k for k, name in enumerate(left) if not _is_done(out, name)), len(left))
         if at == len(left):
             break
-        # The probe that was running takes the blame, and is not tried again.
+        # The probe that was running is to blame, and is not tried again.
         died, culprit, left = died or "the process ended without a result", left[at], left[at + 1:]
         failures[culprit] = died
-        deaths[_part(culprit)] += MOST_DEATHS if died.startswith(ASLEEP) else 1       # minutes are gone already
-        # Code that hangs or exits when it is imported does so in every probe.
-        given_up = [name for name in left if deaths[_part(name)] >= MOST_DEATHS]
+        deaths[_part(culprit)] += MAX_DEATHS if died.startswith(ASLEEP) else 1       # that has taken minutes already
+        # Code that hangs or exits on import does so in every probe.
+        given_up = [name for name in left if deaths[_part(name)] >= MAX_DEATHS]
         failures.update(dict.fromkeys(given_up, f"not tried: before, {died}"))
         left = [name for name in left if name not in given_up]
     arrays = {}
@@ -76,7 +85,7 @@ def run_probes(code, inputs, names, scratch, hide=(), limits=LIMITS):
 
 
 def _part(name):
-    """What a probe looks at: "generator", "discriminator", "vgg" or "train"."""
+    """What a probe is about: "generator", "discriminator", "vgg" or "train"."""
     return name.partition("_")[0]
 
 
@@ -85,13 +94,13 @@ def _is_done(out, name):
 
 
 def _last_lines(path):
-    """What a probe raised: its last lines, without the folders of this machine."""
+    """The last lines of the error that a probe raised, without the folders of this machine."""
     text = path.read_bytes()[-2000:].decode("utf-8", "replace").strip()
     return "\n".join(line.replace(str(ROOT), "") for line in text.splitlines()[-6:])
 
 
 def _run(scratch, code, names, hide, limits):
-    """One process for the probes that are left; returns (why it was ended or "", a note on the jail or "")."""
+    """Run one process for the probes that are left; returns (why it was ended or "", a note on the jail or "")."""
     command = [sys.executable, "-I", "-B", str(scratch / "probes.py"), str(scratch / "inputs.npz"),
                str(scratch / "out"), str(code), *names]
     settings = {"command": command, "folder": str(scratch / "home"), "hide": hide, "memory": limits["memory"],
@@ -120,13 +129,13 @@ def _run(scratch, code, names, hide, limits):
 
 
 def _watch(process, out, names, limits):
-    """Wait for the end; why it had to come early, or how the process ended by itself.
+    """Wait for the end of a process; returns why it was stopped, or how it failed, or "".
 
-    Processor time counts, or a busy computer would take points away; the clock only ends what sleeps.
+    Limits count processor time, so that a busy computer takes no points away; the clock only ends what sleeps.
     """
     done, budget, spent, began = 0, limits["start_seconds"] + limits["seconds"], 0.0, time.monotonic()
     while process.poll() is None:
-        time.sleep(LOOK)
+        time.sleep(POLL_SECONDS)
         family = _family(process)
         now_spent = sum(map(_seconds, family))
         now_done = sum(_is_done(out, name) for name in names)
@@ -155,7 +164,7 @@ def _family(process):
 
 
 def _seconds(process):
-    """Processor time of a process and of its children that have ended."""
+    """Processor time of a process and of those of its children that have ended."""
     try:
         return sum(process.cpu_times()[:4])
     except psutil.Error:
@@ -170,7 +179,7 @@ def _memory(process):
 
 
 def _kill(process):
-    """End a process and everything that it has started."""
+    """End a process and all processes that it has started."""
     for member in reversed(_family(process)):
         try:
             member.kill()

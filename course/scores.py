@@ -1,4 +1,4 @@
-"""From the raters' CSV files to mean opinion scores with intervals, ranks, bands, and the final table."""
+"""From the raters' CSV files to mean opinion scores with intervals, ranks and bands, and to the final table."""
 
 import base64
 import csv
@@ -14,7 +14,7 @@ from PIL import Image
 
 from course.facts import SET5, read_facts
 from course.gallery import read_key
-from course.grades import feedback_pages, final_table, read_grades, safe
+from course.gradebook import feedback_pages, final_table, read_grades, safe
 from course.opinions import (
     ANCHORS,
     anchors_in_order,
@@ -34,9 +34,7 @@ from support.files import write_atomically, write_csv
 COLUMNS = ("gallery", "rater", "trial", "kind", "picture", "other", "value", "seconds", "time")
 STUDENT_COLUMNS = ("student", "mos", "low", "high", "rank_best", "rank_worst", "band", "votes", "pairs_strength",
                    *SET5)
-
-
-LEAST_RATERS = 3         # for bands
+MIN_RATERS = 3           # for bands
 
 
 class ScoresError(ValueError):
@@ -44,16 +42,16 @@ class ScoresError(ValueError):
 
 
 def scores_command(parser):
-    parser.add_argument("csv", nargs="+", metavar="CSV", help="what the raters exported, such as opinions_*.csv")
+    parser.add_argument("csv", nargs="+", metavar="CSV", help="files that the raters exported, such as opinions_*.csv")
     parser.add_argument("--key", type=Path, required=True, help="the gallery's key")
-    parser.add_argument("--grades", type=Path, help="grades.json of `grade`, to join")
+    parser.add_argument("--grades", type=Path, help="the grades.json of `grade`, for the final table")
     parser.add_argument("--gallery", type=Path, help="the gallery's folder, for a contact sheet with names")
     parser.add_argument("--out", type=Path, default=Path("scores"), help="default: %(default)s")
     parser.add_argument("--course", type=Path, default=Path("course.toml"), help="the facts (default: %(default)s)")
 
     def run(args):
         key = read_key(args.key)
-        # A Windows prompt hands patterns over as they are.
+        # On Windows the shell does not expand patterns.
         files = [Path(name) for text in args.csv for name in sorted(glob.glob(text)) or [text]]
         result = evaluate(read_opinions(files, key))
         write_scores(result, args.out)
@@ -74,20 +72,20 @@ def scores_command(parser):
 # ---------------------------------------------------------------- reading
 
 def read_opinions(paths, key):
-    """The votes of all files: list of dicts with the columns of the page and "who", "what", "image" of the key.
+    """The votes of all files: (list of dicts with the page's columns and the key's "who", "what", "image"; the key).
 
-    Of a trial that a rater has exported several times (half-way and at the end, say) the latest counts.
+    Of a trial that a rater has exported several times (half-way and at the end, say) the latest vote counts.
 
     Raises:
-        ScoresError: for another kind of file, another gallery, a picture that the key does not have, or a vote
-            that is none.
+        ScoresError: for another kind of file, another gallery, a picture that is not in the key, or a value that is
+            not a vote.
     """
     latest = {}
     for path in paths:
         for number, row in enumerate(_rows(path), start=2):
             place = f"{path}, row {number}"
             if row["gallery"] != next(iter(key.values()))["gallery"]:
-                raise ScoresError(f"{place}: it is of the gallery {row['gallery']}, the key of another.")
+                raise ScoresError(f"{place}: it belongs to the gallery {row['gallery']}, the key to another one.")
             for column in ("picture", *(["other"] if row["kind"] == "pair" else [])):
                 if row[column] not in key:
                     raise ScoresError(f"{place}: the key has no picture {row[column]!r}.")
@@ -100,7 +98,7 @@ def read_opinions(paths, key):
                                 "image": key[row["picture"]]["image"]}
     votes = sorted(latest.values(), key=lambda row: (row["rater"], int(row["trial"])))
     if not any(row["kind"] == "score" for row in votes):
-        raise ScoresError("There is no score in these files: nobody has got beyond the practice.")
+        raise ScoresError("There is no score in these files: nobody got beyond the practice.")
     return votes, key
 
 
@@ -108,7 +106,7 @@ def _rows(path):
     with open(path, encoding="utf-8-sig", newline="") as file:
         reader = csv.DictReader(file)
         if reader.fieldnames is None or set(reader.fieldnames) != set(COLUMNS):
-            raise ScoresError(f"{path} has not the columns of the page: {', '.join(COLUMNS)}.")
+            raise ScoresError(f"{path} does not have the columns of the page: {', '.join(COLUMNS)}.")
         yield from reader
 
 
@@ -138,7 +136,7 @@ def evaluate(votes_and_key, n_bootstrap=1000, seed=0):
     students = [k for k, (kind, _) in enumerate(owners) if kind == "student"]
     best, worst = rank_ranges(samples[:, students])
     band = bands(mos[students], low[students], high[students])
-    if len(raters) < LEAST_RATERS:             # two who agree by chance leave intervals of no width
+    if len(raters) < MIN_RATERS:             # where two agree by chance, intervals have no width
         band = np.zeros_like(band)
     strengths = _strengths(votes, key, [owners[k][1] for k in students])
     of_picture = {(key[name]["kind"], key[name]["who"], key[name]["image"]): quality[k] for k, name in enumerate(names)}
@@ -158,7 +156,7 @@ def evaluate(votes_and_key, n_bootstrap=1000, seed=0):
 
 
 def _repeats(scored):
-    """(first votes, {rater: list of (first, second)}): the second look at a picture is only compared."""
+    """(first votes, {rater: list of (first, second)}); the second vote on a picture is only compared with the first."""
     seen, first, again = {}, [], defaultdict(list)
     for row in scored:
         place = row["rater"], row["picture"]
@@ -171,7 +169,7 @@ def _repeats(scored):
 
 
 def _pictures(names, key, p, corrected, quality):
-    """Mean score of each picture with the normal interval of its votes."""
+    """The mean score of each picture, with the normal interval of its votes."""
     rows = []
     for k, name in enumerate(names):
         own = corrected[p == k]
@@ -194,7 +192,7 @@ def _raters(raters, bias, r, values, first, again):
 
 
 def _strengths(votes, key, students):
-    """Bradley-Terry log strength of each student who took part in pairs."""
+    """The Bradley-Terry log strength of each student who took part in pairs."""
     wins = np.zeros((len(students), len(students)))
     for row in votes:
         if row["kind"] == "pair":
@@ -213,7 +211,7 @@ def _strengths(votes, key, students):
 # ---------------------------------------------------------------- writing
 
 def write_scores(result, out):
-    """students.csv, pictures.csv, raters.csv and the figure."""
+    """Write students.csv, pictures.csv, raters.csv and the figure."""
     write_csv(out / "students.csv", [STUDENT_COLUMNS, *([cell(row[name]) for name in STUDENT_COLUMNS]
                                                         for row in result["students"])])
     for name in ("pictures", "raters"):
@@ -223,14 +221,14 @@ def write_scores(result, out):
 
 
 def cell(value):
-    """A value for a table: numbers with two decimals, nothing for none; texts that no spreadsheet runs."""
+    """A value for a table: numbers with two decimals, nothing for nan; texts that no spreadsheet takes for formulas."""
     if isinstance(value, (float, np.floating)):
         return "" if math.isnan(value) else f"{value:.2f}"
     return safe(value)
 
 
 def figure(result):
-    """The students' scores in order, with intervals; the anchors as lines; bands in shades."""
+    """The students' scores in order, with intervals; the anchors as lines; the bands as shades."""
     students = result["students"]
     drawn = Figure(figsize=(8, 1.2 + 0.24 * len(students)))
     axes = drawn.subplots()
@@ -286,10 +284,10 @@ def summary(result):
     lines += [f"anchor {row['student']}: {row['mos']:.2f} ({row['low']:.2f} to {row['high']:.2f})"
               for row in result["anchors"]]
     lines += [f"WARNING: the anchors are out of order: {fault}. Look at raters.csv." for fault in result["order"]]
-    if len(result["raters"]) < LEAST_RATERS:
-        lines.append(f"No bands: fewer than {LEAST_RATERS} raters, and intervals that say little.")
+    if len(result["raters"]) < MIN_RATERS:
+        lines.append(f"No bands: with fewer than {MIN_RATERS} raters the intervals mean little.")
     for rater in result["raters"]:
         if rater["repeats"] and rater["repeat_difference"] > 1:
-            lines.append(f"WARNING: {rater['rater']} differs from the own first votes by "
-                         f"{rater['repeat_difference']:.2f} points in the mean.")
+            lines.append(f"WARNING: {rater['rater']} differs by {rater['repeat_difference']:.2f} points "
+                         "on average from the first votes on the same pictures.")
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""Open the zip file of a hand-in, which may come from any system, or from somebody who means harm."""
+"""Unpack the zip file of a hand-in, which may come from any system, or from somebody who means harm."""
 
 import re
 import stat
@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 NOISE = {"__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini", "__pycache__", ".ipynb_checkpoints"}
 OTHER_KINDS = {b"Rar!\x1a\x07": ".rar", b"7z\xbc\xaf\x27\x1c": ".7z", b"\x1f\x8b": ".tar.gz"}
-# Windows keeps these names for devices, also with an ending.
+# Windows reserves these names for devices, also with an ending.
 DEVICES = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?")
 CHUNK = 1 << 16
 UTF8_FLAG, ENCRYPTED_FLAG = 0x800, 0x1
@@ -19,7 +19,7 @@ class UnpackError(ValueError):
 
 
 def unpack(path, folder, limits):
-    """Unpack a zip file into an empty folder; an extra top folder and the systems' own files are left out.
+    """Unpack a zip file into an empty folder, without extra top folders and without the files that systems add.
 
     Args:
         limits: ``facts.limits``: zip_mb, unpacked_mb, files.
@@ -28,8 +28,8 @@ def unpack(path, folder, limits):
         the files' paths inside ``folder``, sorted, as PurePosixPath.
 
     Raises:
-        UnpackError: for another kind of archive, a damaged or encrypted one, a path that leads
-            outside, a link, more or larger files than the limits allow, or two files of one name.
+        UnpackError: for an archive that is not a zip file, is damaged or encrypted, holds a path that leads
+            outside, a link, or two files of one name, or holds more than the limits allow.
     """
     path, folder = Path(path), Path(folder)
     _check_kind(path)
@@ -44,7 +44,7 @@ def unpack(path, folder, limits):
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError) as error:
         if isinstance(error, OSError) and not isinstance(error, zipfile.BadZipFile):
             raise UnpackError(f"{path.name} could not be unpacked: {error}.") from error
-        raise UnpackError(f"{path.name} is damaged, or no zip file: {error}.") from error
+        raise UnpackError(f"{path.name} is damaged, or not a zip file: {error}.") from error
     return sorted(members)
 
 
@@ -53,12 +53,12 @@ def _check_kind(path):
         begin = file.read(8)
     kind = next((kind for magic, kind in OTHER_KINDS.items() if begin.startswith(magic)), None)
     if kind or path.suffix.lower() in (".rar", ".7z"):
-        raise UnpackError(f"{path.name} is a {kind or path.suffix} file. Only .zip is taken: unpack it, and pack it "
+        raise UnpackError(f"{path.name} is a {kind or path.suffix} file. Only .zip is accepted: unpack it, and pack it "
                           "again with `python -m course pack`.")
 
 
 def _members(archive, limits):
-    """{path inside the folder: its entry}, checked, without noise and without extra top folders."""
+    """{path inside the folder: entry}, checked, without NOISE and without extra top folders."""
     members, seen = {}, {}
     for info in archive.infolist():
         name = _name(info)
@@ -67,7 +67,7 @@ def _members(archive, limits):
             continue
         _check_path(name, parts)
         if stat.S_ISLNK(info.external_attr >> 16):
-            raise UnpackError(f"{name} is a link; links are not taken.")
+            raise UnpackError(f"{name} is a link; links are not accepted.")
         if info.flag_bits & ENCRYPTED_FLAG:
             raise UnpackError(f"{name} is encrypted. Pack it without a password.")
         if PurePosixPath(*parts) in members:
@@ -89,7 +89,7 @@ def _members(archive, limits):
 
 
 def _name(info):
-    """An entry's name.  Without the UTF-8 flag zipfile takes it for CP437; Chinese Windows writes GBK, macOS UTF-8."""
+    """The name of an entry.  Without the UTF-8 flag zipfile reads CP437; Chinese Windows writes GBK, macOS UTF-8."""
     name = info.filename
     if not info.flag_bits & UTF8_FLAG:
         raw = name.encode("cp437", errors="replace")
@@ -112,7 +112,7 @@ def _check_path(name, parts):
 
 
 def _write(archive, info, target, left, limits):
-    """Write one entry, counting what really comes out of it; returns the bytes."""
+    """Write one entry; returns its size, counted while it is unpacked, for the header may lie."""
     target.parent.mkdir(parents=True, exist_ok=True)
     written = 0
     with archive.open(info) as source, open(target, "xb") as file:

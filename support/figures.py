@@ -8,6 +8,7 @@ import csv
 import io
 import time
 from pathlib import Path
+from statistics import fmean
 
 import numpy as np
 from matplotlib.figure import (
@@ -203,6 +204,20 @@ def read_log(folder):
     """The rows of runs/<name>/log.csv."""
     with open(Path(folder, "log.csv"), encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
+
+
+def read_benchmark(path):
+    """The means of benchmark.csv: dict set -> (number of images, dict method -> (psnr, ssim))."""
+    with open(path, encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    methods = [key.removesuffix("_psnr") for key in rows[0] if key.endswith("_psnr")]
+    means = {}
+    for name in dict.fromkeys(row["set"] for row in rows):
+        of_set = [row for row in rows if row["set"] == name]
+        means[name] = len(of_set), {
+            method: tuple(fmean(float(row[f"{method}_{measure}"]) for row in of_set) for measure in ("psnr", "ssim"))
+            for method in methods}
+    return means
 
 
 def patches_figure(lr, hr, n=8):

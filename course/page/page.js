@@ -1,4 +1,4 @@
-// The page on which people score pictures.  It opens from disk: no server, no request, no library.
+// The page for blind scoring.  It opens from disk: no server, no request, no library.
 // GALLERY comes from trials.js: {id, pictures, images, raters}; see course/gallery.py.
 "use strict";
 
@@ -6,12 +6,12 @@ const KINDS = {
   training: "Practice, not counted · 练习，不计分", score: "Score · 评分", pair: "Which is better? · 哪张更好？",
 };
 const byId = (id) => document.getElementById(id);
-const UNSAVED = "This browser does not keep answers: export before you close the page. 此浏览器无法保存评分，关闭前请先导出。";
+const UNSAVED = "This browser does not store answers: export them before you close the page. 此浏览器无法保存评分，关闭前请先导出。";
 let rater = null, trials = [], answers = [], position = 0, shownAt = 0, solo = false, isSaved = true;
-// What all panes look at, in pixels of HR: the point in the middle, and screen pixels for one of HR.
+// What all panes show: the point in the middle, in HR pixels, and how many screen pixels one HR pixel takes.
 let view = { x: 0, y: 0, zoom: 1 };
 
-// ---------------------------------------------------------------- what has been answered, kept in this browser
+// ---------------------------------------------------------------- the answers, stored in this browser
 
 const storageKey = (code) => `srgan-opinions ${GALLERY.id} ${code}`;
 
@@ -170,7 +170,7 @@ function look(where) {
   const box = where === "w" ? [0, 0, image.width, image.height] : image.crops[where === "a" ? 0 : 1] || image.crops[0];
   view = { x: box[0] + box[2] / 2, y: box[1] + box[3] / 2, zoom: Math.min(size.width / box[2], size.height / box[3]) };
   if (where !== "w") {
-    view.zoom = Math.max(1, Math.floor(view.zoom));       // whole pixels: no pixel looks wider than its neighbour
+    view.zoom = Math.max(1, Math.floor(view.zoom));       // whole pixels: none looks wider than its neighbour
   }
   draw();
 }
@@ -245,7 +245,7 @@ document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || rater === null) {
     return;
   }
-  if (event.repeat && /^([1-5=]|Backspace)$/.test(event.key)) {       // a key that is held down answers once
+  if (event.repeat && /^([1-5=]|Backspace)$/.test(event.key)) {       // a key that is held down counts once
     event.preventDefault();
     return;
   }
@@ -277,7 +277,7 @@ byId("solo").addEventListener("click", toggleSolo);
 byId("export").addEventListener("click", exportAnswers);
 window.addEventListener("resize", () => { if (!byId("rate").hidden) { draw(); } });
 
-// ---------------------------------------------------------------- the beginning
+// ---------------------------------------------------------------- the start
 
 for (const code of Object.keys(GALLERY.raters)) {
   const option = document.createElement("option"), done = load(code).filter(Boolean).length;

@@ -9,7 +9,7 @@ import pytest
 from course import __main__ as command
 from course.check import check
 from course.facts import FactsError, read_facts
-from course.handin import HandIn, HandInError
+from course.handin import EDITION, HandIn, HandInError, code_files, text_hash
 from course.pack import changed_since, pack
 from course.texts import RULES
 from support.provenance import syntax_hash
@@ -112,6 +112,41 @@ def test_packing_takes_what_belongs_and_is_the_same_byte_for_byte(kit, tmp_path,
     (tmp_path / "opened" / "models.py").write_bytes(b"a = 1")
     (tmp_path / "opened" / "more.py").write_bytes(b"")
     assert changed_since(HandIn(tmp_path / "opened")) == [("models.py", "changed"), ("more.py", "new")]
+
+
+def given(kit, **files):
+    """Make the kit a student edition: these files were given, and it has the list of them."""
+    put(kit, {name.replace("__", "/") + ".py": text.encode() for name, text in files.items()})
+    listed = {name.as_posix(): text_hash(path) for name, path in code_files(kit).items()}
+    put(kit, {EDITION: json.dumps({"files": listed}).encode()})
+
+
+def packed_code(kit, tmp_path):
+    return [name for name in pack(kit, tmp_path / "out")[1] if name.endswith(".py")]
+
+
+def test_of_the_given_code_only_what_was_changed_is_packed(kit, tmp_path, data, capsys):
+    given(kit, metrics="a = 1\n", utils="b = 2\n", support__stage="c = 3\n", support__run="d = 4\n")
+    assert packed_code(kit, tmp_path) == ["models.py", "solver.py"]             # these two in any case
+    assert command.main(["check", str(kit), "--data", str(data)]) == 0 and "[info]" not in capsys.readouterr().out
+    (kit / "metrics.py").write_bytes(b"a = 1\r\n")                              # line ends of another system
+    put(kit, {"support/stage.py": b"c = 33\n", "support/mine.py": b"", "my_loss.py": b"", "utils.py": b"b = 1\n"})
+    names = ["models.py", "my_loss.py", "solver.py", "support/mine.py", "support/stage.py", "utils.py"]
+    assert packed_code(kit, tmp_path) == names
+    assert command.main(["pack", str(kit), "--data", str(data), "--out", str(tmp_path)]) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("[info]")]
+    assert len(lines) == 1 and lines[0].endswith("my_loss.py (new 新增), support/mine.py (new 新增), "
+                                                 "support/stage.py (changed 已改动), utils.py (changed 已改动)")
+
+
+@pytest.mark.parametrize("text", [None, "no JSON", "[]", '{"files": 3}'])
+def test_where_the_list_of_the_given_code_is_missing_all_is_packed_and_that_is_said(kit, tmp_path, data, capsys, text):
+    given(kit, support__stage="c = 3\n")
+    (kit / EDITION).unlink()
+    put(kit, {EDITION: text.encode()} if text else {})
+    assert packed_code(kit, tmp_path) == ["config.py", "models.py", "solver.py", "support/stage.py"]
+    command.main(["check", str(kit), "--data", str(data)])
+    assert f"{EDITION} is missing, so all 2 other" in capsys.readouterr().out
 
 
 def test_the_command_packs_only_what_is_complete(kit, tmp_path, data, capsys):

@@ -14,9 +14,10 @@ import psutil
 import pytest
 
 from course import hidden, probes
-from course.facts import read_facts
+from course.facts import CODE, NOTEBOOKS, read_facts
+from course.flat_edition import is_flat, unpack_flat_edition
 from course.grade import assemble, grade
-from course.grades import set5_means
+from course.gradebook import set5_means
 from course.handin import HandIn
 from course.hidden import CASES, judge, load_arrays, make_bundle, make_inputs, read_bundle
 from course.sandbox import LIMITS, ROOT, Outcome, run_probes
@@ -212,7 +213,7 @@ def test_copies_between_students_and_of_the_kits_generators_are_flagged(tmp_path
         assert f"pictures equal to those of {other}" in flags[one]
         assert f"own lines of code shared with {other}" in flags[one]
     assert "bird.png is the kit's srresnet-x4" in flags["c"] and "bird: " in flags["c"]          # and another claim
-    assert "made small again it differs from LR" in flags["d"] and "equal to" not in flags["c"] + flags["d"]
+    assert "downscaled again, it differs from LR" in flags["d"] and "equal to" not in flags["c"] + flags["d"]
 
 
 @pytest.mark.slow
@@ -255,7 +256,135 @@ def test_the_students_files_lie_in_the_kits_surroundings(tmp_path):
     (folder / "my_loss.py").write_text("mine = 2")
     code = assemble(HandIn(folder), tmp_path / "code")
     assert (code / "models.py").read_text() == "mine = 1" and (code / "my_loss.py").exists()
-    assert (code / "layers.py").exists() and not (code / "solver.py").exists()
+    assert (code / "support/layers.py").exists() and not (code / "solver.py").exists()
+    (folder / "support").mkdir()
+    (folder / "support" / "layers.py").write_text("mine = 3")
+    code = assemble(HandIn(folder), tmp_path / "again")
+    assert (code / "support/layers.py").read_text() == "mine = 3" and (code / "support/stage.py").exists()
+
+
+# ---------------------------------------------------------------- made with the flat edition
+
+# Compact networks in the place of those that the flat edition's models.py leaves to students.
+FLAT_SOLUTION = '''
+
+def conv(c_in, c_out, k, **more):
+    return nn.Conv2d(c_in, c_out, k, padding=k // 2, **more)
+
+class Generator(nn.Module):
+    def __init__(self, large_kernel_size=9, small_kernel_size=3, n_channels=64, n_blocks=16, scaling_factor=4):
+        super().__init__()
+        if hasattr(large_kernel_size, "G"):
+            return self.__init__(**large_kernel_size.G, scaling_factor=large_kernel_size.scaling_factor)
+        c, k, up = n_channels, small_kernel_size, int(math.log2(scaling_factor))
+        self.first = nn.Sequential(conv(3, c, large_kernel_size), nn.PReLU())
+        self.blocks = nn.Sequential(*[ResidualBlock(c, k) for _ in range(n_blocks)])
+        self.norm = nn.Sequential(conv(c, c, k), nn.BatchNorm2d(c))
+        double = [layer for _ in range(up) for layer in (conv(c, 4 * c, k), nn.PixelShuffle(2), nn.PReLU())]
+        self.last = nn.Sequential(*double, conv(c, 3, large_kernel_size))
+
+    def forward(self, lr):
+        features = self.first(lr)
+        return self.last(features + self.norm(self.blocks(features)))
+
+class ResidualBlock(nn.Module):
+    def __init__(self, c, k):
+        super().__init__()
+        self.layers = nn.Sequential(conv(c, c, k), nn.BatchNorm2d(c), nn.PReLU(), conv(c, c, k), nn.BatchNorm2d(c))
+
+    def forward(self, x):
+        return x + self.layers(x)
+
+class Discriminator(nn.Module):
+    def __init__(self, kernel_size=3, n_channels=64, n_blocks=8, fc_size=1024):
+        super().__init__()
+        if hasattr(kernel_size, "D"):
+            return self.__init__(**kernel_size.D)
+        widths = [3] + [n_channels * 2 ** (i // 2) for i in range(n_blocks)]
+        self.blocks = nn.Sequential(*[layer for i in range(n_blocks) for layer in (
+            conv(widths[i], widths[i + 1], kernel_size, stride=1 + i % 2),
+            *([nn.BatchNorm2d(widths[i + 1])] if i else []), nn.LeakyReLU(0.2))])
+        self.decide = nn.Sequential(nn.AdaptiveAvgPool2d(6), nn.Flatten(), nn.Linear(36 * widths[-1], fc_size),
+                                    nn.LeakyReLU(0.2), nn.Linear(fc_size, 1))
+
+    def forward(self, images):
+        return self.decide(self.blocks(images))
+
+class TruncatedVGG19(nn.Module):
+    def __init__(self, i, j, weights="imagenet"):
+        super().__init__()
+        from torchvision.models import vgg19
+        layers, pools, convolutions = [], 0, 0
+        for layer in vgg19().features:
+            layers.append(layer)
+            pools, convolutions = pools + isinstance(layer, nn.MaxPool2d), convolutions + isinstance(layer, nn.ReLU)
+            if pools == i - 1 and convolutions == sum(VGG19_LAYERS[:i - 1]) + j:
+                break
+        self.features = nn.Sequential(*layers).eval().requires_grad_(False)
+        if weights != "random":
+            state = read_weights(weights)
+            self.features.load_state_dict({key.removeprefix("features."): value for key, value in state.items()
+                                           if int(key.split(".")[1]) < len(layers)})
+
+    def forward(self, images):
+        return self.features(convert_image(images, "[0, 1]", "imagenet-norm"))
+'''
+
+
+@pytest.fixture(scope="module")
+def flat(tmp_path_factory):
+    return unpack_flat_edition(tmp_path_factory.mktemp("flat"))
+
+
+def flat_hand_in(flat, student, tmp, models="", copies=()):
+    """Files of a hand-in that was made with the flat edition, with lines of the student's own at their end."""
+    files = complete(student, tmp)
+    own = "".join(f"def flat_{student}_{k}(x):\n    return x * {k} + len('student {student}, line {k}')\n"
+                  for k in range(10))
+    for name in CODE:
+        files[name] = ((flat / name).read_text(encoding="utf-8") + models * (name == "models.py") + own).encode("utf-8")
+    return {**files, **{name: (flat / name).read_bytes() for name in (*NOTEBOOKS, *copies)}}
+
+
+@pytest.mark.parametrize("copies", ["none", "all"])
+def test_a_hand_in_of_the_flat_edition_gets_its_points(tmp_path, flat, bundle, data, copies):
+    """Packed by its own ``pack`` it brings a copy of each flat file; packed by hand perhaps none."""
+    names = [path.name for path in flat.glob("*.py") if path.name not in CODE] if copies == "all" else []
+    files = flat_hand_in(flat, 1, tmp_path / "code", FLAT_SOLUTION, names)
+    row = grade_files(tmp_path, bundle, data, a=files)["a"]
+    assert [test for test in row["tests"] if test[1] < test[2]] == [] and row["fault"] == ""
+    assert {finding[0] for finding in row["findings"] if finding[1] == "fault"} == {
+        "executed", "figures", "table", "declaration"}                 # its notebooks are as they were handed out
+
+
+def test_what_the_flat_edition_gave_to_all_is_no_copy_between_students(tmp_path, flat, bundle, data, monkeypatch):
+    monkeypatch.setattr("course.grade.run_probes", nothing)
+    copies = [path.name for path in flat.glob("*.py") if path.name not in CODE]
+    rows = grade_files(tmp_path, bundle, data, a=flat_hand_in(flat, 1, tmp_path / "code", copies=copies),
+                       b=flat_hand_in(flat, 2, tmp_path / "code", copies=copies))
+    assert not [flag for row in rows.values() for flag in row["flags"] if "shared" in flag]
+    assert all(len(row["lines"]) == 20 for row in rows.values())
+
+
+def test_a_flat_file_that_a_student_has_changed_is_used(tmp_path, flat):
+    folder = tmp_path / "handin"
+    folder.mkdir()
+    (folder / "models.py").write_text("from layers import PReLU")
+    (folder / "layers.py").write_text("mine = 1")
+    assert is_flat(folder)
+    code = assemble(HandIn(folder), tmp_path / "code", flat)
+    assert (code / "layers.py").read_text() == "mine = 1" and (code / "checkpoints.py").exists()
+    assert not (code / "support").exists() and "NotImplementedError" not in (code / "models.py").read_text()
+
+
+@pytest.mark.parametrize("models, flat", [
+    ("from checkpoints import read_weights", True), ("import troubles", True),
+    ("  from layers import PReLU\ndef f(:", True),
+    ("from support.checkpoints import read_weights\nfrom layers import mine", False), ("from utils import psnr", False),
+    ('"""Words come\nfrom stage to stage."""', False), ("import torch", False)])
+def test_which_edition_a_hand_in_was_made_with(tmp_path, models, flat):
+    (tmp_path / "models.py").write_text(models)
+    assert is_flat(tmp_path) is flat
 
 
 @pytest.mark.long

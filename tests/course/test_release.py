@@ -9,6 +9,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from course.facts import read_facts
+from course.handin import HandIn, code_files
 from course.regions import RegionError, split, split_notebook
 from course.release import ReleaseError, find_leaks, release, texts_of
 from course.sandbox import ROOT
@@ -47,7 +49,7 @@ def test_an_indented_region_keeps_its_place():
 @pytest.mark.parametrize("text, fault", [
     ("### BEGIN SOLUTION\n", "line 1 has no"), ("a\n### END SOLUTION", "line 2.*no region is open"),
     ("### BEGIN SOLUTION\n### BEGIN SOLUTION", "line 2.*begins at line 1"), ("### REPLACED BY", "no region is open"),
-    ("### BEGIN SOLUTION\n### REPLACED BY\nx = 1\n### END SOLUTION", "line 3.*stands behind '# '")])
+    ("### BEGIN SOLUTION\n### REPLACED BY\nx = 1\n### END SOLUTION", "line 3.*has to begin with '# '")])
 def test_marks_that_do_not_belong_together_are_refused_with_their_line(text, fault):
     with pytest.raises(RegionError, match=fault):
         split(text, "a.py")
@@ -107,6 +109,25 @@ def test_what_gives_the_solution_away_is_left_out(edition):
     assert not [name for name in names if re.match(r"(weights|benchmarks|extensions|runs|data)/", name)]
     assert not {f"course/{name}.py" for name in ("release", "grade", "hidden", "probes", "gallery", "scores")} & names
     assert (edition.parent / "hidden.zip").exists()
+
+
+def test_the_top_level_holds_what_a_student_reads_and_support_the_rest(edition):
+    top = {path.name for path in edition.iterdir()}
+    assert {name for name in top if name.endswith(".py")} == {path.name for path in ROOT.glob("*.py")}
+    assert {name for name in top if "." not in name} == {"course", "docs", "support", "tests", "LICENSE", "Makefile"}
+    assert {path.name for path in (edition / "support").iterdir()} == {path.name for path in ROOT.glob("support/*.py")}
+
+
+def test_the_edition_knows_what_was_handed_out(edition):
+    handin = HandIn(edition)
+    assert set(handin.given()) == {name.as_posix() for name in code_files(edition)}
+    assert [name.as_posix() for name in handin.code()] == ["models.py", "solver.py"]
+
+
+def test_the_names_of_the_roster_are_not_handed_out(edition):
+    assert "[roster]" in (ROOT / "course.toml").read_text(encoding="utf-8")
+    assert "[roster]" not in (edition / "course.toml").read_text(encoding="utf-8")
+    assert read_facts(edition / "course.toml").limits == read_facts(ROOT / "course.toml").limits
 
 
 @pytest.mark.slow

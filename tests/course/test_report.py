@@ -2,6 +2,9 @@
 
 import base64
 import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,7 +14,7 @@ from course.report import WRITE_HERE
 from support.files import write_atomically, write_csv
 from support.run import save_config
 from support.stage import LOG_COLUMNS
-from tests.helpers import photo, png
+from tests.helpers import ROOT, photo, png
 
 
 @pytest.fixture
@@ -57,3 +60,12 @@ def test_another_run_is_chosen_and_one_that_is_not_there_is_named(kit, capsys):
     Path("runs/mine").rename("runs/other")
     assert command.main(["report", "--run", "other"]) == 0
     assert command.main(["report", "--again"]) == 2 and "mine" in capsys.readouterr().err
+    shutil.rmtree("runs")
+    assert command.main(["report", "--again"]) == 2 and str(Path("runs", "mine")) in capsys.readouterr().err
+
+
+def test_the_students_commands_do_not_load_code_that_may_be_half_written():
+    code = ("import sys, course.commands, course.report\n"
+            "assert not {'models', 'solver', 'inference'} & set(sys.modules)")
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr

@@ -1,6 +1,6 @@
 """Your solver.py: does each loss move its own network, and in the right direction?
 
-Tiny networks of one or two weights, whose updates can be followed by hand.
+Tiny networks of one or two weights, whose updates can be worked out by hand.
 """
 
 import torch
@@ -10,7 +10,7 @@ import solver
 
 
 class OneWeight(nn.Module):
-    """SR = gain * enlarged LR."""
+    """SR = gain * upscaled LR."""
 
     def __init__(self):
         super().__init__()
@@ -69,19 +69,19 @@ def test_the_content_loss_looks_through_vgg():
             return 0 * images
     gain, _, _ = epoch(nn.MSELoss(), 0.1, 0, beta=0, vgg=Blind())
     assert abs(gain) < 1e-6, (
-        "With features that are zero for every picture the content loss is zero: nothing may move; the gain moved by "
+        "With features that are zero for every image the content loss is zero, so nothing may move; the gain moved by "
         f"{gain:.4f}. Equation 5 compares the features of SR and HR, not their pixels.")
 
 
 def test_the_generator_wants_its_pictures_called_real():
     gain, _, _ = epoch(lambda sr, hr: 0 * (sr - hr).sum(), 0.1, 0, beta=1)
     assert gain > 0, (
-        f"With the adversarial loss alone the gain has to grow (D likes bright pictures here); it moved by "
+        f"With the adversarial loss alone the gain has to grow (D likes bright images here); it moved by "
         f"{gain:.4f}. Equation 6: -log D(G(LR)), so the target for SR is 1 in this loss.")
 
 
 def test_the_discriminator_tells_hr_from_sr():
     gain, slope, _ = epoch(nn.MSELoss(), 0, 0.1, beta=1e-3)
     assert abs(gain) < 1e-6, "The generator moved although its learning rate is 0."
-    assert slope > 0, (f"HR is the brighter one here: the slope has to grow; it moved by {slope:.4f}. Equation 2: the "
+    assert slope > 0, (f"HR is brighter than SR here: the slope has to grow; it moved by {slope:.4f}. Equation 2: the "
                        "target is 1 for HR and 0 for SR.")

@@ -1,4 +1,4 @@
-"""grades.csv, the final table, and each student's page."""
+"""The gradebook: grades.csv, the final table, and a page for each student."""
 
 import json
 from pathlib import Path
@@ -11,18 +11,18 @@ from support.files import write_atomically, write_csv
 
 COLUMNS = ("student_id", "name", "file", "fault", "hidden_points", "set5_psnr", "set5_ssim", "check_faults",
            "check_warnings", "flags")
-# PSNR for no points (bicubic interpolation) and for all points, dB on Set5.
+# The PSNR on Set5, in dB, for no points (bicubic interpolation) and for all points.
 PSNR_FROM, PSNR_TO = 28.43, 30.0
 
 
 def safe(value):
-    """A value for a CSV file that people open in a spreadsheet, which would run "=..." as a formula."""
+    """A value for a CSV file that people open in a spreadsheet, which would take "=..." for a formula."""
     text = str(value)
     return "'" + text if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
 
 
 def write_grades(path, rows, facts):
-    """grades.csv, a row a hand-in; and a row for everybody of the roster who has not handed in."""
+    """grades.csv: a row per hand-in, and a row for everybody on the roster who has not handed in."""
     table = [COLUMNS]
     for row in rows:
         dB, similarity = set5_means(row)
@@ -34,7 +34,7 @@ def write_grades(path, rows, facts):
     handed_in = {row["student_id"] for row in rows}
     table += [[student, name, "", "nothing handed in", 0, "", "", "", "", ""]
               for student, name in facts.roster.items() if student not in handed_in]
-    # The mark at the beginning tells Excel that this is UTF-8.
+    # With the byte order mark, Excel reads the file as UTF-8.
     write_csv(path, [[safe(value) for value in line] for line in table], encoding="utf-8-sig")
 
 
@@ -43,7 +43,7 @@ def hidden_points(row):
 
 
 def read_grades(path):
-    """The rows of grades.json, as ``grade`` has made them.
+    """The rows of grades.json, which ``grade`` writes.
 
     Raises:
         ValueError: for another file.
@@ -58,9 +58,9 @@ def read_grades(path):
 
 
 def final_table(grades, opinions, facts):
-    """The table of all parts, header first.  The points are a suggestion; the report is for a person to judge.
+    """The table of all parts, header first.  The points are a suggestion; a person judges the report.
 
-    Opinion scores: from bicubic's to SRResNet's anchor the points rise from none to all.
+    Opinion scores: the points rise from none at the score of the anchor bicubic to all at that of SRResNet.
     """
     students = {row["student"]: row for row in opinions["students"]}
     anchors = {row["student"]: row["mos"] for row in opinions["anchors"]}
@@ -81,19 +81,19 @@ def final_table(grades, opinions, facts):
 
 
 def set5_means(row):
-    """(psnr, ssim) over the five pictures; (None, None) where one is missing, or a copy of HR and the like."""
+    """Mean (psnr, ssim) of the five results; (None, None) where one is missing, or a copy of HR, bicubic, ..."""
     if len(row["pictures"]) < len(SET5) or any(picture.get("copied") for picture in row["pictures"].values()):
         return None, None
     return tuple(fmean(picture[key] for picture in row["pictures"].values()) for key in ("psnr", "ssim"))
 
 
 def share(value, low, high):
-    """0 at ``low``, 1 at ``high``, in between in proportion."""
+    """0 at ``low``, 1 at ``high``, linear in between."""
     return min(1.0, max(0.0, (value - low) / (high - low)))
 
 
 def feedback_pages(folder, rows, opinions=None):
-    """A page for each student: what was checked, tested and measured, and the opinion scores where there are any."""
+    """A page for each student: what was checked, tested and measured, and the opinion scores if there are any."""
     template, pages = templates(autoescape=True).get_template("feedback.html.j2"), []
     scores = {row["student"]: row for row in (opinions or {"students": []})["students"]}
     for row in rows:
