@@ -30,7 +30,7 @@ def of_kind(network, kind):
 # ---------------------------------------------------------------- Generator
 
 @pytest.mark.parametrize("scale", [2, 4, 8])
-def test_the_generator_enlarges_by_the_scaling_factor(scale):
+def test_the_generator_upscales_by_the_scaling_factor(scale):
     lr = torch.rand(2, 3, 6, 9)
     sr = Generator(**SMALL, scaling_factor=scale)(lr)
     assert tuple(sr.shape) == (2, 3, 6 * scale, 9 * scale), (
@@ -48,7 +48,7 @@ def test_the_generator_has_the_layers_of_figure_4():
     assert convolutions == 1 + 2 * 2 + 1 + 2 + 1, (
         f"A generator with 2 blocks and x4 has 1 + 2 x 2 + 1 + 2 + 1 = 9 convolutions, not {convolutions} (figure 4).")
     assert not of_kind(network, nn.ConvTranspose2d), (
-        "There is a transposed convolution. The paper enlarges by PixelShuffle (section 2.1.1, figure 4).")
+        "There is a transposed convolution. The paper upscales by PixelShuffle (section 2.1.1, figure 4).")
 
 
 def test_the_full_generator_has_about_one_and_a_half_million_parameters():
@@ -70,7 +70,7 @@ def test_a_residual_block_adds_its_input():
     for parameter in block.parameters():
         nn.init.zeros_(parameter)
     assert torch.allclose(block(x), x), (
-        "With all weights zero a residual block has to give back its input: x + F(x), and no activation behind the sum "
+        "With all weights zero a residual block has to return its input: x + F(x), and no activation after the sum "
         "(section 2.1.1).")
 
 
@@ -79,7 +79,7 @@ def test_the_last_layer_is_linear():
     nn.init.constant_(of_kind(network, nn.Conv2d)[-1].bias, 7)
     mean = network(torch.rand(1, 3, 8, 8)).mean().item()
     assert mean > 5, (f"With a last bias of 7 the output's mean is {mean:.2f}: something bounds it. Figure 4: nothing "
-                      "behind the last convolution, no tanh either.")
+                      "after the last convolution, no tanh either.")
 
 
 def test_every_parameter_of_the_generator_learns():
@@ -95,7 +95,7 @@ def test_in_eval_mode_a_picture_does_not_depend_on_its_batch():
     network.eval()
     with torch.no_grad():
         assert torch.allclose(network(batch)[:1], network(batch[:1]), atol=1e-5), (
-            "In eval mode the same picture gives another result in another batch: a layer looks at its neighbours. "
+            "In eval mode the same image gives another result in another batch: a layer looks at its neighbours. "
             "Use nn.BatchNorm2d, and no statistics of your own.")
 
 
@@ -105,7 +105,7 @@ def test_in_eval_mode_a_picture_does_not_depend_on_its_batch():
 def test_the_discriminator_gives_one_number_a_picture(size):
     out = Discriminator(**SMALL_D)(2 * torch.rand(3, 3, size, size) - 1)
     assert out.numel() == 3, (
-        f"Three crops of {size} x {size} have to give 3 numbers, not {tuple(out.shape)}. Figure 4: behind the blocks 2 "
+        f"Three crops of {size} x {size} have to give 3 numbers, not {tuple(out.shape)}. Figure 4: after the blocks 2 "
         "linear layers, the last one to a single number.")
 
 
@@ -114,7 +114,7 @@ def test_the_discriminator_gives_logits():
     nn.init.constant_(of_kind(network, nn.Linear)[-1].bias, -7)
     mean = network(torch.rand(2, 3, 96, 96)).mean().item()
     assert mean < -3, (f"With a last bias of -7 the output's mean is {mean:.2f}: it goes through a sigmoid. "
-                       "BCEWithLogitsLoss has one inside, and wants logits.")
+                       "BCEWithLogitsLoss has one inside, and needs logits.")
 
 
 def test_the_discriminator_has_the_layers_of_figure_4():
@@ -125,7 +125,7 @@ def test_the_discriminator_has_the_layers_of_figure_4():
         f"The channels of the eight convolutions are {channels}; figure 4: 64, 64, 128, 128, 256, 256, 512, 512.")
     assert strides == [1, 2] * 4, f"The strides are {strides}; figure 4: 1, 2, 1, 2, 1, 2, 1, 2."
     norms = len(of_kind(network, nn.BatchNorm2d))
-    assert norms == 7, f"There are {norms} BatchNorms; figure 4: one in every block but the first, so 7."
+    assert norms == 7, f"There are {norms} BatchNorms; figure 4: one in every block except the first, so 7."
     slopes = {layer.negative_slope for layer in of_kind(network, nn.LeakyReLU)}
     assert slopes == {0.2}, f"The slopes of LeakyReLU are {slopes}; section 2.1.1: 0.2."
 
@@ -145,7 +145,7 @@ def test_the_feature_map_has_its_shape(i, j, shape):
     assert tuple(features.shape) == (2, *shape), (
         f"VGG {i},{j} of (2, 3, 32, 32) has to be {(2, *shape)}, not {tuple(features.shape)}. Section 2.2.1: {j}-th "
         f"convolution (after its activation) before the {i}-th max-pool.")
-    assert features.min() >= 0, "The feature map has negative values: it is taken behind the ReLU (section 2.2.1)."
+    assert features.min() >= 0, "The feature map has negative values: it is taken after the ReLU (section 2.2.1)."
 
 
 def test_vgg_is_frozen_and_lets_gradients_through():
@@ -154,7 +154,7 @@ def test_vgg_is_frozen_and_lets_gradients_through():
     network(images).mean().backward()
     assert count(network) == 0, "VGG19 only judges: its parameters must not be trainable (requires_grad_(False))."
     assert images.grad.abs().max() > 0, (
-        "No gradient reaches the picture: do not put torch.no_grad() around VGG, the generator learns through it.")
+        "No gradient reaches the image: do not put torch.no_grad() around VGG, the generator learns through it.")
 
 
 def test_vgg_changes_neither_its_input_nor_its_mode():

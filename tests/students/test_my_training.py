@@ -10,7 +10,7 @@ import solver
 
 
 class OneWeight(nn.Module):
-    """SR = gain * enlarged LR."""
+    """SR = gain * upscaled LR."""
 
     def __init__(self):
         super().__init__()
@@ -69,14 +69,14 @@ def test_the_content_loss_looks_through_vgg():
             return 0 * images
     gain, _, _ = epoch(nn.MSELoss(), 0.1, 0, beta=0, vgg=Blind())
     assert abs(gain) < 1e-6, (
-        "With features that are zero for every picture the content loss is zero: nothing may move; the gain moved by "
+        "With features that are zero for every image the content loss is zero: nothing may move; the gain moved by "
         f"{gain:.4f}. Equation 5 compares the features of SR and HR, not their pixels.")
 
 
 def test_the_generator_wants_its_pictures_called_real():
     gain, _, _ = epoch(lambda sr, hr: 0 * (sr - hr).sum(), 0.1, 0, beta=1)
     assert gain > 0, (
-        f"With the adversarial loss alone the gain has to grow (D likes bright pictures here); it moved by "
+        f"With the adversarial loss alone the gain has to grow (D likes bright images here); it moved by "
         f"{gain:.4f}. Equation 6: -log D(G(LR)), so the target for SR is 1 in this loss.")
 
 
