@@ -137,7 +137,7 @@ def missing_lr(found, scale):
     """The jobs for ``make_lr``: HR without LR, and HR that has changed since its LR was made here.
 
     Args:
-        found: data_layout.Found, the images of a set.
+        found: support.data_layout.Found, the images of a set.
     """
     one_folder = found.hr_folder == found.lr_folder
     jobs = [(hr, found.lr_folder / f"{lr_stem_of(hr.stem, scale, one_folder)}.png", scale) for hr in found.hr_only]

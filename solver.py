@@ -202,14 +202,14 @@ def fit_srgan(config, generator, discriminator, truncated_vgg19, train_loader, v
     if config.epochs == 0:
         return []
     # Trained, the sub-pixel layers soon write one pattern everywhere: the easiest way to look less smooth.
-    # Frozen, they do so later.
+    # With these layers frozen, that happens later.
     frozen = (generator.upsampling, generator.last) if config.freeze_tail else ()
     for part in frozen:
         part.requires_grad_(False)
     stage = Stage("srgan", config, generator, train_loader, valid_set, discriminator, monitor)
     content, adversarial = torch.nn.MSELoss(), torch.nn.BCEWithLogitsLoss()
     network = stage.compiled(generator, config.crop_size // config.scaling_factor)
-    # D is not compiled: each loss needs only a part of its gradients, and a compiled graph computes all of them.
+    # D is not compiled: each loss needs a different part of its gradients, and a compiled graph computes all of them.
     features = truncated_vgg19
     if features is not None:
         features = stage.compiled(stage.precision.to_device(features), config.crop_size)
@@ -221,5 +221,5 @@ def fit_srgan(config, generator, discriminator, truncated_vgg19, train_loader, v
     try:
         return stage.run(one_epoch)
     finally:
-        for part in frozen:          # a later training of this generator may need them
+        for part in frozen:           # a later training of this generator may need them
             part.requires_grad_(True)
