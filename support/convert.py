@@ -21,7 +21,7 @@ def convert_image(img, source, target, device=None):
     | '[0, 1]'        | float tensor (3, H, W) or (N, 3, H, W)                                      |
     | '[-1, 1]'       | the same, as the generator gives it                                         |
     | '[0, 255]'      | the same with values up to 255, not rounded (target only)                   |
-    | 'imagenet-norm' | minus ImageNet's mean, divided by its standard deviation (target only)      |
+    | 'imagenet-norm' | the same, minus ImageNet's mean, over its standard deviation (target only)  |
     | 'y-channel'     | luma, float tensor (H, W) or (N, H, W), 16 to 235 (target only)             |
 
     Between tensors the conversion is affine and differentiable: gradients pass through
