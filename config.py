@@ -1,8 +1,8 @@
 """The presets: every number of a run, with its source.
 
 ``get_config("demo")`` gives an EasyDict; change it with plain ``config.lr = 2e-4``.  A setting that does not exist
-is an error; one of your own comes in with ``config.add(my_weight=0.1)``.
-"Paper" is Ledig et al. 2017 (arXiv 1609.04802), section 3.2 where nothing else is said.
+is an error; add one of your own with ``config.add(my_weight=0.1)``.
+"Paper" is Ledig et al. 2017 (arXiv 1609.04802), section 3.2 unless another one is named.
 """
 
 from pathlib import Path
@@ -19,10 +19,10 @@ from support.run import (  # noqa: F401  handed on: the notebooks take them from
 )
 from support.settings import Settings
 
-SHIPPED_RUN = "shipped"     # the run under whose name the pictures of the kit's own weights are kept
+SHIPPED_RUN = "shipped"     # the run whose folder keeps the images that the kit's own weights make
 TEST_SETS = ["Set5", "Set14", "B100", "Urban100", "valid"]      # "valid" is DIV2K's validation set
 
-# PSNR (Y, dB) and SSIM at x4.  The SSIM of the SRGAN paper is another tool's and does not compare.
+# PSNR (Y, dB) and SSIM at x4.  The SSIM of the SRGAN paper comes from another tool and is not comparable.
 PUBLISHED = {
     "bicubic": {"Set5": (28.42, 0.8104), "Set14": (26.00, 0.7027), "B100": (25.96, 0.6675),
                 "Urban100": (23.14, 0.6577)},
@@ -43,9 +43,9 @@ COMMON = dict(
     HR_data_folder=None,        # None: paths in the lists are relative to the lists' own folder
     LR_data_folder=None,
     crop_size=96,               # paper: HR crops of 96 x 96
-    patch_num=100,              # patches of each image in an epoch (course handout)
+    patch_num=100,              # patches of each image per epoch (course handout)
     batch_size=16,              # paper
-    workers=0,                  # the image store cuts patches quicker than a CPU can train on them
+    workers=0,                  # the image store cuts patches faster than a CPU can train on them
     G=dict(large_kernel_size=9, small_kernel_size=3, n_channels=64, n_blocks=16),      # paper, figure 4
     D=dict(kernel_size=3, n_channels=64, n_blocks=8, fc_size=1024),                    # paper, figure 4
     ### BEGIN SOLUTION
@@ -53,33 +53,33 @@ COMMON = dict(
     ### REPLACED BY
     # start="random",
     ### END SOLUTION
-    checkpoint=None,            # weights to begin with: a file, or a name such as "srresnet-x4" (see weights/)
+    checkpoint=None,            # weights to start from: a file, or a name such as "srresnet-x4" (see weights/)
     start_epoch=0,
-    epochs=40,                  # 0: this stage is left out
-    updates_per_epoch=None,     # at most so many updates an epoch; None: every patch once
+    epochs=40,                  # 0: this stage is skipped
+    updates_per_epoch=None,     # at most this many updates per epoch; None: every patch once
     lr=1e-4,                    # paper
-    lr_d=None,                  # the discriminator's; None: as the generator's
+    lr_d=None,                  # the discriminator's; None: the same as the generator's
     lr_schedule="steps",        # "steps": times lr_factor at each milestone; "cosine": down to 0
     lr_factor=0.1,              # paper
-    lr_milestones=[0.5],        # in parts of the stage's updates
+    lr_milestones=[0.5],        # as fractions of the stage's updates
     warmup=0,                   # updates in which the learning rate rises from 0
     content_loss="vgg",         # "vgg" (equation 5) or "mse" (equation 4)
-    freeze_tail=False,          # SRGAN leaves the generator's upsampling and last layer alone; the paper does not
+    freeze_tail=False,          # True: SRGAN does not train the generator's upsampling and last layers; the paper does
     vgg19_i=5, vgg19_j=4,       # VGG 5,4, the paper's sharpest
     vgg19_weights="imagenet",
     feature_scale=1.0,          # the course's formula; the paper's 1 / 12.75 divides this loss by 163
     beta=1e-3,                  # paper, equation 3
-    d_shift=0,                  # pixels by which D's place is moved at random (see solver.train); the paper has none
+    d_shift=0,                  # D sees windows of the crops this many pixels smaller, at a random place; the paper: 0
     averaging=0.999,            # decay of the averaged generator weights (0: no averaging)
-    amp="auto",                 # mixed precision on CUDA, see precision.Precision
+    amp="auto",                 # mixed precision on CUDA, see Precision in support/precision.py
     channels_last=True,
-    compile=False,              # torch.compile: a minute at the start, quicker updates on CUDA
+    compile=False,              # torch.compile: a minute at the start, faster updates on CUDA
     on_trouble="continue",      # exploding gradients, a discriminator that has won: "continue" with a notice, or "stop"
-    exploding_gradient=100,     # so many times the usual length of the gradient
-    d_has_won_loss=0.01, d_has_won_updates=200,     # the discriminator's loss under this for so many updates
-    print_freq=50,              # updates between two looks at the losses
+    exploding_gradient=100,     # a gradient norm this many times the usual one
+    d_has_won_loss=0.01, d_has_won_updates=200,     # the discriminator's loss below this for so many updates
+    print_freq=50,              # updates between two readings of the losses
     checkpoint_every=500,       # updates between two checkpoints inside an epoch
-    keep_every=1,               # keep the generator's weights of every n-th epoch (0: of none)
+    keep_every=1,               # keep the generator's weights of every n-th epoch (0: never)
     n_valid=10,                 # images of "valid" that are measured after each epoch
     test_sets=TEST_SETS,
 )
@@ -101,7 +101,7 @@ PRESETS = {
         test_sets=["demo", *TEST_SETS]),
 
     # No GPU: both stages within 90 minutes of processor time (half an hour by the clock on two
-    # cores), so an epoch is cut short.  A larger discriminator, or a longer game, ends in a grid.
+    # cores), so an epoch is cut short.  A larger discriminator, or longer SRGAN training, ends in a grid.
     "laptop": dict(
         crop_size=64,
         G=dict(large_kernel_size=9, small_kernel_size=3, n_channels=32, n_blocks=8),
@@ -149,6 +149,9 @@ def get_config(preset="course", data_folder="data", name=None, seed=0):
         name: of the run, kept in runs/<name>/ (default: the preset's).
         seed: of everything random.
 
+    Returns:
+        Settings: an EasyDict in which an unknown setting is an error (UnknownSetting).
+
     Raises:
         ValueError: for an unknown preset, or a name that is a path.
     """
@@ -160,8 +163,6 @@ def get_config(preset="course", data_folder="data", name=None, seed=0):
     config = Settings({"pretrain": {}, **COMMON, **PRESETS[preset]})
     config.add(preset=preset, name=name, seed=seed, csv_folder=str(data_folder),
                device="cuda" if torch.cuda.is_available() else "cpu")
-    # "store" has no value here: its default depends on csv_folder.  Pre-training may have its own of anything.
+    # "store" has no value here: its default depends on csv_folder.  Pre-training may have its own value of any setting.
     config.close(own=["store"], pretrain=[*config, "store"])
     return config
-
-

@@ -32,8 +32,8 @@ from support.images import SUFFIXES, read_image
 from support.lists import DataError, leads_outside, list_path
 from support.messages import count, few, notice
 
-PARALLEL_FROM = 100_000_000            # bytes of HR files: below that, processes take longer to begin than to work
-MADE_HERE = "create_data_lists.py"     # written into every LR made here: only these are ever made anew
+PARALLEL_FROM = 100_000_000            # bytes of HR files: below that, processes take longer to start than to work
+MADE_HERE = "create_data_lists.py"     # written into every LR made here: only these are ever made again
 
 # The demo set: scikit-image's own photographs (most CC0 or public domain), part of its installation.
 DEMO = {
@@ -46,7 +46,17 @@ DEMO = {
 
 
 def take_in(folder, root):
-    """The folder of one's own HR images, inside ``root``: a row of a list never leads outside."""
+    """The folder of one's own HR images, inside ``root``: a row of a list never leads outside.
+
+    Args:
+        folder: the images; copied into ``root`` where they lie elsewhere.
+
+    Returns:
+        Path of the folder in ``root``.
+
+    Raises:
+        DataError: if ``folder`` is missing, holds no image, is ``root`` itself, or would be copied among other images.
+    """
     folder, root = Path(folder), Path(root)
     if not images_in(folder):
         if not folder.is_dir():
@@ -79,6 +89,7 @@ def copy_images(source, target):
 
 
 def is_copy(copy, original):
+    """Whether a file is there already: of the same size as the original, and no older."""
     if not copy.is_file():
         return False
     copy, original = copy.stat(), original.stat()
@@ -95,13 +106,13 @@ def write_png(path, image):
 
 
 def make_one_lr(job):
-    """(HR file, LR file, scale) -> what went wrong, or ""."""
+    """Make one LR image; job is (HR file, LR file, scale).  Returns what went wrong, or ""."""
     hr, lr, scale = job
     try:
         image, _ = read_image(hr)
         height, width = (n // scale * scale for n in image.shape[:2])     # the pairs' rule: cropped from the top left
         if 0 in (height, width):
-            return f"{hr} is smaller than {scale} x {scale} pixels. Take it out."
+            return f"{hr} is smaller than {scale} x {scale} pixels. Remove it."
         write_png(lr, imresize(image[:height, :width], 1 / scale))
         return ""
     except (ValueError, OSError) as error:
@@ -109,7 +120,11 @@ def make_one_lr(job):
 
 
 def make_lr(jobs):
-    """Make LR images, many of them in parallel: jobs are (HR file, LR file, scale).  Returns a list of problems."""
+    """Make LR images, in parallel where they are many: jobs are (HR file, LR file, scale).
+
+    Returns:
+        list of problems, as sentences.
+    """
     progress = dict(total=len(jobs), desc="Making LR", unit=" images", disable=len(jobs) < 8, mininterval=1)
     if sum(os.path.getsize(hr) for hr, _, _ in jobs) < PARALLEL_FROM:
         return [problem for problem in tqdm(map(make_one_lr, jobs), **progress) if problem]
@@ -119,7 +134,11 @@ def make_lr(jobs):
 
 
 def missing_lr(found, scale):
-    """The jobs for ``make_lr``: HR without LR, and HR that has changed since its LR was made here."""
+    """The jobs for ``make_lr``: HR without LR, and HR that has changed since its LR was made here.
+
+    Args:
+        found: support.data_layout.Found, the images of a set.
+    """
     one_folder = found.hr_folder == found.lr_folder
     jobs = [(hr, found.lr_folder / f"{lr_stem_of(hr.stem, scale, one_folder)}.png", scale) for hr in found.hr_only]
     return jobs + [(hr, lr, scale) for hr, lr in found.pairs
@@ -127,11 +146,11 @@ def missing_lr(found, scale):
 
 
 def made_here(path):
-    # A published LR image may well be older than its HR (unpacked in that order); it is not ours to replace.
+    # A published LR image may well be older than its HR (unpacked in that order); it must not be replaced.
     try:
         with Image.open(path) as file:
             return file.info.get("Software") == MADE_HERE
-    except Exception:          # Pillow raises many kinds for damaged files; --check is who reports them
+    except Exception:          # Pillow raises many kinds for damaged files; --check reports them
         return False
 
 
@@ -144,7 +163,7 @@ def list_images(root, csv_folder=None, train_hr=None, valid_count=0, make=False,
         root: the data folder; rows are relative to it.
         csv_folder: where the lists go (default: ``root``).
         train_hr: a folder of one's own HR images for training; copied into ``root`` if outside.
-        valid_count: so many of them are held out as split valid (unless DIV2K's is there).
+        valid_count: this many of them are held out as the split valid (unless DIV2K's is there).
         make: make the LR images that are missing.
         scale: 2, 4 or 8.
 
@@ -156,10 +175,10 @@ def list_images(root, csv_folder=None, train_hr=None, valid_count=0, make=False,
     """
     root, problems = Path(root), []
     csv_folder = Path(csv_folder or root)
-    own_folder = take_in(train_hr, root) if train_hr else None         # it makes the root where there is none
+    own_folder = take_in(train_hr, root) if train_hr else None         # this makes the root where there is none
     if not root.is_dir():
         raise DataError(f"There is no folder {root}. Name the folder with the images (--root), fetch them "
-                        "(--download div2k benchmark), or begin with the small demo set (--demo).")
+                        "(--download div2k benchmark), or start with the small demo set (--demo).")
     sets = find_sets(root, scale)
     if train_hr:
         sets["train"] = match(own_folder, lr_folder_of(own_folder, scale), scale)
@@ -170,18 +189,18 @@ def list_images(root, csv_folder=None, train_hr=None, valid_count=0, make=False,
 
     pairs = {split: found.pairs for split, found in sets.items()}
     for split in pairs:
-        pairs[split], away = without_links(pairs[split], root)
-        if away:
-            problems.append(f"{count(away)} of {sets[split].hr_folder.as_posix()} left out: a link leads out of "
-                            f"{root.as_posix()} ({few(away)}). Copy the set into it, or give the folder that really "
+        pairs[split], outside = without_links(pairs[split], root)
+        if outside:
+            problems.append(f"{count(outside)} of {sets[split].hr_folder.as_posix()} left out: a link leads out of "
+                            f"{root.as_posix()} ({few(outside)}). Copy the set into it, or give the folder that really "
                             f"holds the set as --root, with --csv-folder {csv_folder.as_posix()}. The images are in "
-                            f"{os.path.dirname(os.path.realpath(away[0]))}.")
+                            f"{os.path.dirname(os.path.realpath(outside[0]))}.")
     where = {split: found.hr_folder.as_posix() for split, found in sets.items()}
     if valid_count and pairs.get("valid"):
         notice(f"--valid-count is not used, because the images of {where['valid']} are the split valid.")
     elif valid_count and pairs["train"]:
         pairs["train"], pairs["valid"] = hold_out(pairs["train"], valid_count)
-        where["valid"] = f"held out of {where['train']}"
+        where["valid"] = f"held out from {where['train']}"
     for split, its_pairs in pairs.items():
         if its_pairs:
             write_list(csv_folder, split, its_pairs, root)
@@ -190,7 +209,7 @@ def list_images(root, csv_folder=None, train_hr=None, valid_count=0, make=False,
         problems.append(f"No pair of images was found in {root}: no list was written.")
     shared = set.intersection(*(set(list_rows(list_path(csv_folder, split))) for split in TRAINING))
     if shared:
-        problems.append(f"{count(shared)} are both in the training and in the validation list, one of which is of an "
+        problems.append(f"{count(shared)} are both in the training and in the validation list, one of which is from an "
                         "earlier run. Give --valid-count again, or delete the list that is old.")
     return problems
 
@@ -205,17 +224,21 @@ def left_out(found, made):
                f"{found.hr_folder.as_posix()} ({few(found.lr_only)}). Fetch the HR images, or remove these.")
     if found.twins:
         yield (f"{count(found.twins)} of {found.hr_folder.as_posix()} left out, with the name of another one "
-               f"but for the ending ({few(found.twins)}). Rename or remove one of the two.")
+               f"except for the ending ({few(found.twins)}). Rename or remove one of the two.")
 
 
 def without_links(pairs, root):
-    """(pairs, HR files): those that lie in ``root``, and the HR of those which a link takes out of it."""
-    away = [pair for pair in pairs if any(leads_outside(file.relative_to(root).as_posix(), root) for file in pair)]
-    return [pair for pair in pairs if pair not in away], [hr for hr, _ in away]
+    """(pairs, HR files): those that lie in ``root``, and the HR of those that a link leads out of it."""
+    outside = [pair for pair in pairs if any(leads_outside(file.relative_to(root).as_posix(), root) for file in pair)]
+    return [pair for pair in pairs if pair not in outside], [hr for hr, _ in outside]
 
 
 def hold_out(pairs, n):
-    """Split (train, valid): ``n`` of the pairs, evenly spaced, are held out."""
+    """Split into (train, valid): ``n`` of the pairs, evenly spaced, are held out.
+
+    Raises:
+        DataError: if nothing is left to train on.
+    """
     if n >= len(pairs):
         raise DataError(f"--valid-count {n} leaves nothing to train on: there are {len(pairs)} pairs.")
     chosen = {(2 * i + 1) * len(pairs) // (2 * n) for i in range(n)}
@@ -236,13 +259,14 @@ def write_list(csv_folder, split, pairs, root):
 
 
 def list_rows(path):
-    """The lines of a list, whatever is in them; none where there is no list."""
+    """The lines of a list, whatever is in them; an empty list where there is no file."""
     if not path.is_file():
         return []
     return [line for line in path.read_text(encoding="utf-8", errors="replace").split("\n") if line.strip()]
 
 
 def print_overview(root, csv_folder, pairs, where):
+    """Print a row for each split: how many images, where they are, or how to get them."""
     command = "python create_data_lists.py" + (f" --root {root.as_posix()}" if root != Path("data") else "")
     how = {"train": f"{command} --download div2k, or --train-hr DIR --make-lr",
            "valid": f"{command} --download div2k, or --valid-count N with --train-hr"}
@@ -280,7 +304,7 @@ def make_demo(folder, scale=4):
         DataError: if a photograph is missing from the installation.
     """
     import skimage.data
-    # The files themselves, not skimage.data.astronaut(): such functions may want to download.
+    # The files themselves, not skimage.data.astronaut(): such functions may start a download.
     photographs, folder = Path(skimage.data.__file__).parent, Path(folder)
     for split, names in DEMO.items():
         pairs = []
@@ -302,7 +326,7 @@ def demo_image(path, split):
                         "python -m pip install --force-reinstall scikit-image")
     image, _ = read_image(path)
     if path.suffix == ".jpg" and split == "train":
-        image = imresize(image, 0.5)        # else the 8 x 8 blocks of JPEG would be learnt
+        image = imresize(image, 0.5)        # otherwise the 8 x 8 blocks of JPEG would be learnt
     return image
 
 
@@ -311,7 +335,7 @@ def demo_image(path, split):
 EXAMPLES = """\
 examples:
   python create_data_lists.py --demo
-      make a small set of photographs in data/demo, without any download (begin here)
+      make a small set of photographs in data/demo, without any download (start here)
   python create_data_lists.py --download div2k benchmark
       fetch the training images and the four test sets into data, and list them
   python create_data_lists.py --root D:/images
@@ -319,7 +343,7 @@ examples:
   python create_data_lists.py --train-hr my_photos --valid-count 10 --make-lr
       train on your own images: make their LR, hold out 10 for validation
   python create_data_lists.py --check
-      read every image of the lists in data and report all that is wrong
+      read every image of the lists in data and report everything that is wrong
   python create_data_lists.py --root /mnt/div2k --csv-folder lists
       list images in a folder that cannot be written to
 
@@ -333,11 +357,11 @@ def parser():
     p.add_argument("--root", metavar="DIR", help="the data folder (default: data; with --demo: data/demo)")
     p.add_argument("--csv-folder", metavar="DIR", help="where the lists are (default: the data folder)")
     p.add_argument("--scale", type=int, default=4, choices=(2, 4, 8),
-                   help="HR is so many times larger than LR (default: 4)")
+                   help="HR is this many times larger than LR (default: 4)")
     p.add_argument("--demo", action="store_true", help="make the demo set from scikit-image's photographs")
     p.add_argument("--download", nargs="+", default=[], choices=("div2k", "benchmark"), metavar="SET",
                    help="fetch 'div2k' (several GB) and/or 'benchmark' (Set5, Set14, B100, Urban100; 250 MB); "
-                        "goes on where it was interrupted")
+                        "resumes where it was interrupted")
     p.add_argument("--train-hr", metavar="DIR", help="a folder of your own HR images to train on")
     p.add_argument("--valid-count", type=int, default=0, metavar="N",
                    help="hold out N of the --train-hr images for validation")
@@ -366,11 +390,12 @@ def main(argv=None):
         print(f"Error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("\nStopped. Run the same command again: it goes on from here.", file=sys.stderr)
+        print("\nStopped. Run the same command again: it resumes from here.", file=sys.stderr)
         return 130
 
 
 def run(args):
+    """Do what the command line says; returns the exit status."""
     root = Path(args.root or ("data/demo" if args.demo else "data"))
     csv_folder = Path(args.csv_folder or root)
     elsewhere = os.path.abspath(csv_folder) != os.path.abspath(root)
@@ -381,7 +406,7 @@ def run(args):
         print_table(("split", "images", "where"), [(split, len(names), f"{root.as_posix()}/HR: " + ", ".join(
             Path(name).stem for name in names)) for split, names in DEMO.items()], fold=1)
     elif args.download or args.train_hr or args.make_lr or not args.check or is_new:
-        # A mere --check looks at the lists as they are.
+        # --check alone takes the lists as they are.
         problems += list_images(root, csv_folder, args.train_hr, args.valid_count, args.make_lr, args.scale)
     for problem in problems:
         print(f"\nProblem: {problem}")

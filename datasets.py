@@ -46,7 +46,7 @@ class SRDataset(Dataset):
 
     Raises:
         DataError: if there is no list, or no row of it can be used.
-        StoreError: if the decoded images find no room on the disk.
+        StoreError: if the decoded images do not fit on the disk.
     """
 
     def __init__(self, split, config):
@@ -85,7 +85,7 @@ class SRDataset(Dataset):
         if small:
             notice(f"{len(small)} of {len(large)} training images are left out, because they are smaller than a "
                    f"crop of {self.crop}: {few(small, 5)}. config.crop_size = {self.scale * np.min(sizes)} "
-                   "would take them all in.")
+                   "would include them all.")
         if not any(large):
             raise DataError(f"Every training image is smaller than crop_size = {self.crop}. Lower it.")
         self.pairs = [pair for pair, is_large in zip(self.pairs, large) if is_large]
@@ -106,8 +106,8 @@ class SRDataset(Dataset):
         return len(self.pairs) * (self.patch_num or 1)
 
     def set_epoch(self, epoch):
-        """Choose the epoch whose patches ``dataset[i]`` gives.  A plain DataLoader wants this
-        call before each epoch, or it sees the same patches again."""
+        """Choose the epoch whose patches ``dataset[i]`` gives.  A plain DataLoader needs this
+        call before each epoch, or it gives the same patches again."""
         self._epoch.fill_(epoch)
 
     def __getitem__(self, i):
@@ -130,7 +130,7 @@ class SRDataset(Dataset):
         """The patches of these indices, all at once: LR (N, 3, c/s, c/s) and HR (N, 3, c, c), uint8.
 
         Exactly the patches that ``dataset[i]`` gives one by one, as bytes and in channels_last
-        memory order; ``utils.to_float`` makes [0, 1] of them.
+        memory order; ``utils.to_float`` scales them to [0, 1].
         """
         size, s = self.crop // self.scale, self.scale
         lr_batch = np.empty((len(indices), size, size, 3), np.uint8)
@@ -146,7 +146,7 @@ class SRDataset(Dataset):
         """Where the patches lie: lists image, top and left (in LR pixels), turn (0 to 7)."""
         indices = np.asarray(indices)
         image = indices // self.patch_num
-        room = self.lr_sizes[image] - self.crop // self.scale + 1            # (N, 2) places to begin at
+        room = self.lr_sizes[image] - self.crop // self.scale + 1            # (N, 2) possible values of top and left
         draws = hash_numbers(self.seed, epoch, indices, np.arange(3)[:, None])                   # (3, N)
         top, left, turn = draws % np.stack([room[:, 0], room[:, 1], np.full(len(room), 8)]).astype(np.uint64)
         return image.tolist(), top.tolist(), left.tolist(), turn.tolist()
@@ -159,7 +159,7 @@ def _cut(image, top, left, turn, patch):
     square = turned(image[top:top + side, left:left + side].copy(), turn)
     if image.ndim == 3 and turn < 2:           # whole rows
         patch[:] = square
-    else:                                      # numpy moves single bytes three times as quickly as triples
+    else:                                      # numpy moves single bytes three times as fast as triples
         for channel in range(3):
             patch[:, :, channel] = square if image.ndim == 2 else square[:, :, channel]
 
@@ -180,7 +180,7 @@ def hash_numbers(seed, epoch, indices, draw):
 
     Several draws at once, as an array (k, 1), give (k, N).
 
-    The finaliser of SplitMix64 (Steele et al. 2014), applied once a number.  A generator
+    The finaliser of SplitMix64 (Steele et al. 2014), applied once per number.  A generator
     with a state would make patch i depend on the patches before it, and so on how they
     are spread over the workers.
     """
@@ -205,6 +205,9 @@ class EpochBatches(Sampler):
 
     Yields ``(epoch, indices)``: the epoch travels with the indices, so that workers which
     live across epochs always know it.  Incomplete batches are left out.
+
+    Raises:
+        DataError: if the items do not fill one batch.
     """
 
     def __init__(self, n_items, batch_size, seed, n_batches=None):
@@ -239,11 +242,11 @@ class _Batches(Dataset):
         return self.dataset.batch(*key)
 
 
-WORKER_TIMEOUT = 300        # seconds without a batch, after which the workers are given up
+WORKER_TIMEOUT = 300        # seconds without a batch, after which the loader continues without workers
 
 
 class BatchLoader(DataLoader):
-    """A DataLoader that goes on in this process, with the same batches, where its workers cannot."""
+    """A DataLoader that continues in this process, with the same batches, where its workers fail."""
 
     def __iter__(self):
         epoch, start, done = self.sampler.epoch, self.sampler.start_batch, 0
@@ -257,7 +260,7 @@ class BatchLoader(DataLoader):
                 raise
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         notice(f"the {self.num_workers} worker processes of the loader do not work here ({reason}). Batches are "
-               "cut in this process from now on, with the same patches. config.workers = 0 makes this notice go away.")
+               "made in this process from now on, with the same patches. config.workers = 0 turns this notice off.")
         self.end_workers()
         self.num_workers = self.timeout = 0
         self.sampler.set_epoch(epoch, start + done)
@@ -272,14 +275,14 @@ class BatchLoader(DataLoader):
         """End the worker processes; the next epoch starts new ones."""
         # Private: torch has no public call that ends persistent workers.
         if self._iterator is not None and self.num_workers:
-            # torch raises for a worker that has died at whatever line the news arrives; here it is known.
+            # torch raises for a dead worker at whatever line the signal arrives; here it is known already.
             with contextlib.suppress(RuntimeError):
                 self._iterator._shutdown_workers()
         self._iterator = None
 
 
 def _ignore_interrupts(_):
-    # Ctrl-C and a notebook's stop button reach the workers too; what to do then is for the training to decide.
+    # Ctrl-C and a notebook's stop button reach the workers too; the training process decides what to do then.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
@@ -287,17 +290,20 @@ def make_loader(dataset, batch_size=16, workers=0, n_batches=None, pin_memory=Fa
     """The training loader: ``(lr, hr)`` batches, uint8, reproducible from the dataset's seed.
 
     LR (N, 3, c/s, c/s) and HR (N, 3, c, c) travel as bytes, a quarter of what floats would be;
-    ``utils.to_float`` makes [0, 1] of them, which solver.pretrain and solver.train do on the device.
+    ``utils.to_float`` scales them to [0, 1], which solver.pretrain and solver.train do on the device.
 
     Args:
         dataset: an SRDataset of the split "train".
-        batch_size: patches a batch.
+        batch_size: patches per batch.
         workers: processes that cut patches; 0 does it in this one, which is enough for a CPU.
-            Where they cannot start, or die, this process goes on alone, with a notice.
-        n_batches: at most so many batches an epoch (None: as many as the patches fill).
-        pin_memory: for copies to a GPU that do not wait.
+            Where they cannot start, or die, this process continues alone, with a notice.
+        n_batches: at most this many batches per epoch (None: as many as the patches fill).
+        pin_memory: for asynchronous copies to a GPU.
 
     ``loader.sampler.set_epoch(epoch, start_batch)`` chooses epoch and first batch.
+
+    Raises:
+        DataError: if the patches do not fill one batch.
     """
     return BatchLoader(_Batches(dataset), batch_size=None, num_workers=workers,
                        sampler=EpochBatches(len(dataset), batch_size, dataset.seed, n_batches),

@@ -3,7 +3,7 @@
 Every super-resolution paper of the DIV2K era makes its low-resolution images
 with MATLAB's ``imresize(hr, 1/4)``.  Other tools differ: Pillow's bicubic in its
 borders and rounding only, others in the kernel or because they do not
-antialias.  ``test.ipynb`` measures what such LR images do to the figures.
+antialias.  ``test.ipynb`` measures what such LR images do to the scores.
 
 How MATLAB does it:
 
@@ -64,7 +64,7 @@ def contributions(in_length, out_length, scale, method="bicubic", edges="symmetr
     else:                         # "replicate": ... a a a | a b c ... x y z | z z z ...
         indices = np.clip(indices, 0, in_length - 1)
 
-    used = np.any(weights != 0, axis=0)    # columns that are zero for every pixel cost time only
+    used = np.any(weights != 0, axis=0)    # columns that are zero for every pixel only cost time
     return weights[:, used], indices[:, used]
 
 
@@ -86,7 +86,7 @@ def _bands(weights, indices, dtype, block=12):
     """The same weights as dense matrices, one for each ``block`` output rows.
 
     Returns a list of ``(first, low, high, band)``: output rows ``first`` to ``first + block``
-    are ``band @ rows[low:high]``.
+    are ``band @ rows[low:high]``; ``band`` has the shape (block, high - low).
     """
     bands = []
     for first in range(0, len(indices), block):
@@ -146,7 +146,7 @@ def imresize(image, scalar_scale=None, output_shape=None, method="bicubic", edge
         output_shape: (height, width) of the result.
         method: ``"bicubic"`` or ``"bilinear"``.
         edges: ``"symmetric"`` mirrors at the border (MATLAB today), ``"replicate"``
-            repeats the outermost pixel (MATLAB of old, which made the LR images of
+            repeats the outermost pixel (older MATLAB, which made the LR images of
             Set5 and Set14).  The two differ in an outer ring of two LR pixels only.
 
     Returns:

@@ -1,4 +1,4 @@
-"""The trained networks at work: loading them, those that a notebook shows, measuring the test sets."""
+"""The trained networks in use: loading them, choosing those that a notebook shows, measuring the test sets."""
 
 import copy
 import json
@@ -39,7 +39,7 @@ def generators_of(config):
     Returns:
         (generators, note, run): a dict; a sentence (Markdown) that says where the weights come from; and
         the name of the run that their images belong to, which is not config.name where the weights are the
-        kit's: their images must not lie among a student's own.
+        kit's: their images must not be mixed with a student's own.
 
     Raises:
         CheckpointError: if a stage of the run has left none, or a damaged one; or if nothing has
@@ -55,18 +55,18 @@ def weights_to_show(config, own, shipped):
 
     Args:
         own: dict stage -> path of a file that the run leaves.
-        shipped: dict stage -> name of weights of the kit; where one of them is not here, the run's own are taken.
+        shipped: dict stage -> name of weights of the kit; where one of them is missing, the run's own are taken.
 
     Returns:
         (weights, note, run): one of the two dicts; a sentence (Markdown) on where they come from; and the name
-        of the run whose folder takes what is made with them.
+        of the run whose folder keeps what is made with them.
     """
     folder = run_folder(config).as_posix()
     if has_trained(folder):
         files = " and ".join(Path(path).as_posix() for path in own.values())
         return own, f"Weights: those of this run, {files}. 权重：本次运行训练所得。", config.name
     if not shipped or not set(shipped.values()) <= set(shipped_names()):
-        return own, "", config.name                  # to load them says what is missing
+        return own, "", config.name                  # loading them says what is missing
     names = [f"`{name}`" for name in shipped.values()]
     return shipped, (
         f"**Nothing has been trained in {folder} yet. Shown are weights that come with the kit: {' and '.join(names)} "
@@ -76,7 +76,7 @@ def weights_to_show(config, own, shipped):
 
 
 def _paths_of(config):
-    """{stage: path of the weights that it has left to be shown}."""
+    """dict stage -> path of the weights to show, of the stages that the run has."""
     folder = run_folder(config) / "checkpoints"
     paths = {"pretrain": folder / "pretrain_best.pth", "srgan": folder / "srgan_last.pth"}
     best = {path.name.removesuffix("_best.pth"): path for path in sorted(folder.glob("*_best.pth"))}
@@ -87,7 +87,7 @@ def _paths_of(config):
         return dict(sorted(others.items(), key=lambda item: order.index(item[0]) if item[0] in order else -1))
     for stage in [stage for stage in paths if stage_config(config, stage).epochs == 0]:
         paths.pop(stage)
-        if stage == "pretrain" and config.checkpoint:       # SRGAN has begun with these
+        if stage == "pretrain" and config.checkpoint:       # SRGAN started from these
             paths = {stage: config.checkpoint, **paths}
     return paths
 
@@ -96,33 +96,33 @@ def _paths_of(config):
 def interpolated(first, second, alpha):
     """The network whose weights lie between those of two: (1 - alpha) first + alpha second, in eval mode.
 
-    Wang et al. 2018, "ESRGAN" (arXiv 1809.00219), section 3.4.  It works where the second was
-    trained on from the first: two networks that were trained apart have nothing between them.
+    Wang et al. 2018, "ESRGAN" (arXiv 1809.00219), section 3.4.  It works where the training of
+    the second started from the first: two networks trained independently have nothing between them.
 
     Args:
         first, second: generators of the same shape; they are not changed.
         alpha: 0 gives the first, 1 the second.
 
     Raises:
-        ValueError: if their settings differ.
+        ValueError: if their methods or settings differ.
     """
     if (first.method, first.settings) != (second.method, second.settings):
-        raise ValueError(f"Only networks of the same shape have something between them, not {first.settings} and "
+        raise ValueError(f"Only networks of the same shape can be interpolated, not {first.settings} and "
                          f"{second.settings}.")
     result = copy.deepcopy(first)
     for value, other in zip(result.state_dict().values(), second.state_dict().values()):
         if value.is_floating_point():
             value.lerp_(other.to(value), alpha)          # BatchNorm's means and variances too
     for layer in result.modules():
-        if isinstance(layer, torch.nn.BatchNorm2d):      # an alpha beyond 0 to 1 can lead below zero
+        if isinstance(layer, torch.nn.BatchNorm2d):      # an alpha outside [0, 1] can lead below zero
             layer.running_var.clamp_(min=0)
     return result.eval()
 
 
 def benchmark(config, methods, sets=None, progress=None):
-    """Measure several methods on every test set that is there, and keep numbers and pictures.
+    """Measure several methods on every test set that is there, and keep scores and images.
 
-    Leaves ``benchmark.csv`` (an image a row) in the run folder, and the pictures:
+    Leaves ``benchmark.csv`` (a row for each image) in the run folder, and the images:
     ``results/<set>/<image>.png`` of the method "srgan", ``results/<method>/<set>/`` of the
     others except bicubic.
 
@@ -132,8 +132,11 @@ def benchmark(config, methods, sets=None, progress=None):
         progress: function that is given a line of text now and then.
 
     Returns:
-        (results, missing): results[set][method] is a list of (image, psnr, ssim);
+        (results, missing): results[set][method] is a list of (image, psnr in dB, ssim);
         missing[set] says how to get a set that is not there.
+
+    Raises:
+        DataError: for a set that is there but cannot be used.
     """
     with notices_kept_in(run_folder(config)):
         return _benchmark(config, methods, sets or config.test_sets, progress)
@@ -154,7 +157,7 @@ def _benchmark(config, methods, sets, progress):
             if progress:
                 progress(f"Measuring {method} on {name}, {len(dataset)} images")
             results[name][method] = evaluate(upscale, dataset, results=folder)
-        write_benchmark(run_folder(config) / "benchmark.csv", results)     # at once: nothing is lost by stopping
+        write_benchmark(run_folder(config) / "benchmark.csv", results)     # after each set: stopping loses nothing
     return results, missing
 
 
@@ -188,7 +191,7 @@ def load_generator(path):
 
 
 def write_benchmark(path, results):
-    """benchmark.csv: set, image, and psnr and ssim of each method."""
+    """Write benchmark.csv: set, image, and psnr (dB) and ssim of each method; results as ``benchmark`` returns them."""
     methods = list(next(iter(results.values())))
     table = [["set", "image"] + [f"{method}_{measure}" for method in methods for measure in ("psnr", "ssim")]]
     for name, by_method in results.items():

@@ -27,7 +27,7 @@ class Generator(nn.Module):
     """SRResNet, the generator of SRGAN (figure 4, top): (N, 3, h, w) in [0, 1] -> (N, 3, s h, s w) in [-1, 1].
 
     The last layer is linear, as in the paper's figure: values can leave [-1, 1] a
-    little, and are clamped only when an 8-bit picture is made of them.
+    little, and are clamped only when an 8-bit image is made from them.
 
     Args:
         large_kernel_size: kernel of the first and the last convolution (odd).
@@ -73,7 +73,7 @@ class Generator(nn.Module):
         # #   n_blocks residual blocks                                             (N, C, h, w)
         # #   convolution, small kernel; BatchNorm; plus the output of the first PReLU
         # #   log2(scaling_factor) times: convolution C -> 4 C, PixelShuffle(2), PReLU     (N, C, s h, s w)
-        # #   convolution, large kernel, C -> 3, and nothing behind it             (N, 3, s h, s w)
+        # #   convolution, large kernel, C -> 3, and nothing after it              (N, 3, s h, s w)
         # # An odd kernel of size k keeps the size with padding=k // 2.
         # raise NotImplementedError("Generator.__init__ is yours to write: the layers of figure 4")
         ### END SOLUTION
@@ -89,7 +89,7 @@ class Generator(nn.Module):
         return features + self.after_blocks(self.blocks(features))
 
     def tail(self, features):
-        """Enlarging and the last convolution: (N, C, h, w) -> (N, 3, s h, s w) in [-1, 1]."""
+        """Upsampling and the last convolution: features (N, C, h, w) -> (N, 3, s h, s w) in [-1, 1]."""
         return self.last(self.upsampling(features))
 
     @torch.no_grad()
@@ -100,9 +100,9 @@ class Generator(nn.Module):
         training ends below bicubic interpolation.  Here three channels carry R, G and B
         from the first layer to the last (colours are positive, where PReLU changes
         nothing), each doubling interpolates them quadratically, and all other channels
-        are free to learn what is missing.  Still the same network: only numbers differ.
+        are free to learn what is missing.  Still the same network: only the initial weights differ.
         """
-        nn.init.zeros_(self.after_blocks[1].weight)     # the blocks begin with no say
+        nn.init.zeros_(self.after_blocks[1].weight)     # the blocks add nothing at first
         first, last = self.first[0], self.last
         nn.init.zeros_(first.weight[:3])
         nn.init.zeros_(first.bias[:3])
@@ -116,8 +116,8 @@ class Generator(nn.Module):
         # the parabola through three neighbours, read at d = -1/4 and at d = +1/4.
         taps = torch.tensor([[(d * d - d) / 2, 1 - d * d, (d * d + d) / 2] for d in (-0.25, 0.25)])
         for doubling in self.upsampling:
-            # The four pixels that PixelShuffle makes of channels 4c to 4c + 3 begin alike, or the
-            # picture begins with a checkerboard that is slow to go (Aitken et al. 2017, arXiv 1707.02937).
+            # The four pixels that PixelShuffle makes from channels 4c to 4c + 3 start equal, or the image
+            # starts with a checkerboard that disappears only slowly (Aitken et al. 2017, arXiv 1707.02937).
             weight, bias = doubling.conv.weight, doubling.conv.bias
             weight.copy_(weight[::4].repeat_interleave(4, dim=0))
             bias.copy_(bias[::4].repeat_interleave(4))
@@ -130,7 +130,7 @@ class Generator(nn.Module):
         return self
 
     def receptive_margin(self):
-        """How far an output pixel looks, in LR pixels: (in the trunk, in the tail).
+        """How far the receptive field of an output pixel reaches, in LR pixels: (in the trunk, in the tail).
 
         A tile cut with at least this margin gives exactly the pixels of the whole image.
         """
@@ -142,7 +142,7 @@ class Generator(nn.Module):
     def bytes_per_pixel(self):
         """Bytes that an LR pixel takes in feature maps without gradients: (in the trunk, in the tail); estimates."""
         channels, k = self.settings["n_channels"], self.settings["large_kernel_size"]
-        # Six maps are alive at once in a block; three at the full size in the tail, and the last layer's parts.
+        # A block holds six maps at the same time; the tail three at the full size, and the last layer's parts.
         return 4 * 6 * channels, 4 * self.scaling_factor**2 * (3 * channels + 6 * k)
         ### REPLACED BY
         # raise NotImplementedError("Generator.forward is yours to write: (N, 3, h, w) -> (N, 3, s h, s w)")
@@ -164,7 +164,7 @@ class ResidualBlock(nn.Module):
     def __init__(self, n_channels, kernel_size):
         super().__init__()
         self.layers = nn.Sequential(
-            # No bias before BatchNorm, which takes the mean away and adds a bias of its own.
+            # No bias before BatchNorm, which subtracts the mean and adds a bias of its own.
             nn.Conv2d(n_channels, n_channels, kernel_size, padding=kernel_size // 2, bias=False),
             nn.BatchNorm2d(n_channels),
             PReLU(),
@@ -190,7 +190,7 @@ class UpsampleBlock(nn.Module):
     ### BEGIN SOLUTION
     def __init__(self, n_channels, kernel_size):
         super().__init__()
-        # C -> 4C channels, which a pixel shuffle makes 2 x 2 pixels of C channels: (N, C, 2h, 2w)
+        # C -> 4C channels, which a pixel shuffle turns into 2 x 2 pixels of C channels: (N, C, 2h, 2w)
         self.conv = SubPixelConv2d(n_channels, 4 * n_channels, kernel_size, padding=kernel_size // 2)
         self.prelu = PReLU()
 
@@ -237,7 +237,7 @@ class Discriminator(nn.Module):
                        nn.LeakyReLU(0.2, inplace=True)]
             channels_in = channels_out
         self.blocks = nn.Sequential(*blocks)
-        # 96 x 96 crops are 6 x 6 here after four halvings; the pooling lets other crop sizes in.
+        # 96 x 96 crops are 6 x 6 here after four halvings; the pooling allows other crop sizes.
         self.pool = nn.AdaptiveAvgPool2d((6, 6))
         self.decide = nn.Sequential(
             nn.Flatten(), nn.Linear(channels_out * 6 * 6, fc_size), nn.LeakyReLU(0.2, inplace=True),
@@ -247,7 +247,7 @@ class Discriminator(nn.Module):
         # #   n_blocks blocks: convolution; BatchNorm, but not in the first block; LeakyReLU(0.2).
         # #   Every second convolution has stride 2; the channels double after every second block.
         # #   Then the map as a vector, a linear layer to fc_size, LeakyReLU(0.2), a linear layer to 1.
-        # # nn.AdaptiveAvgPool2d((6, 6)) before the linear layers lets crops of other sizes in.
+        # # nn.AdaptiveAvgPool2d((6, 6)) before the linear layers allows crops of other sizes.
         # raise NotImplementedError("Discriminator.__init__ is yours to write: the layers of figure 4")
         ### END SOLUTION
 
@@ -265,22 +265,23 @@ VGG19_LAYERS = (2, 2, 4, 4, 4)    # convolutions before each of the five max-poo
 class TruncatedVGG19(nn.Module):
     """The feature map phi_{i,j} of the perceptual loss (section 2.2.1, equation 5).
 
-    VGG19 (Simonyan and Zisserman 2015) cut behind the j-th convolution and its ReLU,
+    VGG19 (Simonyan and Zisserman 2015) cut after the j-th convolution and its ReLU,
     before the i-th max-pool.  Takes (N, 3, H, W) in [0, 1] and normalises inside;
     gives (N, C, H', W').  Its weights are frozen.
 
     Args:
         i: which max-pool, 1 to 5 (the paper's "VGG54" is i=5, j=4).
         j: which convolution before it.
-        weights: ``"imagenet"`` fetches torchvision's file once (548 MB); a path takes
+        weights: ``"imagenet"`` fetches torchvision's file once (548 MB); a path reads
             that file (.pth or .safetensors with torchvision's names); ``"random"`` takes
-            seeded He-initialised filters (He et al. 2015), always the same, for experiments.
+            He-initialised filters (He et al. 2015) from a fixed seed, always the same, for experiments.
         feature_scale: the features are multiplied by it.  1 is the course's formula; the
             paper's implementation rescales by 1/12.75, which divides the loss by 163.
 
     Raises:
         ValueError: if VGG19 has no such layer.
         RuntimeError: if the weights cannot be fetched or do not fit.
+        CheckpointError: if the weight file is missing or damaged.
     """
 
     def __init__(self, i, j, weights="imagenet", feature_scale=1.0):
@@ -301,14 +302,14 @@ class TruncatedVGG19(nn.Module):
         self.features = nn.Sequential(*layers)    # numbered as torchvision's vgg19().features
         ### REPLACED BY
         # # self.features = nn.Sequential(...), numbered as torchvision's vgg19().features: convolution 3 x 3
-        # # and ReLU by turns, VGG19_LAYERS[k] convolutions before the (k + 1)-th max-pool, 64, 128, 256, 512 and
-        # # 512 channels; it ends behind the ReLU of the j-th convolution before the i-th max-pool.
+        # # and ReLU in turn, VGG19_LAYERS[k] convolutions before the (k + 1)-th max-pool, 64, 128, 256, 512 and
+        # # 512 channels; it ends after the ReLU of the j-th convolution before the i-th max-pool.
         # raise NotImplementedError("TruncatedVGG19.__init__ is yours to write (section 2.2.1, equation 5)")
         ### END SOLUTION
 
         self.requires_grad_(False)
         if weights == "random":
-            # Seeded by itself: a run that is resumed meets the same filters, and moves nobody else's random state.
+            # A seed of its own: a resumed run gets the same filters, and no other random state changes.
             generator = torch.Generator().manual_seed(0)
             for layer in self.features:
                 if isinstance(layer, nn.Conv2d):
@@ -332,7 +333,11 @@ class TruncatedVGG19(nn.Module):
 
 
 def fetch_vgg19():
-    """Path of torchvision's ImageNet weights of VGG19, fetched into torch's cache the first time."""
+    """Path of torchvision's ImageNet weights of VGG19, fetched into torch's cache the first time.
+
+    Raises:
+        RuntimeError: if they cannot be fetched; the message names three ways out.
+    """
     from torchvision.models import VGG19_Weights
     url = VGG19_Weights.IMAGENET1K_V1.url
     path = Path(torch.hub.get_dir(), "checkpoints", Path(url).name)

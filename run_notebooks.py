@@ -1,11 +1,11 @@
 """Run the notebooks from the first cell to the last, without a browser: the main job in one command.
 
-    python run_notebooks.py                              the demo: data, training, tests, pictures
+    python run_notebooks.py                              the demo: data, training, tests, images
     python run_notebooks.py --preset laptop --data data  the same with your images
     python run_notebooks.py test super_resolution        only these notebooks
     python run_notebooks.py --set pretrain.epochs=2      with a change of the configuration
 
-The executed notebooks are kept in runs/<name>/, beside everything else that the run leaves.
+The executed notebooks are kept in runs/<name>/, next to everything else that the run leaves.
 """
 
 import argparse
@@ -35,7 +35,7 @@ HERE = Path(__file__).resolve().parent
 
 
 class Runner(NotebookClient):
-    """Runs the cells in a kernel of this very Python, and repeats their progress lines here."""
+    """Runs the cells in a kernel of the same Python, and repeats their progress lines here."""
 
     def __init__(self, notebook, label):
         super().__init__(notebook, timeout=None, kernel_name="python3", resources={"metadata": {"path": str(HERE)}})
@@ -58,17 +58,17 @@ class Runner(NotebookClient):
 
 
 def set_parameters(notebook, **values):
-    """Put values after the cell tagged "parameters", as papermill does."""
-    place = next(i for i, cell in enumerate(notebook.cells) if "parameters" in cell.metadata.get("tags", []))
+    """Insert values after the cell tagged "parameters", as papermill does."""
+    index = next(i for i, cell in enumerate(notebook.cells) if "parameters" in cell.metadata.get("tags", []))
     source = "# Parameters of this run\n" + "\n".join(f"{name} = {value!r}" for name, value in values.items())
-    notebook.cells.insert(place + 1, nbformat.v4.new_code_cell(source, metadata={"tags": ["injected-parameters"]}))
+    notebook.cells.insert(index + 1, nbformat.v4.new_code_cell(source, metadata={"tags": ["injected-parameters"]}))
 
 
 def set_config(notebook, changes):
-    """Put lines such as ``config.batch_size = 8`` after the cell that makes ``config``."""
-    place = next(i for i, cell in enumerate(notebook.cells) if "config = get_config(" in cell.source)
+    """Insert lines such as ``config.batch_size = 8`` after the cell that makes ``config``."""
+    index = next(i for i, cell in enumerate(notebook.cells) if "config = get_config(" in cell.source)
     source = "# Changes of this run\n" + "\n".join(f"config.{change}" for change in changes)
-    notebook.cells.insert(place + 1, nbformat.v4.new_code_cell(source))
+    notebook.cells.insert(index + 1, nbformat.v4.new_code_cell(source))
 
 
 def run_notebook(name, folder, label="", changes=(), **parameters):
@@ -90,10 +90,10 @@ def run_notebook(name, folder, label="", changes=(), **parameters):
     if parameters:
         set_parameters(notebook, **parameters)
     runner = Runner(notebook, label)
-    begun = time.perf_counter()
+    started = time.perf_counter()
     try:
         runner.execute()
-        runner.line.show(f"{label}  done in {duration(time.perf_counter() - begun)}", last=True)
+        runner.line.show(f"{label}  done in {duration(time.perf_counter() - started)}", last=True)
     finally:
         folder.mkdir(parents=True, exist_ok=True)
         for cell in notebook.cells:
@@ -103,7 +103,7 @@ def run_notebook(name, folder, label="", changes=(), **parameters):
 
 
 def results_table(path):
-    """The means of benchmark.csv as a table: a row a set, a column a method."""
+    """The means of benchmark.csv as a table: a row for each set, a column for each method."""
     means = read_benchmark(path)
     rows = [[name, str(n), *(f"{psnr:.2f} dB / {ssim:.4f}" for psnr, ssim in by_method.values())]
             for name, (n, by_method) in means.items()]
@@ -122,7 +122,7 @@ def main(arguments=None):
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", dest="changes",
                         help="change the configuration: --set batch_size=8 pretrain.epochs=2 content_loss=mse")
-    parser.add_argument("--fresh", action="store_true", help="delete what runs/<name>/ holds and begin anew")
+    parser.add_argument("--fresh", action="store_true", help="delete what runs/<name>/ holds and start again")
     parser.add_argument("--store", action="store_true", help="store the executed notebooks in the repository too")
     args = parser.parse_args(arguments)
     unknown = [name for name in args.notebooks if name not in NOTEBOOKS]
@@ -144,7 +144,7 @@ def main(arguments=None):
         parameters = {}
 
     os.environ[provenance.COMMAND] = shlex.join(["run_notebooks.py", *(arguments or sys.argv[1:])])
-    begun = time.perf_counter()
+    started = time.perf_counter()
     notebooks = args.notebooks or NOTEBOOKS
     try:
         for number, notebook in enumerate(notebooks, start=1):
@@ -153,7 +153,8 @@ def main(arguments=None):
             if args.store:
                 shutil.copyfile(folder / f"{notebook}.ipynb", HERE / f"{notebook}.ipynb")
     except CellExecutionError as error:
-        print(f"\n{notebook}.ipynb stopped at this cell; what it had shown is in {folder / (notebook + '.ipynb')}.\n\n"
+        print(f"\n{notebook}.ipynb stopped at this cell; what it showed until then is in "
+              f"{folder / (notebook + '.ipynb')}.\n\n"
               f"{re.sub(COLOURS, '', str(error))}", file=sys.stderr)
         return 1
     relative = Path("runs", name)
@@ -161,11 +162,11 @@ def main(arguments=None):
     shown = relative if has_trained(folder) else Path("runs", SHIPPED_RUN)
     print()
     if (HERE / shown / "benchmark.csv").exists():
-        whose = "" if shown == relative else ", by the weights that come with the kit: nothing has been trained yet"
-        print(f"PSNR (Y) / SSIM{whose}\n{results_table(HERE / shown / 'benchmark.csv')}\n")
-    print(f"Pictures            {shown / 'results'}, contact sheets and figures in {shown / 'figures'}")
+        origin = "" if shown == relative else ", by the weights that come with the kit: nothing has been trained yet"
+        print(f"PSNR (Y) / SSIM{origin}\n{results_table(HERE / shown / 'benchmark.csv')}\n")
+    print(f"Images              {shown / 'results'}, contact sheets and plots in {shown / 'figures'}")
     print(f"Executed notebooks  {', '.join(str(relative / (notebook + '.ipynb')) for notebook in notebooks)}")
-    print(f"Time                {duration(time.perf_counter() - begun)}")
+    print(f"Time                {duration(time.perf_counter() - started)}")
     return 0
 
 

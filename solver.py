@@ -23,8 +23,9 @@ def pretrain(train_loader, generator, content_loss_criterion, optimizer_g, epoch
         optimizer_g: of the generator's parameters.
         epoch: its number, from 0; it chooses the patches.
         device: where the networks are.
-        print_freq: updates between two looks at the losses.
-        progress: what surrounds the updates (EpochProgress): arithmetic, a resumed epoch, checkpoints; None: nothing.
+        print_freq: updates between two readings of the losses.
+        progress: what surrounds the updates (EpochProgress): precision, a resumed epoch, checkpoints; None: float32,
+            the whole epoch, no checkpoints.
 
     Returns:
         dict of AverageMeter: "content".
@@ -71,7 +72,7 @@ def train(train_loader, generator, discriminator, truncated_vgg19, content_loss_
 
     Returns:
         dict of AverageMeter: "content" and "adversarial" (as they enter L_G, so already
-        times beta), "discriminator" (L_D), "d_real" and "d_sr" (mean probability "real"
+        multiplied by beta), "discriminator" (L_D), "d_real" and "d_sr" (mean probability "real"
         that D gives to HR and to SR).
 
     Raises:
@@ -86,7 +87,7 @@ def train(train_loader, generator, discriminator, truncated_vgg19, content_loss_
         hr = convert_image(hr, "[0, 1]", "[-1, 1]")               # lr (N, 3, h, w), hr (N, 3, s h, s w)
 
         ### BEGIN SOLUTION
-        seen = random_window(hr, progress.d_shift)                # what D is shown of HR and SR
+        seen = random_window(hr, progress.d_shift)                # the part of HR and SR that D sees
 
         # ---- Generator
         with progress.precision.autocast():
@@ -100,13 +101,13 @@ def train(train_loader, generator, discriminator, truncated_vgg19, content_loss_
             content = content_loss_criterion(features_sr.float(), features_hr.float())
         else:
             content = content_loss_criterion(sr.float(), hr)
-        # The generator wants its pictures called real: target 1.
+        # The generator's aim is that D calls SR real: target 1.
         fake = fake.float()
         adversarial = beta * adversarial_loss_criterion(fake, torch.ones_like(fake))
-        # D has not changed when its turn comes, so what it said of SR serves both: the graph is kept.
+        # D is still the same in the second half, so its logits of SR serve both losses: the graph is kept.
         progress.step("generator", content + adversarial, optimizer_g, keep_graph=True)
 
-        # ---- Discriminator.  HR goes in apart from SR: BatchNorm over a mixed batch would tell D which is which.
+        # ---- Discriminator.  HR is a batch of its own: BatchNorm over HR and SR mixed would tell D which is which.
         with progress.precision.autocast():
             real = discriminator(hr[seen]).float()
         loss_d = (adversarial_loss_criterion(real, torch.ones_like(real))
@@ -118,8 +119,8 @@ def train(train_loader, generator, discriminator, truncated_vgg19, content_loss_
         for name, value in zip(names, values):
             meters[name].update(value, len(lr))
         ### REPLACED BY
-        # # This works, and its pictures are poor: the generator begins with random weights and has to please a
-        # # discriminator before it can draw anything. Make something better of it (section 3.2).
+        # # This works, and its results are poor: the generator starts from random weights and has to convince a
+        # # discriminator before it can draw anything. Make it better (section 3.2).
         # # ---- Generator
         # sr = generator(lr)                                        # (N, 3, s h, s w) in [-1, 1]
         # if truncated_vgg19 is None:
@@ -148,11 +149,11 @@ def train(train_loader, generator, discriminator, truncated_vgg19, content_loss_
 
 ### BEGIN SOLUTION
 def random_window(images, shift):
-    """A random place in images (N, C, H, W), ``shift`` pixels smaller than they are, as an index; 0: all of them.
+    """The index of a window at a random place in images (N, C, H, W), ``shift`` pixels smaller than they are.
 
-    Sub-pixel convolution writes squares of s x s pixels, and D's strides walk in step with them: D can tell a
-    pixel by its place in the square, and teaches the generator a grid.  Out of step, the grid is fainter and
-    comes later; a long game on few images still ends in one.
+    Sub-pixel convolution writes squares of s x s pixels, and D's strides are in step with them: D can recognise a
+    pixel by its place in the square, and so teaches the generator a grid.  At random places the grid is fainter and
+    appears later; long training on few images still ends in one.  A ``shift`` of 0 gives the whole images.
     """
     top, left = torch.randint(shift + 1, (2,)).tolist() if shift else (0, 0)
     return ..., slice(top, top + images.shape[2] - shift), slice(left, left + images.shape[3] - shift)
@@ -162,19 +163,19 @@ def random_window(images, shift):
 # ---------------------------------------------------------------- the fit loops
 
 def fit_pretrain(config, generator, train_loader, valid_set, monitor=None):
-    """Pre-train the generator as ``config.pretrain`` says; goes on where a stopped run was.
+    """Pre-train the generator as ``config.pretrain`` says; resumes where a stopped run was.
 
     Leaves ``checkpoints/pretrain_{last,best}.pth`` in the run folder.  With
-    ``config.pretrain.epochs = 0`` there is no pre-training: SRGAN begins with what ``generator`` is.
+    ``config.pretrain.epochs = 0`` there is no pre-training: SRGAN starts from the weights that ``generator`` has.
 
     Args:
-        monitor: shows the progress (figures.LiveCurves); None shows nothing.
+        monitor: shows the progress (support.figures.LiveCurves); None shows nothing.
 
     Returns:
         the history: a list with a dict for each epoch.
 
     Raises:
-        TrainingDiverged, CheckpointError
+        TrainingDiverged, CheckpointError, OutOfMemory
     """
     if stage_config(config, "pretrain").epochs == 0:
         return []
@@ -191,23 +192,23 @@ def fit_pretrain(config, generator, train_loader, valid_set, monitor=None):
 def fit_srgan(config, generator, discriminator, truncated_vgg19, train_loader, valid_set, monitor=None):
     """The SRGAN stage; arguments and behaviour as ``fit_pretrain``.
 
-    Begins with the weights that ``generator`` has: load the pre-trained ones first, as
+    Starts from the weights that ``generator`` has: load the pre-trained ones first, as
     the paper does "to avoid undesired local optima" (section 3.2).
-    Leaves ``checkpoints/srgan_{last,best}.pth``.  Pictures come from ``last``: "best" is by
-    validation PSNR, which falls while texture comes back.  With ``config.epochs = 0`` there is no SRGAN stage,
-    with ``config.freeze_tail`` the layers that enlarge stay as the pre-training has left them.
+    Leaves ``checkpoints/srgan_{last,best}.pth``.  Results come from ``last``: "best" is by
+    validation PSNR, which falls while texture comes back.  With ``config.epochs = 0`` there is no SRGAN stage;
+    with ``config.freeze_tail`` the upsampling and last layers stay as the pre-training has left them.
     """
     if config.epochs == 0:
         return []
-    # Left to learn, the sub-pixel layers soon write one pattern everywhere: the easiest way to look less smooth.
-    # Frozen, they put it off.
+    # Trained, the sub-pixel layers soon write one pattern everywhere: the easiest way to look less smooth.
+    # With these layers frozen, that happens later.
     frozen = (generator.upsampling, generator.last) if config.freeze_tail else ()
     for part in frozen:
         part.requires_grad_(False)
     stage = Stage("srgan", config, generator, train_loader, valid_set, discriminator, monitor)
     content, adversarial = torch.nn.MSELoss(), torch.nn.BCEWithLogitsLoss()
     network = stage.compiled(generator, config.crop_size // config.scaling_factor)
-    # D is not compiled: of its gradients each loss needs another part, and a compiled graph computes all.
+    # D is not compiled: each loss needs a different part of its gradients, and a compiled graph computes all of them.
     features = truncated_vgg19
     if features is not None:
         features = stage.compiled(stage.precision.to_device(features), config.crop_size)
@@ -219,5 +220,5 @@ def fit_srgan(config, generator, discriminator, truncated_vgg19, train_loader, v
     try:
         return stage.run(one_epoch)
     finally:
-        for part in frozen:           # whoever trains this generator on may want them to learn
+        for part in frozen:           # a later training of this generator may need them
             part.requires_grad_(True)

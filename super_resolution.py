@@ -1,7 +1,7 @@
-"""Enlarge pictures with a trained generator: the code behind super_resolution.ipynb, for one-off use.
+"""Upscale images with a trained generator: the code behind super_resolution.ipynb, for single files and folders.
 
     python super_resolution.py holiday.jpg                     -> enlarged/holiday_x4.png
-    python super_resolution.py my_photos --out large           every picture of a folder
+    python super_resolution.py my_photos --out large           every image of a folder
     python super_resolution.py old.png --weights srresnet-x4   the weights with the highest PSNR
     python super_resolution.py old.png --weights runs/mine/checkpoints/srgan_last.pth
 """
@@ -30,7 +30,7 @@ Picture = namedtuple("Picture", "lr alpha profile notice")
 
 
 def read_picture(path):
-    """Read a photograph as it comes: upright, with its alpha channel and colour profile apart.
+    """Read a photograph as cameras and phones make it: turned upright, alpha channel and colour profile apart.
 
     Returns:
         Picture; ``notice`` is "" or says what was changed.
@@ -49,7 +49,12 @@ def read_picture(path):
 
 
 def enlarge(picture, upscale):
-    """The picture enlarged by ``upscale``, uint8 (s h, s w, 3), or (s h, s w, 4) where it has an alpha channel."""
+    """The picture upscaled: uint8 (s h, s w, 3), or (s h, s w, 4) where it has an alpha channel.
+
+    Args:
+        picture: Picture, see ``read_picture``.
+        upscale: function uint8 (h, w, 3) -> uint8 (s h, s w, 3).
+    """
     sr = upscale(picture.lr)
     if picture.alpha is None:
         return sr
@@ -58,24 +63,24 @@ def enlarge(picture, upscale):
 
 
 def save_picture(path, sr, picture):
-    """Write what ``enlarge`` made as PNG, with the colour profile that the picture had."""
+    """Write the array that ``enlarge`` returned as PNG, with the colour profile of the picture."""
     save_image(path, sr, **({"icc_profile": picture.profile} if picture.profile else {}))
 
 
 def find_pictures(paths):
-    """The image files among files and folders (not what is in folders inside them), each once, sorted in a folder.
+    """The image files among files and folders (subfolders are not searched), each once, a folder's sorted by name.
 
     Raises:
-        ValueError: for a path that does not exist, or a folder without a picture.
+        ValueError: for a path that does not exist, or a folder without an image.
     """
-    # Pillow does not read HEIC; left out, a phone's photographs would be missed in silence.
+    # Pillow does not read HEIC; without its endings, a phone's photographs would be skipped silently.
     endings, found = {*Image.registered_extensions(), ".heic", ".heif"}, []
     for path in map(Path, paths):
         if path.is_dir():
             inside = sorted(file for file in path.iterdir()
                             if file.suffix.lower() in endings and not file.name.startswith("."))
             if not inside:
-                raise ValueError(f"There is no picture in the folder {path}.")
+                raise ValueError(f"There is no image in the folder {path}.")
             found += inside
         elif path.exists():
             found.append(path)
@@ -85,28 +90,32 @@ def find_pictures(paths):
 
 
 def result_names(paths, scale):
-    """{path: name of the enlarged file}; where two would get one name, the ending tells them apart."""
+    """dict path -> name of its result; where two would get one name, the ending tells them apart.
+
+    Raises:
+        ValueError: where the ending does not, either.
+    """
     stems = [path.stem.lower() for path in paths]
     names = {path: f"{path.stem if stems.count(path.stem.lower()) == 1 else path.name.replace('.', '_')}_x{scale}.png"
              for path in paths}
     taken = [name.lower() for name in names.values()]
     twice = [str(path) for path, name in names.items() if taken.count(name.lower()) > 1]
     if twice:
-        raise ValueError(f"{' and '.join(twice)} would be written to one file. Enlarge them one at a time, each with "
+        raise ValueError(f"{' and '.join(twice)} would be written to one file. Upscale them one at a time, each with "
                          "its own --out.")
     return names
 
 
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("pictures", nargs="+", metavar="PICTURE", help="image files, or folders of them")
+    parser.add_argument("pictures", nargs="+", metavar="IMAGE", help="image files, or folders of them")
     parser.add_argument("--weights", default=SHIPPED["srgan"], metavar="NAME|FILE",
                         help=f"{', '.join(shipped_names()) or '(this edition comes without weights)'}, or a .pth or "
                              ".safetensors file (default: %(default)s)")
     parser.add_argument("--out", type=Path, default=Path("enlarged"), metavar="FOLDER", help="default: %(default)s")
     parser.add_argument("--self-ensemble", action="store_true",
-                        help="the mean over eight flips and rotations: eight times as long, a little more PSNR "
-                             "(for an SRResNet; it takes some of an SRGAN's texture away)")
+                        help="the mean over eight flips and rotations: it takes eight times as long and gives a little "
+                             "more PSNR (for an SRResNet; it takes some of an SRGAN's texture away)")
     args = parser.parse_args(arguments)
     if args.out.exists() and not args.out.is_dir():
         parser.error(f"--out {args.out} is a file. Give a folder; it is made where it is missing.")
@@ -134,12 +143,12 @@ def upscale_file(path, target, generator, self_ensemble, label):
         sr = enlarge(picture, upscale)
         replaced = target.exists()
         save_picture(target, sr, picture)
-    except (ValueError, OSError, MemoryError, RuntimeError) as error:       # the other images are not to suffer
+    except (ValueError, OSError, MemoryError, RuntimeError) as error:       # the other images must not suffer
         if isinstance(error, RuntimeError) and not is_out_of_memory(error):
             raise
         reason = str(error) if isinstance(error, (ValueError, OSError)) else (
-            "the memory does not hold a picture of this size. Reduce it first.")
-        line.show(f"{label}  NOT ENLARGED: {reason}", last=True)
+            "the memory does not hold an image of this size. Reduce it first.")
+        line.show(f"{label}  NOT UPSCALED: {reason}", last=True)
         return False
     notice = f" ({picture.notice})" * bool(picture.notice) + " (the former one is replaced)" * replaced
     line.show(f"{label}  {sr.shape[1]} x {sr.shape[0]}, {target}{notice}", last=True)

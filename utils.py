@@ -1,6 +1,6 @@
-"""A signpost: the course's words in one place, ``utils.psnr``, ``utils.load_generator``, ``utils.convert_image``.
+"""A signpost: the course's functions in one place, ``utils.psnr``, ``utils.load_generator``, ``utils.convert_image``.
 
-Nothing is computed here.  Each name below stands with the module that holds it; new code imports it from there.
+Nothing is computed here.  Each import below names the module that holds a function; new code imports it from there.
 """
 
 import math
@@ -48,16 +48,15 @@ from support.run import (
 Line = StatusLine        # its name on older slides
 
 
-
 def load_generator(path):
     """The generator in a checkpoint or weight file: see ``inference.load_generator``."""
-    # Imported here and not above: inference imports models, and a student's models.py may well import utils.
+    # Imported here and not at the top: inference imports models, and a student's models.py may import utils.
     from inference import load_generator
     return load_generator(path)
 
 
 __all__ = [
-    # images: files, forms, bytes
+    # images: files, value ranges, bytes
     "read_image", "open_image", "as_8_bit_array", "save_image", "TooManyBits",
     "convert_image", "to_uint8", "to_float", "SOURCES", "TARGETS", "IMAGENET_MEAN", "IMAGENET_STD",
     # the ruler
@@ -68,6 +67,6 @@ __all__ = [
     "AverageMeter", "adjust_learning_rate", "seed_everything", "random_states", "restore_random_states",
     # progress
     "StatusLine", "Line", "in_notebook",
-    # Slides write ``from utils import *`` and go on with np, torch, Image, ...
+    # Slides write ``from utils import *`` and then use np, torch, Image, ...
     "math", "random", "shutil", "sys", "time", "Path", "np", "torch", "Image", "ImageOps",
 ]

@@ -1,4 +1,4 @@
-"""Trained weights that must not be lost or believed blindly: checkpoints with a hash, weight files."""
+"""Trained weights that must not be lost or trusted blindly: checkpoints with a hash, weight files."""
 
 import hashlib
 import io
@@ -65,7 +65,7 @@ def load_checkpoint(path):
 
     Raises:
         CheckpointError: if the file is missing, cut short or changed (DamagedCheckpoint;
-            ``torch.load`` alone accepts a flipped bit in silence), of another format
+            ``torch.load`` alone accepts a flipped bit silently), of another format
             version, or holds anything that could run code.
     """
     path = Path(path)
@@ -75,29 +75,30 @@ def load_checkpoint(path):
     body, label, digest = data[:-HASH_BYTES], data[-HASH_BYTES:-64], data[-64:]
     if label != HASH_LABEL:
         raise DamagedCheckpoint(f"{path} carries no hash: it is damaged or cut short, or this kit has not written it. "
-                                "Of a plain state_dict: generator.load_state_dict(utils.read_weights(path)).")
+                                "For a plain state_dict: generator.load_state_dict(utils.read_weights(path)).")
     if hashlib.sha256(body).hexdigest().encode() != digest:
         raise DamagedCheckpoint(f"{path} is damaged: its content does not have the hash that was stored with it. "
                                 "Take an older checkpoint, or delete it and train again.")
     checkpoint = _load_safely(io.BytesIO(data), path)
     if checkpoint.get("format") != FORMAT:
         raise CheckpointError(f"{path} has the checkpoint format {checkpoint.get('format')}; this version of the kit "
-                              f"reads format {FORMAT}. Use the version that has written it.")
+                              f"reads format {FORMAT}. Use the version that wrote it.")
     return checkpoint
 
 
 class CheckpointShelf:
-    """The checkpoints of one stage: last, the one before it (previous), best, and what was found damaged.
+    """The checkpoints of one stage: last, the one before it (previous), best, and one that was found damaged.
 
     Args:
         folder: runs/<name>/checkpoints/.
-        stage: beginning of the files' names.
+        stage: the names of its files begin with it.
     """
 
     def __init__(self, folder, stage):
         self.folder, self.stage = Path(folder), stage
 
     def path(self, which, suffix=".pth"):
+        """<stage>_<which>.pth in the folder, whether it exists or not."""
         return self.folder / f"{self.stage}_{which}{suffix}"
 
     def save(self, which, checkpoint):
@@ -108,8 +109,8 @@ class CheckpointShelf:
         """Whether there is a checkpoint to resume from.
 
         Raises:
-            CheckpointError: if there is none, and yet the stage has been trained: to begin
-                again in silence would overwrite what is left of it.
+            CheckpointError: if there is none although the stage has been trained: starting
+                again silently would overwrite what is left of it.
         """
         if self.path("last").exists() or self.path("previous").exists():
             return True
@@ -123,10 +124,10 @@ class CheckpointShelf:
         return False
 
     def newest(self):
-        """(checkpoint, path): the last one, or that before it where the last one is damaged or missing.
+        """(checkpoint, path): the last one, or the one before it where the last one is damaged or missing.
 
         Raises:
-            CheckpointError: if both are.
+            CheckpointError: if both are damaged or missing.
         """
         last, previous = self.path("last"), self.path("previous")
         try:
@@ -135,8 +136,8 @@ class CheckpointShelf:
             if last.exists() and not isinstance(error, DamagedCheckpoint) or not previous.exists():
                 raise
             checkpoint = load_checkpoint(previous)
-            notice(f"{error} The one before it is whole: {previous} is taken.")
-            if last.exists():      # the next checkpoint would push the good one out
+            notice(f"{error} The one before it is whole: {previous} is used.")
+            if last.exists():      # otherwise the next checkpoint would overwrite the good one with it
                 os.replace(last, self.path("damaged"))
             return checkpoint, previous
 
@@ -145,13 +146,20 @@ def _load_safely(file, path):
     """``torch.load`` that takes tensors and plain containers only: a file from a stranger must not run code."""
     try:
         return torch.load(file, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:      # its own text advises to load the file all the same
+    except pickle.UnpicklingError as error:      # torch's own text advises loading the file anyway
         raise CheckpointError(f"{path} is damaged, or holds more than tensors and plain containers. It was not opened, "
                               "and nothing in it was run: such a file can run code of whoever made it.") from error
 
 
 def read_weights(path):
-    """The tensors of a .safetensors file or of a plain ``torch.save(state_dict)`` file."""
+    """The tensors of a .safetensors file or of a plain ``torch.save(state_dict)`` file.
+
+    Returns:
+        dict name -> tensor, on the CPU.
+
+    Raises:
+        CheckpointError: if the file is missing, damaged, or holds anything else.
+    """
     from safetensors.torch import load_file
     path = Path(path)
     if not path.is_file():
@@ -162,10 +170,10 @@ def read_weights(path):
         state = _load_safely(path, path)
     except CheckpointError:
         raise
-    except Exception as error:       # safetensors, zip files and torch each raise kinds of their own
+    except Exception as error:       # safetensors, zip files and torch each raise exceptions of their own
         raise CheckpointError(f"{path} cannot be read as a weight file ({error}). Copy or fetch it again.") from error
     if not isinstance(state, dict) or not all(map(torch.is_tensor, state.values())):
-        raise CheckpointError(f"{path} holds no plain state_dict (name -> tensor). Of a checkpoint of this kit: "
+        raise CheckpointError(f"{path} holds no plain state_dict (name -> tensor). For a checkpoint of this kit: "
                               "utils.load_generator(path).")
     return state
 
@@ -173,7 +181,10 @@ def read_weights(path):
 def check_fit(model, state, origin):
     """Raise CheckpointError, with a list of what does not fit, unless ``model.load_state_dict`` would take ``state``.
 
-    To be called before loading: torch's own would load what fits, and raise afterwards.
+    To be called before loading: torch's own method would load what fits, and raise afterwards.
+
+    Args:
+        origin: where ``state`` comes from, for the message.
     """
     own = model.state_dict()
     faults = [f"{name} is missing" for name in own if name not in state]
@@ -201,7 +212,7 @@ def shipped_names():
 
 
 def weight_file(name):
-    """A path as it is; a mere name, such as "srresnet-x4", as the path of the file that comes with the kit.
+    """A path as it is; a bare name, such as "srresnet-x4", as the path of the file that comes with the kit.
 
     Raises:
         CheckpointError: if no weights of this name come with the kit.
@@ -226,13 +237,13 @@ def save_generator(path, model, dtype=None, **facts):
     from safetensors.torch import save
     metadata = {"method": model.method, "settings": json.dumps(model.settings), "facts": json.dumps(facts)}
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    if dtype is not None:          # but not BatchNorm's counter
+    if dtype is not None:          # except BatchNorm's counter
         state = {name: tensor.to(dtype) if tensor.is_floating_point() else tensor for name, tensor in state.items()}
     write_atomically(path, save(state, metadata))
 
 
 def read_metadata(path):
-    """What ``save_generator`` wrote beside the numbers: dict "method", "settings", "facts".
+    """What ``save_generator`` wrote next to the weights: dict "method", "settings", "facts".
 
     Raises:
         CheckpointError: if the file says nothing of that kind.
@@ -244,5 +255,3 @@ def read_metadata(path):
         raise CheckpointError(f"{path} does not say which network it holds (no 'method' in its metadata).")
     return {"method": metadata["method"],
             **{key: json.loads(metadata.get(key, "{}")) for key in ("settings", "facts")}}
-
-

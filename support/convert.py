@@ -1,6 +1,5 @@
 """From one form of an image to another: PIL, tensors in [0, 1] and [-1, 1], luma, bytes."""
 
-
 import numpy as np
 import torch
 from PIL import Image
@@ -16,23 +15,26 @@ TARGETS = ("pil", "[0, 255]", "[0, 1]", "[-1, 1]", "imagenet-norm", "y-channel")
 def convert_image(img, source, target, device=None):
     """Convert an image, or a batch of them, from one form to another.
 
-    | form            | what it is                                                            |
-    |-----------------|-----------------------------------------------------------------------|
-    | 'pil'           | a PIL image in mode RGB (8 bits)                                      |
-    | '[0, 1]'        | float tensor (3, H, W) or (N, 3, H, W)                                |
-    | '[-1, 1]'       | the same, as the generator gives it                                   |
-    | '[0, 255]'      | the same with values up to 255, not rounded (target only)             |
-    | 'imagenet-norm' | the same, less the ImageNet mean, divided by its deviation (target only) |
-    | 'y-channel'     | luma, float tensor (H, W) or (N, H, W), 16 to 235 (target only)       |
+    | form            | what it is                                                                  |
+    |-----------------|-----------------------------------------------------------------------------|
+    | 'pil'           | a PIL image in mode RGB (8 bits)                                            |
+    | '[0, 1]'        | float tensor (3, H, W) or (N, 3, H, W)                                      |
+    | '[-1, 1]'       | the same, as the generator gives it                                         |
+    | '[0, 255]'      | the same with values up to 255, not rounded (target only)                   |
+    | 'imagenet-norm' | the same, minus ImageNet's mean, over its standard deviation (target only)  |
+    | 'y-channel'     | luma, float tensor (H, W) or (N, H, W), 16 to 235 (target only)             |
 
-    Between tensors the conversion is affine and differentiable: losses can look through
-    it.  Only towards 'pil' are values clamped and rounded to 8 bits.
+    Between tensors the conversion is affine and differentiable: gradients pass through
+    it.  Only for 'pil' are values clamped and rounded to 8 bits.
 
     Args:
         img: the image; a batch cannot become 'pil'.
         source: one of 'pil', '[0, 1]', '[-1, 1]'.
         target: one of the forms above.
-        device: where the resulting tensor shall be (default: where it is).
+        device: of the resulting tensor (default: where ``img`` is).
+
+    Returns:
+        a PIL image or a float tensor, as in the table.
 
     Raises:
         ValueError: for an unknown form, a tensor of the wrong shape, or a PIL image
@@ -46,7 +48,7 @@ def convert_image(img, source, target, device=None):
     if source == "pil":
         if getattr(img, "mode", None) != "RGB":
             raise ValueError(f"convert_image takes PIL images in mode RGB, not {getattr(img, 'mode', type(img))}. "
-                             "Read files with utils.read_image, which tells what it had to change.")
+                             "Read files with utils.read_image, which says what it had to change.")
         img = torch.from_numpy(np.array(img)).permute(2, 0, 1).float() / 255    # (3, H, W)
     elif img.ndim not in (3, 4) or img.shape[-3] != 3:
         raise ValueError(f"convert_image takes tensors (3, H, W) or (N, 3, H, W), not {tuple(img.shape)}.")
@@ -81,4 +83,4 @@ def to_uint8(images):
 
 def to_float(images):
     """uint8 tensor -> float32 tensor in [0, 1] of the same shape; a float tensor stays as it is."""
-    return images.float().div_(255) if images.dtype == torch.uint8 else images       # float() has made a new one
+    return images.float().div_(255) if images.dtype == torch.uint8 else images       # in place: float() made a copy

@@ -1,4 +1,4 @@
-"""Read every pair of every list, and say all that is wrong with them: ``create_data_lists.py --check``."""
+"""Read every pair of every list, and report everything that is wrong with them: ``create_data_lists.py --check``."""
 
 import os
 from collections import Counter, namedtuple
@@ -22,23 +22,24 @@ from support.images import TooManyBits, read_image
 from support.lists import DataError, fit_pair, list_path, read_rows
 from support.messages import count
 
-# row: number in the list, 0 for the whole list; fails: False for a mere notice
+# row: number in the list, 0 for the whole list; fails: False for a notice
 Finding = namedtuple("Finding", "split row file kind problem remedy fails")
 Row = namedtuple("Row", "split number names paths")          # names and paths: (HR, LR)
 Facts = namedtuple("Facts", "shape notice kind problem jpeg")
 Agreement = namedtuple("Agreement", "psnr correlation shift")
 
-SAME_PICTURE = 0.7           # correlation; LR made by the crudest method has above 0.9, another picture's about 0
-LIKE_BICUBIC = 30            # dB; other tools' bicubic reaches above 40, taking every fourth pixel below 30
+SAME_IMAGE = 0.7             # correlation; LR made by the crudest method has above 0.9, that of another image about 0
+LIKE_BICUBIC = 30            # dB; other tools' bicubic reaches more than 40, taking every fourth pixel less than 30
 JPEG_ENDINGS = (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo")
 AGAIN = "Fetch or copy it again."
 
 
 def check(csv_folder, hr_folder=None, lr_folder=None, scale=4):
-    """Read every pair of every list in ``csv_folder``, whole, and find all that is wrong.
+    """Read every pair of every list in ``csv_folder``, whole, and find everything that is wrong.
 
     Args:
         hr_folder, lr_folder: what the rows are relative to (default: the lists' folder).
+        scale: HR is this many times larger than LR.
 
     Returns:
         (findings, n): a list of Finding, sorted by list and row, and dict split -> number of rows.
@@ -71,6 +72,7 @@ def check(csv_folder, hr_folder=None, lr_folder=None, scale=4):
 
 
 def names_in(pair, folders):
+    """The names of HR and LR as the list has them: relative to their folders."""
     return [path.relative_to(folder).as_posix() for path, folder in zip((pair.hr, pair.lr), folders)]
 
 
@@ -87,13 +89,13 @@ def find_repeated(rows):
                                   "Delete one of the two rows, or make the list again.", True)
                     break
                 if case.get(alike, key) != key:
-                    yield Finding(split, row.number, name, "case", "Another row has this name but for capital letters: "
-                                  "one and the same file on Windows and macOS.", "Rename one of the two.", False)
+                    yield Finding(split, row.number, name, "case", "Another row has this name except for capital "
+                                  "letters: the same file on Windows and macOS.", "Rename one of the two.", False)
                     break
             else:
                 if keys[0] in trained:
                     yield Finding(split, row.number, row.names[0], "duplicate",
-                                  f"Also row {trained[keys[0]]} of the training list: what was learnt proves nothing.",
+                                  f"Also row {trained[keys[0]]} of the training list: its score proves nothing.",
                                   "Take it out of one of the two lists.", True)
             for key in keys:
                 seen.setdefault(key, row.number)
@@ -115,7 +117,7 @@ def find_missing_images(split, rows, scale):
     for hr_folder, lr_folder in sorted({(row.paths[0].parent, row.paths[1].parent) for row in rows}):
         found = match(hr_folder, lr_folder, scale)
         if not any(set(pair) <= listed for pair in found.pairs):
-            continue                            # these files are named by another rule than ours
+            continue                            # these files are not named by the rule of ``match``
         for kind, files, remedy in (("LR", found.hr_only, "Make the LR with --make-lr, or remove the file."),
                                     ("HR", found.lr_only, "Fetch the HR again, or remove the file.")):
             for file in files:
@@ -146,9 +148,10 @@ def inspect_pair(row, scale):
 
 
 def compare(made, lr):
-    """How an LR file agrees with the LR that our imresize makes of HR: Agreement.
+    """How an LR file agrees with the LR that our imresize makes from HR: Agreement.
 
-    psnr: in dB, on luma, unshifted.  correlation: of the two pictures' luma, -1 to 1, at the
+    made, lr: uint8 arrays (h, w, 3) or (h, w).
+    psnr: in dB, on luma, unshifted.  correlation: of the two images' luma, -1 to 1, at the
     best shift.  shift: (down, right) in LR pixels, by which the file's content is moved.
     """
     a, b = luma(three_channels(made)), luma(three_channels(lr))
@@ -179,7 +182,7 @@ def inspect(path):
         if not os.path.lexists(path):
             return wrong("missing partner", "The {} file does not exist.")
         if path.is_dir():
-            return wrong("unreadable", "It is a folder and no image.")
+            return wrong("unreadable", "It is a folder, not an image.")
         with open(path, "rb") as file:
             start = file.read(3)
         if not start:
@@ -202,7 +205,7 @@ def check_row(row, hr, lr, agreement, scale):
         return Finding(row.split, row.number, row.names[which], kind, problem, remedy, fails)
 
     if os.path.normcase(os.path.abspath(row.paths[0])) == os.path.normcase(os.path.abspath(row.paths[1])):
-        yield fault(0, "same file", "HR and LR are the same file.", "Make the list again, or mend this row.")
+        yield fault(0, "same file", "HR and LR are the same file.", "Make the list again, or fix this row.")
         return
     is_test = row.split not in TRAINING
     for which, (name, facts) in enumerate((("HR", hr), ("LR", lr))):
@@ -228,6 +231,7 @@ def check_row(row, hr, lr, agreement, scale):
 
 
 def check_sizes(fault, hr_shape, lr_shape, scale):
+    """Why two files that can be read do not fit: exchanged, or a wrong size; ``fault`` is that of check_row."""
     try:
         fit_pair(lr_shape, hr_shape, scale)
         yield fault(0, "swapped", f"HR ({size(hr_shape)}) is smaller than LR ({size(lr_shape)}): "
@@ -242,19 +246,21 @@ def check_sizes(fault, hr_shape, lr_shape, scale):
 
 
 def check_agreement(fault, agreement):
-    # In a picture that is almost flat, the rounding to 8 bits alone spoils the correlation.
-    if agreement.correlation < SAME_PICTURE and agreement.psnr < LIKE_BICUBIC:
-        yield fault(1, "other picture", "The LR of another picture: it hardly agrees with HR made smaller "
-                    f"(correlation {agreement.correlation:.2f}).", "Is the row right? Else make the LR with --make-lr.")
+    """What an Agreement says about a pair: LR of another image, shifted, or made by another method."""
+    # In an image that is almost flat, the rounding to 8 bits alone lowers the correlation.
+    if agreement.correlation < SAME_IMAGE and agreement.psnr < LIKE_BICUBIC:
+        yield fault(1, "other image", "The LR of another image: it hardly agrees with the downscaled HR "
+                    f"(correlation {agreement.correlation:.2f}).",
+                    "Is the row right? Otherwise make the LR with --make-lr.")
     elif agreement.shift != (0, 0):
         down, right = agreement.shift
         moved = " and ".join([f"{abs(down)} pixel {'down' if down > 0 else 'up'}"] * (down != 0) +
                              [f"{abs(right)} pixel to the {'right' if right > 0 else 'left'}"] * (right != 0))
-        yield fault(1, "shifted", f"LR is moved {moved} against HR: SR would be, too.",
+        yield fault(1, "shifted", f"LR is shifted {moved} relative to HR: SR would be, too.",
                     "Make the LR with --make-lr, or fetch it again.")
     elif agreement.psnr < LIKE_BICUBIC:
-        yield fault(1, "other downscaling", f"LR was not made by bicubic downscaling of this HR: it agrees to "
-                    f"{agreement.psnr:.1f} dB only.", "If that is not wanted, make the LR with --make-lr.", False)
+        yield fault(1, "other downscaling", f"LR was not made by bicubic downscaling of this HR: it agrees only to "
+                    f"{agreement.psnr:.1f} dB.", "If that is not wanted, make the LR with --make-lr.", False)
 
 
 def report(findings, n_rows):

@@ -1,4 +1,4 @@
-"""Where the images of a data folder lie: the published layouts, and which LR belongs to which HR."""
+"""Where the images of a data folder are: the published layouts, and which LR belongs to which HR."""
 
 import shutil
 import textwrap
@@ -18,7 +18,7 @@ DIV2K_IMAGES = {"div2k_train_hr": 800, "div2k_valid_hr": 100}
 # ---------------------------------------------------------------- finding the pairs
 
 # pairs: list of (hr, lr) paths; hr_only, lr_only: files without a partner; twins: files that
-# differ from one taken only in their ending (a.png, a.jpg)
+# differ from a paired or single HR file only in their ending (a.png, a.jpg)
 Found = namedtuple("Found", "hr_folder lr_folder pairs hr_only lr_only twins")
 
 
@@ -29,18 +29,20 @@ def images_in(folder):
 
 
 def subfolders(folder):
+    """The folders directly in a folder, sorted by name; hidden ones are left out."""
     return [p for p in entries(folder) if p.is_dir() and not p.name.startswith(".")]
 
 
 def entries(folder):
+    """Everything in a folder, sorted by name; an empty list where it cannot be read."""
     try:
         return sorted(folder.iterdir())
-    except OSError:            # not there, or a system's folder that nobody may read
+    except OSError:            # not there, or a system folder that must not be read
         return []
 
 
 def lr_folder_of(hr_folder, scale):
-    """Where the LR images of an HR folder lie: ``X_HR`` -> ``X_LR_bicubic/X4``, ``X/HR`` -> ``X/LR_bicubic/X4``."""
+    """The folder of LR images of an HR folder: ``X_HR`` -> ``X_LR_bicubic/X4``, ``X/HR`` -> ``X/LR_bicubic/X4``."""
     name = hr_folder.name
     if name.upper() == "HR":
         stem = ""
@@ -86,7 +88,7 @@ def descend(folder, *names):
 
 
 def find_sets(root, scale):
-    """The known sets in ``root`` and in its direct subfolders: dict split -> Found (the fullest one)."""
+    """The known sets in ``root`` and in its direct subfolders: dict split -> Found (the one with most pairs)."""
     candidates = []
     for place in [root, *subfolders(root)]:
         for split in TRAINING:
@@ -107,7 +109,7 @@ def find_sets(root, scale):
 
 
 def expected_number(split, hr_files):
-    """How many images a published set has; None for one's own."""
+    """How many images a published set has; None for a set of one's own."""
     folders = {file.parent.name.lower() for file in hr_files}
     return TEST_SETS.get(split) or (DIV2K_IMAGES.get(folders.pop()) if len(folders) == 1 else None)
 

@@ -24,12 +24,12 @@ from support.messages import megabytes
 
 # ---------------------------------------------------------------- where the sets come from
 
-# holds: folder -> number of PNG files, which is how a complete set is known.
+# holds: folder -> number of PNG files, by which a complete set is recognised.
 Archive = namedtuple("Archive", "url md5 holds")
 
 DIV2K_URL = "http://data.vision.ee.ethz.ch/cvl/DIV2K/"
 BENCHMARK_URL = "https://cv.snu.ac.kr/research/EDSR/"
-# The course's own copy of the test sets; it wants a browser.
+# The course's own copy of the test sets; it needs a browser.
 MIRROR = "https://cloud.tsinghua.edu.cn/d/d97daf4c4b394abf86ec/"
 
 ARCHIVES = {
@@ -48,10 +48,10 @@ ARCHIVES = {
 }
 
 TIMEOUT = 30             # seconds without a byte
-ATTEMPTS, PAUSE = 5, 3   # a broken connection is taken up again so often, after so many seconds
+ATTEMPTS, PAUSE = 5, 3   # how often a connection is tried, and the seconds between two attempts
 SPACE_MARGIN = 1.05
 CHUNK = 1 << 18
-# PNG files do not shrink in an archive: one that grows like this, or holds so many files, holds something else.
+# PNG files do not shrink in an archive: one that grows by more, or holds more files, holds something else.
 GROWTH, MOST_FILES = 3, 100_000
 
 
@@ -64,7 +64,7 @@ def download(names, root):
 
     Args:
         names: "div2k" and/or "benchmark".
-        root: the data folder; it is made if need be.
+        root: the data folder; it is made if needed.
 
     Returns:
         list of sentences: what could not be fetched, and what to do.  One archive that
@@ -100,10 +100,10 @@ def is_complete(archive, root):
 # ---------------------------------------------------------------- fetching
 
 def fetch(url, target, md5=None):
-    """Fetch ``url`` to the file ``target``, by way of ``<target>.part``, which a later call goes on with.
+    """Fetch ``url`` to the file ``target``, through ``<target>.part``, which a later call resumes.
 
     Raises:
-        DownloadError: whatever went wrong: the sentence says what, and what to do.
+        DownloadError: whatever went wrong; the message says what, and what to do.
     """
     target = Path(target)
     part = target.with_name(target.name + ".part")
@@ -116,7 +116,7 @@ def fetch(url, target, md5=None):
         except HTTPError as error:
             raise DownloadError(http_sentence(error, url, target)) from None
         except (TimeoutError, ConnectionError, http.client.HTTPException):
-            pass                                  # take it up again
+            pass                                  # the next attempt resumes it
         except URLError as error:
             raise DownloadError(f"{url} cannot be reached ({error.reason}). Check the connection and the proxy "
                                 f"settings and run the same command again, or fetch it on another machine "
@@ -124,7 +124,7 @@ def fetch(url, target, md5=None):
     else:
         done = part.stat().st_size if part.exists() else 0
         raise DownloadError(f"{url} broke off {ATTEMPTS} times, at {megabytes(done)} the last time. "
-                            "Run the same command again: it goes on from there.")
+                            "Run the same command again: it resumes from there.")
     try:
         verify(part, md5, "It was damaged on the way and has been deleted. Run the same command again.")
     except DownloadError:
@@ -134,7 +134,7 @@ def fetch(url, target, md5=None):
 
 
 def receive(url, part):
-    """One connection: append to ``part`` what is missing.  Returns whether the file is whole now."""
+    """One connection: append to ``part`` what is missing.  Returns whether the file is complete now."""
     done = part.stat().st_size if part.exists() else 0
     headers = {"User-Agent": "srgan-teaching-kit", **({"Range": f"bytes={done}-"} if done else {})}
     try:
@@ -142,7 +142,7 @@ def receive(url, part):
     except HTTPError as error:
         if error.code != 416:
             raise
-        # "Range not satisfiable": there is nothing after ``done``.  Whole, or from another file.
+        # "Range not satisfiable": there is nothing after ``done``.  Complete, or from another file.
         if (error.headers.get("Content-Range") or "").endswith(f"/{done}"):
             return True
         part.unlink()
@@ -168,7 +168,7 @@ def receive(url, part):
                 bar.update(len(chunk))
                 done += len(chunk)
                 chunk = answer.read(CHUNK)
-    # A connection that is closed too early looks like the end of the file: only the length tells.
+    # A connection that is closed too early looks like the end of the file: only the length shows it.
     return total is None or done == total
 
 
@@ -176,12 +176,13 @@ def refuse_web_page(answer, beginning, url, part):
     """Networks with a login page, and moved files, answer 200 with HTML."""
     kind = answer.headers.get("Content-Type") or ""
     if kind.startswith("text/html") or beginning.lstrip()[:9].lower().startswith((b"<!doctype", b"<html")):
-        raise DownloadError(f"{url} is a web page and not an archive: a network that wants you to log in first, or "
+        raise DownloadError(f"{url} is a web page, not an archive: a network that wants you to log in first, or "
                             "a file that has moved. Open the address in a browser; if it gives you the archive, "
                             f"put it at {part.with_name(part.name.removesuffix('.part'))} and run the command again.")
 
 
 def http_sentence(error, url, target):
+    """What an HTTP error means, and what to do, as text."""
     by_hand = f"Fetch it elsewhere and put it at {target}"
     if target.suffix == ".tar":
         by_hand += f", or take the test sets by hand from {MIRROR}"
@@ -190,19 +191,25 @@ def http_sentence(error, url, target):
     if error.code in (401, 403, 407):
         return f"{url} is not given to this machine (HTTP {error.code}): try another network. {by_hand}."
     if error.code == 429 or error.code >= 500:
-        return f"The server of {url} has trouble (HTTP {error.code}). Run the same command again later. {by_hand}."
+        return f"The server of {url} has a problem (HTTP {error.code}). Run the same command again later. {by_hand}."
     return f"{url} answers with HTTP {error.code} ({error.reason}). {by_hand}."
 
 
 def require_space(folder, needed, name):
+    """Raise DownloadError where a folder has no room for so many bytes; ``name``: of the archive."""
     needed, free = int(needed * SPACE_MARGIN), shutil.disk_usage(folder).free
     if free < needed:
         raise DownloadError(f"{name} needs {megabytes(needed)} for the archive and for unpacking it, but only "
-                            f"{megabytes(free)} are free in {folder}. Make room, or choose another disk with --root.")
+                            f"{megabytes(free)} are free in {folder}. Free some space, or choose another disk with "
+                            "--root.")
 
 
 def verify(path, md5, advice):
-    """Compare a file with its published MD5 (None: there is none to compare with)."""
+    """Compare a file with its published MD5 (None: there is none to compare with).
+
+    Raises:
+        DownloadError: if they differ; ``advice`` says what to do.
+    """
     if md5 is None:
         return
     digest = hashlib.md5(usedforsecurity=False)
@@ -273,6 +280,7 @@ def members(path):
 
 
 def refuse_unsafe(name, is_link, path):
+    """Raise DownloadError for an entry that is a link or would be written outside the folder."""
     if is_link or name.startswith(("/", "\\")) or ".." in re.split(r"[/\\]", name) or leads_outside(name):
         what = "is a link" if is_link else "leads out of the folder"
         raise DownloadError(f"{path.name} holds an entry {name!r} that {what}: nothing was unpacked. "
@@ -280,7 +288,8 @@ def refuse_unsafe(name, is_link, path):
 
 
 def refuse_bomb(n_bytes, n_files, path):
-    # Counted while it is unpacked: what the archive says of its sizes may be a lie.
+    """Raise DownloadError for an archive that unpacks to far more than images do."""
+    # Counted while it is unpacked: the sizes that the archive states may be wrong.
     if n_bytes > GROWTH * path.stat().st_size + CHUNK or n_files > MOST_FILES:
         raise DownloadError(f"{path.name} ({megabytes(path.stat().st_size)}) unpacks to more than "
                             f"{megabytes(n_bytes)} and {n_files} files: no images do that, so it was not unpacked. "

@@ -1,5 +1,4 @@
-"""A network at work: enlarging an image of any size tile by tile, measuring a test set."""
-
+"""A network in use: upscaling an image of any size tile by tile, measuring a test set."""
 
 import math
 from pathlib import Path
@@ -16,23 +15,23 @@ MEMORY = 2**29      # bytes for feature maps
 
 
 def super_resolve(model, lr, memory=MEMORY, self_ensemble=False, progress=None):
-    """Enlarge one picture: uint8 array (h, w, 3) -> uint8 array (s h, s w, 3).
+    """Upscale one image: uint8 array (h, w, 3) -> uint8 array (s h, s w, 3).
 
-    The trunk runs on the whole picture where that fits into ``memory``, else on tiles; the
+    The trunk runs on the whole image where that fits into ``memory``, otherwise on tiles; the
     much larger feature maps of the tail are always made tile by tile.  A tile is cut with a
-    margin as wide as the network looks, so the result is that of the whole picture.
+    margin as wide as the receptive field reaches, so the result is that of the whole image.
     BatchNorm is folded into the convolutions.  The model itself is not changed.
 
     Args:
         model: a generator, on any device; it is used in eval mode.
-        lr: the picture; grey goes in as three equal channels (``utils.three_channels``).
-        memory: bytes for the network's feature maps; picture and result come on top.
-        self_ensemble: the mean over the eight flips and rotations of the picture (Timofte et
-            al. 2016, arXiv 1511.02228): eight times the work, a little better.
+        lr: the image; a grey one goes in as three equal channels (``utils.three_channels``).
+        memory: bytes for the network's feature maps; image and result are not counted.
+        self_ensemble: the mean over the eight flips and rotations of the image (Timofte et
+            al. 2016, arXiv 1511.02228): eight times the work, a slightly higher PSNR.
         progress: function that is given a line of text after each tile.
 
     Raises:
-        ValueError: for another dtype or shape, or too little ``memory`` for a single tile.
+        ValueError: for another dtype or shape, or where ``memory`` is too small for a single tile.
     """
     if lr.dtype != np.uint8 or lr.ndim != 3 or lr.shape[2] != 3:
         raise ValueError(f"super_resolve takes a uint8 array (h, w, 3), not {lr.dtype} {lr.shape}.")
@@ -40,32 +39,35 @@ def super_resolve(model, lr, memory=MEMORY, self_ensemble=False, progress=None):
     x = torch.from_numpy(np.array(lr)).permute(2, 0, 1)[None]      # (1, 3, h, w) uint8
     passes, done = 8 if self_ensemble else 1, 0
 
-    def tell(n_pixels):
+    def report(n_pixels):
         nonlocal done
         done += n_pixels
         if progress:
-            progress(f"Enlarging {lr.shape[1]} x {lr.shape[0]}: {done / (passes * lr.shape[0] * lr.shape[1]):.0%}")
+            progress(f"Upscaling {lr.shape[1]} x {lr.shape[0]}: {done / (passes * lr.shape[0] * lr.shape[1]):.0%}")
 
     with torch.inference_mode():
         if self_ensemble:      # the mean is taken before rounding to 8 bits
-            sr = as_8_bit(sum(_turned_back(_enlarge(network, _turned(x, turn), memory, tell, torch.Tensor.cpu), turn)
+            sr = as_8_bit(sum(_turned_back(_upscale(network, _turned(x, turn), memory, report, torch.Tensor.cpu), turn)
                                for turn in range(8)) / 8)
         else:
-            sr = _enlarge(network, x, memory, tell, as_8_bit)
+            sr = _upscale(network, x, memory, report, as_8_bit)
     return sr[0].permute(1, 2, 0).contiguous().numpy()
 
 
-def _enlarge(network, x, memory, tell, finish):
-    """uint8 (1, 3, h, w) -> (1, 3, s h, s w), where ``finish`` has been applied to each tile of SR."""
+def _upscale(network, x, memory, report, finish):
+    """uint8 (1, 3, h, w) -> (1, 3, s h, s w), where ``finish`` has been applied to each tile of SR.
+
+    ``report`` is called with the number of LR pixels of each tile that is done.
+    """
     device, (h, w) = next(network.parameters()).device, x.shape[-2:]
-    if not hasattr(network, "receptive_margin"):          # some other network: nothing is known of how far it looks
+    if not hasattr(network, "receptive_margin"):          # some other network, whose receptive field is not known
         return finish(network(to_float(x.to(device))))
     s, result = network.scaling_factor, None
     trunk_margin, tail_margin = network.receptive_margin()
     trunk_bytes, tail_bytes = network.bytes_per_pixel()
     whole = h * w * trunk_bytes <= memory
     outer_side = max(h, w) if whole else _side(memory, trunk_bytes, trunk_margin + tail_margin)
-    # An eighth for the tail: its margin is narrow, so that small tiles cost little, and caches like them.
+    # An eighth for the tail: its margin is narrow, so that small tiles cost little, and they fit into the cache.
     inner_side = _side(memory / 8, tail_bytes, tail_margin)
     for outer in tiles((0, h, 0, w), outer_side):
         seen = grown(outer, trunk_margin + tail_margin, h, w)
@@ -74,19 +76,19 @@ def _enlarge(network, x, memory, tell, finish):
             cut = grown(inner, tail_margin, h, w)
             sr = finish(network.tail(cut_out(features, cut, origin=seen)))                # (1, 3, ...)
             if result is None:
-                result = sr.new_empty((1, h * s, w * s, 3)).permute(0, 3, 1, 2)        # pixels stay together
+                result = sr.new_empty((1, h * s, w * s, 3)).permute(0, 3, 1, 2)        # channels_last order
             cut_out(result, inner, scale=s).copy_(cut_out(sr, inner, origin=cut, scale=s))
-            tell((inner[1] - inner[0]) * (inner[3] - inner[2]))
+            report((inner[1] - inner[0]) * (inner[3] - inner[2]))
     return result
 
 
-# A box is (top, bottom, left, right), in pixels of the whole LR picture.
+# A box is (top, bottom, left, right), in pixels of the whole LR image.
 
 def _side(memory, bytes_per_pixel, margin):
     """The side of a square tile whose feature maps fit into ``memory`` together with its margin."""
     side = math.isqrt(int(memory / bytes_per_pixel)) - 2 * margin
     if side < 8:
-        raise ValueError("memory is too little for this network: a tile of 8 x 8 pixels with its margin takes "
+        raise ValueError("memory is too small for this network: a tile of 8 x 8 pixels with its margin takes "
                          f"{(8 + 2 * margin)**2 * bytes_per_pixel / 1e6:.1f} MB (for the tail, an eighth of memory).")
     return side
 
@@ -102,20 +104,20 @@ def tiles(box, side):
 
 
 def grown(box, margin, h, w):
-    """The box with a margin, as far as the picture has one."""
+    """The box with a margin, cut off at the borders of the image."""
     top, bottom, left, right = box
     return max(top - margin, 0), min(bottom + margin, h), max(left - margin, 0), min(right + margin, w)
 
 
 def cut_out(x, box, origin=(0, 0, 0, 0), scale=1):
-    """The box out of x (..., H, W), whose first pixel is that of the box ``origin``."""
+    """The part of x (..., H, W) inside a box; the first pixel of x is that of the box ``origin``."""
     top, bottom, left, right = box
     y, x0 = origin[0], origin[2]
     return x[..., scale * (top - y):scale * (bottom - y), scale * (left - x0):scale * (right - x0)]
 
 
 def as_8_bit(sr):
-    """[-1, 1] on any device -> uint8 on the CPU."""
+    """Float tensor in [-1, 1] on any device -> uint8 tensor of the same shape on the CPU."""
     return to_uint8(convert_image(sr, "[-1, 1]", "[0, 1]")).cpu()
 
 
@@ -127,21 +129,21 @@ def _turned(x, turn):
 
 
 def _turned_back(x, turn):
-    """Undoes ``_turned``."""
+    """The inverse of ``_turned``."""
     if turn & 4:
         x = x.transpose(-2, -1)
     return x.flip([axis for bit, axis in ((1, -2), (2, -1)) if turn & bit])
 
 
 def evaluate(upscale, dataset, n_images=None, results=None):
-    """PSNR and SSIM of each image of a test set, by the protocol of utils.psnr.
+    """PSNR and SSIM of each image of a test set, by the protocol of metrics.psnr.
 
     Args:
         upscale: function uint8 (h, w, 3) -> uint8 (s h, s w, 3), such as
             ``lambda lr: super_resolve(model, lr)``.
         dataset: an SRDataset of whole pairs.
         n_images: only the first n.
-        results: folder for the pictures, ``<image>.png``; None keeps none.
+        results: folder for the upscaled images, ``<image>.png``; None keeps none.
 
     Returns:
         list of (name, psnr in dB, ssim).
@@ -157,5 +159,5 @@ def evaluate(upscale, dataset, n_images=None, results=None):
 
 
 def mean_of(rows):
-    """(psnr, ssim) averaged over the rows of ``evaluate``."""
+    """(psnr in dB, ssim) averaged over the rows of ``evaluate``."""
     return tuple(float(np.mean([row[k] for row in rows])) for k in (1, 2))

@@ -1,7 +1,7 @@
 """What people look at: the progress line, live curves, patches, zoomed comparisons, contact sheets.
 
-Everything shown in a notebook is plain text or a PNG picture, so that a stored notebook
-still shows what its reader saw.  All texts are English: a Chinese font is not everywhere.
+Everything shown in a notebook is plain text or a PNG, so that a stored notebook still
+shows what its reader saw.  All texts are English: a Chinese font is not installed everywhere.
 """
 
 import csv
@@ -11,9 +11,7 @@ from pathlib import Path
 from statistics import fmean
 
 import numpy as np
-from matplotlib.figure import (
-    Figure,  # not pyplot: no window, no global state, no backend
-)
+from matplotlib.figure import Figure  # not pyplot: no window, no global state
 from matplotlib.patches import Rectangle
 from PIL import Image
 
@@ -29,7 +27,7 @@ CORE_STAGES = {"pretrain": ("Pre-training", "tab:blue"), "srgan": ("SRGAN", "tab
 
 
 def method_title(name):
-    """What tables and plots call a method: the core's by its name here, another one by what it registered with."""
+    """What tables and plots call a method: the core's by its name here, another one by the title that it registered."""
     return CORE_METHODS.get(name) or getattr(METHODS.get(name), "title", name)
 
 
@@ -46,9 +44,10 @@ def colour_of(stage):
 # ---------------------------------------------------------------- showing things
 
 def as_png(figure, dpi=80):
+    """A matplotlib Figure as the bytes of a PNG file."""
     drawn, buffer = io.BytesIO(), io.BytesIO()
     figure.savefig(drawn, format="png", dpi=dpi, bbox_inches="tight", facecolor="white")
-    # Without matplotlib's alpha channel, which is opaque everywhere: an eighth less in every stored notebook.
+    # Without matplotlib's alpha channel, which is opaque everywhere: stored notebooks become an eighth smaller.
     Image.open(drawn).convert("RGB").save(buffer, "PNG", optimize=True)
     return buffer.getvalue()
 
@@ -56,19 +55,20 @@ def as_png(figure, dpi=80):
 def show(figure, path=None, handle=None):
     """Show a figure as a PNG below the cell; also keep it as ``path``.
 
-    Returns the display's handle: given back as ``handle``, the picture is replaced.
+    Returns the display's handle, None outside a notebook.  The next figure that is shown with this ``handle``
+    replaces the former one.
     """
     png = as_png(figure)
     if path is not None:
         write_atomically(path, png)
     if not in_notebook():
         return None
-    from IPython.display import Image as Picture
+    from IPython.display import Image as Shown
     from IPython.display import display
-    picture = Picture(data=png)
+    shown = Shown(data=png)
     if handle is None:
-        return display(picture, display_id=True)
-    handle.update(picture)
+        return display(shown, display_id=True)
+    handle.update(shown)
     return handle
 
 
@@ -98,7 +98,10 @@ def show_text(markdown):
 
 class LiveCurves:
     """Follows a stage of training: one line with the time left, and after each epoch the
-    curves and the fixed crop over the epochs, which are also kept in the run's figures/."""
+    curves and the fixed crop over the epochs, which are also kept in the run's figures/.
+
+    Each method takes a support.stage.Stage.
+    """
 
     def begin(self, stage):
         self.line, self.figure, self.first_seen = StatusLine(), None, None
@@ -130,10 +133,10 @@ class LiveCurves:
             self.figure = show(training_figure(stage), folder / f"{stage.name}.png", self.figure)
 
 
-# ---------------------------------------------------------------- figures of training
+# ---------------------------------------------------------------- plots of training
 
 def picture(axes, image, title=None, size=9):
-    """An image without ticks; pixels stay pixels."""
+    """Draw an image, uint8 or float in [0, 1], without ticks; the pixels of a small one stay sharp squares."""
     small = max(np.shape(image)[:2]) < 200
     axes.imshow(three_channels(np.asarray(image)), interpolation="nearest" if small else "antialiased")
     axes.set_xticks([]), axes.set_yticks([])
@@ -157,7 +160,11 @@ def training_figure(stage):
 
 
 def draw_curves(figure, rows):
-    """Losses, validation PSNR and, for SRGAN, what the discriminator thinks, over the updates."""
+    """Losses, validation PSNR and, for SRGAN, the discriminator's probabilities, over the updates.
+
+    Args:
+        rows: those of a stage's history, or of log.csv.
+    """
     stage = rows[0]["stage"]
     losses, quality, *third = figure.subplots(1, 3 if stage == "srgan" else 2)
     updates = [int(row["updates"]) for row in rows]
@@ -174,7 +181,7 @@ def draw_curves(figure, rows):
     curve(quality, "valid_psnr", "PSNR", color=colour_of(stage))
     quality.ticklabel_format(axis="y", useOffset=False)
     low, high = quality.get_ylim()
-    if high - low < 0.5:                  # noise in the third digit is not to fill the picture
+    if high - low < 0.5:                  # noise in the third digit must not fill the plot
         quality.set_ylim((low + high) / 2 - 0.25, (low + high) / 2 + 0.25)
     quality.set_title("validation PSNR (Y), dB", fontsize=9)
     for axes in third:
@@ -191,7 +198,7 @@ def draw_curves(figure, rows):
 
 
 def sample_strip(folder, stage, n=6):
-    """The fixed crop: LR, up to n epochs evenly spread, HR, as (title, image)."""
+    """The fixed crop: LR, up to n epochs evenly spread, HR, as a list of (title, image)."""
     folder = Path(folder, "samples")
     epochs = sorted(folder.glob(f"{stage}_[0-9]*.png"))
     chosen = [epochs[i] for i in sorted(set(np.linspace(0, len(epochs) - 1, n).astype(int)))]
@@ -201,7 +208,7 @@ def sample_strip(folder, stage, n=6):
 
 
 def read_log(folder):
-    """The rows of runs/<name>/log.csv."""
+    """The rows of runs/<name>/log.csv, as dicts of strings; folder: runs/<name>."""
     with open(Path(folder, "log.csv"), encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 
@@ -233,20 +240,20 @@ def patches_figure(lr, hr, n=8):
     return figure
 
 
-# ---------------------------------------------------------------- figures of results
+# ---------------------------------------------------------------- plots of results
 
 def thumbnail(image, side=1000):
-    """A picture no larger than ``side``, by averaging whole pixels: what a figure can show, in little memory."""
+    """A uint8 image with sides of at most ``side``, by averaging whole pixels: all that a plot can show."""
     factor = -(-max(image.shape[:2]) // side)
     return np.asarray(Image.fromarray(image).reduce(factor)) if factor > 1 else image
 
 
 def comparison_figure(name, lr, versions, hr=None, scores=None, size=24):
-    """One picture: whole, with the two squares that have most detail, and these in LR, each version and HR.
+    """One image as a whole, with the two squares that have most detail, and these in LR, each version and HR.
 
     Args:
         lr: uint8 (h, w, 3); its squares are shown with their pixels as they are.
-        versions: dict title -> picture, uint8 (s h, s w, 3).
+        versions: dict title -> image, uint8 (s h, s w, 3).
         hr: uint8 (s h, s w, 3) or (s h, s w), where there is one.
         scores: dict title -> text below the title, such as "28.4 dB / 0.81".
         size: side of the squares in LR pixels.
@@ -254,14 +261,14 @@ def comparison_figure(name, lr, versions, hr=None, scores=None, size=24):
     shown = {"LR": lr, **versions, **({} if hr is None else {"HR": hr})}
     boxes = fullest_boxes(gradients(lr), size, 2, step=2)
     size = min(size, *lr.shape[:2])
-    share = 0.46 * len(shown)                          # of the squares, where the whole picture has 1
+    share = 0.46 * len(shown)                          # width of the squares, where the whole image has 1
     side = 11.5 * share / (1 + share) / len(shown)
     figure = Figure(figsize=(11.5, len(boxes) * side + 0.55))
     left, right = figure.subfigures(1, 2, width_ratios=(1, share))
     axes = left.subplots()
     whole = thumbnail(lr if hr is None else hr)
     picture(axes, whole, name, 11)
-    unit = whole.shape[0] / lr.shape[0]                # pixels of the whole picture for one of LR
+    unit = whole.shape[0] / lr.shape[0]                # pixels of the whole image for one of LR
     rows = right.subplots(len(boxes), len(shown), squeeze=False)
     for row, (top, x, _), colour in zip(rows, boxes, ("yellow", "cyan")):
         axes.add_patch(Rectangle((unit * x, unit * top), unit * size, unit * size, fill=False, edgecolor=colour,
@@ -278,10 +285,10 @@ def comparison_figure(name, lr, versions, hr=None, scores=None, size=24):
 
 
 def contact_sheet(rows):
-    """All pictures of a set on one sheet.
+    """All images of a set on one sheet.
 
     Args:
-        rows: list of (name, dict title -> (picture uint8, text below it)).
+        rows: list of (name, dict title -> (uint8 image, text below it)).
     """
     columns = list(rows[0][1])
     ratios = [version[columns[-1]][0].shape[0] / version[columns[-1]][0].shape[1] for _, version in rows]

@@ -1,6 +1,5 @@
 """Files that are written whole or not at all: atomic writing, tables, images (no torch here)."""
 
-
 import contextlib
 import csv
 import errno
@@ -48,7 +47,7 @@ def write_atomically(path, data, keep_old=None):
 def _cannot_write(path, n_bytes, error):
     reason = os.strerror(error.errno) if error.errno else str(error)
     advice = {errno.ENOSPC: "Free some space", errno.EDQUOT: "Free some space", errno.EROFS: "Allow writing there",
-              errno.EACCES: "Allow writing there, or close the program that has it open"}.get(error.errno, "Mend this")
+              errno.EACCES: "Allow writing there, or close the program that has it open"}.get(error.errno, "Fix this")
     state = "The file that was there is unchanged" if os.path.exists(path) else "Nothing was written"
     return f"{path} ({megabytes(n_bytes)}) could not be written: {reason}. {state}. {advice} and run this again."
 
@@ -61,7 +60,11 @@ def remove_unfinished(folder):
 
 
 def write_csv(path, rows, encoding="utf-8"):
-    """Write a table for people, atomically.  A spreadsheet that shows the old one does not stop anything."""
+    """Write a table, atomically.  A spreadsheet that has the old one open stops nothing: a notice says so.
+
+    Args:
+        rows: of cells; the first one is the header.
+    """
     text = io.StringIO(newline="")
     csv.writer(text, lineterminator="\n").writerows(rows)
     try:
@@ -72,7 +75,7 @@ def write_csv(path, rows, encoding="utf-8"):
 
 
 def save_image(path, image, **options):
-    """Write an 8-bit array (H, W, 3), (H, W) or (H, W, 4) as PNG, atomically; ``options`` are those of Pillow."""
+    """Write a uint8 array (H, W, 3), (H, W) or (H, W, 4) as PNG, atomically; ``options`` are those of Pillow."""
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, "PNG", **options)
     write_atomically(path, buffer.getvalue())

@@ -6,7 +6,7 @@ STRIP = 24          # rows that are computed at once: they stay in the processor
 
 
 def gaussian_means(images, size=11, sigma=1.5, step=STRIP):
-    """Weighted means under a Gaussian window, valid positions only: (N, h, W) -> (N, h - 10, W - 10).
+    """Weighted means under a Gaussian window, valid positions only: float64 (N, h, W) -> (N, h - 10, W - 10).
 
     h is at most ``step + 10``.  The window is separable: columns, then rows, each as a product with
 

@@ -25,9 +25,9 @@ STORED = re.compile("[0-9a-f]{24}[.]npy")           # only such files are ever d
 UNFINISHED = re.compile("[0-9a-f]{24}[.]npy[.].*[.]tmp")
 DAY = 24 * 3600
 WAYS_OUT = ("Free space or allow writing there, or set config.store to another folder, or to None: "
-            "then the images are held in memory.")
-DIGEST = 16                                         # hexadecimal digits of the hash of an image's pixels
-THREADS = 8                                         # each holds an image or two; a disk is kept busy by fewer
+            "then the images are kept in memory.")
+DIGEST = 16                                         # hexadecimal digits in the hash of an image's pixels
+THREADS = 8                                         # each holds an image or two; fewer already keep a disk busy
 
 
 class StoreError(DataError):
@@ -37,18 +37,18 @@ class StoreError(DataError):
 class ImageStore:
     """Every image decoded once, and from then on read as a memory-mapped array.
 
-    Decoding a 2040 x 1356 PNG takes a tenth of a second, cutting a patch out of the
+    Decoding a 2040 x 1356 PNG takes a tenth of a second, cutting a patch from the
     decoded image some microseconds.  An image is kept as ``<key>.npy``, where the key is a
     hash of the file's path, size and modification time: a file that changes gets a new
-    key.  What was hashed stands behind the array's bytes, where ``np.load`` does not look,
-    and after it a digest of the pixels.  It tells that the file is whole, and which image it
-    belongs to: those of images that are gone or have changed are deleted when others are added.
+    key.  What was hashed stands after the array's bytes, where ``np.load`` does not look,
+    and after it a digest of the pixels.  They show that the file is complete, and which image it
+    belongs to: files of images that are gone or have changed are deleted when others are added.
 
     An image that is replaced while a training runs is not noticed by that training, nor by
-    its workers: all go on with the pixels that were there when it began.
+    its workers: all continue with the pixels that were there when it began.
 
     All processes share the pages, and the system drops them where it needs the memory.
-    Several may build the same store at once: a file is there whole or not at all.
+    Several may build the same store at the same time: a file is there complete or not at all.
 
     Args:
         folder: where the decoded images are kept; None keeps them in this process's memory.
@@ -76,7 +76,7 @@ class ImageStore:
         return self._open[path]
 
     def digest(self, path):
-        """16 hexadecimal digits that tell the image's pixels; arguments and errors as ``get``."""
+        """16 hexadecimal digits that identify the image's pixels; arguments and errors as ``get``."""
         self.get(path)
         return self._digests[path]
 
@@ -92,7 +92,7 @@ class ImageStore:
 
         Raises:
             StoreError: if there is not enough space, before anything is decoded; or if a
-                file cannot be written.  What was built until then is whole and stays.
+                file cannot be written.  What was stored until then is complete and stays.
         """
         pool = ThreadPoolExecutor(min(os.cpu_count() or 1, THREADS))      # Pillow decodes outside Python's lock
         try:
@@ -106,12 +106,13 @@ class ImageStore:
                 if len(new) > 50:
                     line.show(f"Decoding {label}: {n} of {len(new)} images", last=n == len(new))
         finally:
-            pool.shutdown(cancel_futures=True)       # a full disk or Ctrl-C ends it: no image is begun any more
+            pool.shutdown(cancel_futures=True)       # a full disk or Ctrl-C ends it: no further image is started
         return faults
 
     # ------------------------------------------------------------ adding
 
     def _decode(self, path):
+        """Read an image file, with a notice where it was changed, and note its digest."""
         image, changed = read_image(path)
         if changed:
             notice(f"{path}: {changed}.")
@@ -119,7 +120,7 @@ class ImageStore:
         return image
 
     def _stored(self, path):
-        """The image out of its file in the store, which is written first where it is not there."""
+        """The image from its file in the store, which is written first where it is not there."""
         # Before decoding: should the file change meanwhile, its new label is another.
         if path not in self._labels:
             self._labels[path] = _label(path)
@@ -136,20 +137,25 @@ class ImageStore:
         return self._open[path]
 
     def _map(self, path, file, label):
-        """Open the image in a file of the store; whether it is there, whole, and this image's."""
+        """Open the image in a file of the store; returns whether the file is there, complete, and this image's."""
         found = _mapped(file, label)
         if found:
             self._open[path], self._digests[path] = found
         return bool(found)
 
     def _write(self, file, image, label, digest):
+        """Write an image as a file of the store.
+
+        Raises:
+            StoreError: if that fails and no other process has written it.
+        """
         header = io.BytesIO()
         np.lib.format.write_array_header_1_0(header, np.lib.format.header_data_from_array_1_0(image))
         try:
             write_atomically(file, b"".join([header.getvalue(), np.ascontiguousarray(image).data, label,
                                             b"|" + digest.encode()]))
         except OSError as error:
-            # Windows replaces no file that is mapped: another process was quicker, with the same image.
+            # Windows replaces no file that is mapped: another process was faster, with the same image.
             if _mapped(file, label) is None:
                 reason = os.strerror(error.errno) if error.errno else error
                 raise StoreError(f"The decoded images cannot be kept in {self.folder}: {reason}, at "
@@ -161,7 +167,7 @@ class ImageStore:
             try:
                 label = _label(path)
             except OSError:
-                return False             # _fault tells about it
+                return False             # _fault reports it
             self._labels[path] = label
             self._map(path, self.folder / _file_name(label), label)
         return path in self._open
@@ -182,10 +188,10 @@ class ImageStore:
     # ------------------------------------------------------------ the folder
 
     def _make_room(self, needed, n_images):
-        """Make the folder, delete what is of no use any more, and see whether so many bytes go in.
+        """Make the folder, delete what is no longer used, and check that so many bytes fit.
 
         Raises:
-            StoreError: if not.
+            StoreError: if they do not.
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -194,8 +200,8 @@ class ImageStore:
         except OSError as error:
             raise StoreError(f"The decoded images cannot be kept in {self.folder}: {error.strerror or error}. "
                              f"{WAYS_OUT}") from error
-        needed += 4096 * n_images                    # of each: a header, a label, and a last block that is not full
-        if usage.total and needed > usage.free:      # some network folders do not tell, and say 0 of 0
+        needed += 4096 * n_images                    # for each: a header, a label, and a last block that is not full
+        if usage.total and needed > usage.free:      # some network folders do not say, and report 0 of 0
             raise StoreError(f"The decoded images do not fit into {self.folder}: {n_images} images need "
                              f"{megabytes(needed)}, and {megabytes(usage.free)} are free there. {WAYS_OUT}")
 
@@ -207,11 +213,12 @@ class ImageStore:
                     if not _is_current(file):
                         file.unlink()
                 elif UNFINISHED.fullmatch(file.name) and time.time() - file.stat().st_mtime > DAY:
-                    file.unlink()                    # a younger one may be another process's, at work now
+                    file.unlink()                    # a newer one may belong to another process that writes now
             except OSError:
                 pass         # in use elsewhere (Windows), or deleted by another process: left for the next time
 
     def _free_space(self):
+        """How much is free in the folder, as text; "" where that cannot be read."""
         try:
             return f" ({megabytes(shutil.disk_usage(self.folder).free)} are free there)"
         except OSError:
@@ -221,7 +228,7 @@ class ImageStore:
 # ---------------------------------------------------------------- a file of the store
 
 def _label(path):
-    """What tells the state of an image file: path|size|time, as bytes.
+    """What identifies the state of an image file: path|size|time, as bytes.
 
     Raises:
         OSError: if there is no such file.
@@ -255,7 +262,7 @@ def _array_place(opened):
 
 
 def _mapped(file, label):
-    """(image, digest) in a file of the store, read-only; None where the file is missing, cut short or another's."""
+    """(image, digest) in a file of the store, read-only; None if the file is missing, cut short or another image's."""
     try:
         with open(file, "rb") as opened:
             shape, begin = _array_place(opened)
@@ -279,7 +286,7 @@ def _map_bytes(file, size):
     ``torch.from_file`` closes it.  Its private map may be written to, each page written
     becoming a copy: nobody does, and so it takes no memory, but Windows sets memory aside for
     the whole of it.  Windows has handles to spare instead: there Python's map, which is
-    read-only, will do.  (``shared=True`` is no way out: it opens the file for writing.)
+    read-only, is used.  (``shared=True`` does not help: it opens the file for writing.)
     """
     if os.name == "nt":
         with open(file, "rb") as opened:
@@ -288,7 +295,7 @@ def _map_bytes(file, size):
 
 
 def _is_current(file):
-    """Whether a file of the store is whole and its image is still as it was."""
+    """Whether a file of the store is complete and its image file is still as it was."""
     try:
         with open(file, "rb") as opened:
             shape, begin = _array_place(opened)
@@ -302,12 +309,12 @@ def _is_current(file):
 # ---------------------------------------------------------------- sizes
 
 def decoded_bytes(path):
-    """The bytes of the image when it is decoded, told from the file's header; 0 if that cannot be read.
+    """The bytes of the decoded image, computed from the file's header; 0 if that cannot be read.
 
     Turning it upright, as EXIF says, changes its sides but not their product.
     """
     try:
         with Image.open(path) as image:
             return math.prod(image.size) * (1 if image.mode in ("1", "L", "LA") else 3)
-    except Exception:              # Pillow raises many kinds for damaged files; decoding will tell
+    except Exception:              # Pillow raises many kinds for damaged files; decoding reports them
         return 0

@@ -1,12 +1,12 @@
-"""Reading image files: what they hold, and what was changed to make 8-bit arrays of it (no torch here)."""
-
+"""Reading image files: what they hold, and what was changed to make 8-bit arrays from it (no torch here)."""
 
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
 
-SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}      # of training images
+# Of the files that count as images of a folder.
+SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
 
 
 class TooManyBits(ValueError):
@@ -84,7 +84,7 @@ def as_8_bit_array(image):
 def _has_16_bits(file):
     """Whether an opened file has 16 bits a channel: Pillow reads a coloured one as if it had 8.
 
-    Only the arguments of its decoder tell: such as "RGB;16B" for PNG and TIFF, ("RGB", 65535) for PPM.
+    Only the arguments of its decoder show it: such as "RGB;16B" for PNG and TIFF, ("RGB", 65535) for PPM.
     """
     return any(";16" in str(args) or codec.startswith("ppm") and isinstance(args, tuple) and args[-1] > 255
                for codec, _, _, args in file.tile)

@@ -1,7 +1,7 @@
 """Layers that compute what torch's own do, in less time on a CPU.
 
 Parameters and results are those of the plain layers (to float32 rounding), so that weights
-fit both; on any other device the plain layer runs.  How much each gains is measured by
+fit both; on any other device the plain layer runs.  How much time each saves is measured by
 ``python -m benchmarks step``.
 """
 
@@ -18,7 +18,7 @@ class PReLU(nn.PReLU):
     """max(x, 0) + a min(x, 0) with one learned slope a (He et al. 2015, arXiv 1502.01852, equation 1).
 
     torch's backward writes a gradient of a for every pixel and sums them up afterwards;
-    here they are multiplied and summed with less memory in between.
+    here they are multiplied and summed with less memory for intermediate results.
     """
 
     def forward(self, x):
@@ -50,7 +50,7 @@ class FewChannelsConv2d(nn.Conv2d):
 
     A processor computes 8 or 16 output channels at once; with 3, most of its lanes are idle.
     The same sum in another order keeps them busy: a 1 x k convolution that computes the
-    contribution of each of the kernel's k rows apart (3 k channels), then k shifted additions.
+    contribution of each of the kernel's k rows separately (3 k channels), then k shifted additions.
     """
 
     def forward(self, x):
@@ -68,8 +68,8 @@ class FewChannelsConv2d(nn.Conv2d):
 class SubPixelConv2d(nn.Conv2d):
     """A convolution to 4 C channels that become pixels: (N, C_in, h, w) -> (N, C, 2h, 2w).
 
-    The same as ``nn.PixelShuffle(2)`` behind the convolution.  PixelShuffle takes the four
-    numbers of a 2 x 2 square out of neighbouring channels.  With the channels in another
+    The same as ``nn.PixelShuffle(2)`` after the convolution.  PixelShuffle takes the four
+    numbers of a 2 x 2 square from neighbouring channels.  With the channels in another
     order (the square's positions first), runs of C numbers stay together in memory.
     """
 
@@ -85,7 +85,7 @@ class SubPixelConv2d(nn.Conv2d):
 
 
 def folded(network):
-    """A copy of a network in eval mode, each BatchNorm behind a convolution folded into it.
+    """A copy of a network in eval mode, each BatchNorm after a convolution folded into it.
 
     In eval mode BatchNorm is a factor and a summand for each channel, constants that fit
     into the convolution's own weights and bias: the same result, one pass less.

@@ -1,6 +1,5 @@
 """The lists of images, <split>_images.csv: reading them, and which rows cannot be used (no torch here)."""
 
-
 import csv
 import os
 from collections import namedtuple
@@ -20,6 +19,7 @@ class MissingList(DataError):
 
 
 def list_path(csv_folder, split):
+    """Path of the list of a split, whether it exists or not."""
     return Path(csv_folder, f"{split}_images.csv")
 
 
@@ -57,10 +57,10 @@ def read_rows(path, folders):
     Returns:
         (pairs, faults): a list of Pair, and a list of (row, problem, remedy), where row 0 is the whole list.
     """
-    pairs, faults, again = [], [], "Make the list again, or mend this row."
+    pairs, faults, remedy = [], [], "Make the list again, or fix this row."
     try:
-        # surrogateescape: bytes that are not UTF-8 are found in the row where they stand; so are the zeros of UTF-16,
-        # at which Python 3.10's csv would stop.
+        # surrogateescape: bytes that are not UTF-8 are then found in their own row; so are the zeros of UTF-16, at
+        # which Python 3.10's csv would stop.
         with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
             rows = list(csv.reader(line.replace("\0", "\udc80") for line in file))
     except (csv.Error, OSError) as error:
@@ -75,7 +75,7 @@ def read_rows(path, folders):
             faults.append((1, "A header, where the first pair should be.",
                            "Delete this row: the lists have no header."))
         elif len(row) != 2:
-            faults.append((number, f"{len(row)} column{'s' * (len(row) > 1)} instead of two (HR,LR).", again))
+            faults.append((number, f"{len(row)} column{'s' * (len(row) > 1)} instead of two (HR,LR).", remedy))
         elif outside is not None:
             faults.append((number, f"{outside!r} leads out of the data folder.",
                            "Copy the image into it, or give its real folder (config.HR_data_folder, LR_data_folder)."))
@@ -94,15 +94,15 @@ def leave_out(path, faults, n_left):
     """
     if not faults:
         return
-    text = "\n  ".join(faults) + "\ncreate_data_lists.py --check tells more."
+    text = "\n  ".join(faults) + "\ncreate_data_lists.py --check says more."
     if not n_left:
         raise DataError(f"{path} cannot be used:\n  {text}")
-    means = "" if path.stem.startswith("train") else " Means over the rest do not compare with published ones."
+    means = "" if path.stem.startswith("train") else " Means over the rest are not comparable with published ones."
     notice(f"left out of {path}: {len(faults)} of {len(faults) + n_left} pairs.{means}\n  {text}")
 
 
 def leads_outside(name, folder=None):
-    """Whether a path written in a list leaves the folder it is relative to, also by way of a link."""
+    """Whether a path written in a list leaves the folder that it is relative to, through a link included."""
     first = os.path.normpath(name.strip().replace("\\", "/")).replace("\\", "/").split("/")[0]
     if not name.strip() or first in ("", "..") or ":" in first:       # rooted, upwards, or C:
         return True
@@ -115,8 +115,12 @@ def leads_outside(name, folder=None):
 def fit_pair(hr_shape, lr_shape, scale):
     """The common part of a pair: ((H, W), (h, w)) with H = s h and W = s w, both from the top left.
 
-    LR is floor(HR / s); some tools round up, and then LR's last row or column goes.
+    LR is floor(HR / s); some tools round up, and then LR's last row or column is cropped.
     Any other size means that the two files do not belong together.
+
+    Args:
+        hr_shape, lr_shape: (height, width, ...).
+        scale: s.
 
     Raises:
         DataError: for any other size.
@@ -125,6 +129,6 @@ def fit_pair(hr_shape, lr_shape, scale):
     for big, small in zip(hr_shape[:2], lr_shape[:2]):
         if small not in (big // scale, -(-big // scale)) or big < scale:
             raise DataError(f"LR is {lr_shape[1]} x {lr_shape[0]}, but HR of {hr_shape[1]} x {hr_shape[0]} "
-                            f"wants {hr_shape[1] // scale} x {hr_shape[0] // scale} (width x height) at scale {scale}")
+                            f"needs {hr_shape[1] // scale} x {hr_shape[0] // scale} (width x height) at scale {scale}")
         lr.append(big // scale)
     return (scale * lr[0], scale * lr[1]), tuple(lr)

@@ -1,4 +1,4 @@
-"""What the kit says: notices that are also kept, and numbers as people read them (no torch here)."""
+"""What the kit says: notices that are also kept, and numbers in the form that people read (no torch here)."""
 
 import contextlib
 import time
@@ -8,7 +8,7 @@ _unkept, _file = [], None      # lines that have no run folder yet; the notices.
 
 
 def notice(text):
-    """Print a notice, and keep it in the run folder: what was said at night is read in the morning."""
+    """Print a notice, and keep it in the run folder: what is printed at night can be read in the morning."""
     print(f"Notice: {text}")
     _unkept.append(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {text}\n")
     _write()
@@ -27,10 +27,11 @@ def notices_kept_in(folder):
 
 
 def _write():
+    """Move the notices that are not kept yet to the file, where there is one."""
     if _file is None:
-        del _unkept[:-100]                           # of a command that has no run: not all for ever
+        del _unkept[:-100]                           # a command without a run folder: only the latest are remembered
         return
-    with contextlib.suppress(OSError):               # a full disk has messages of its own; this one was printed
+    with contextlib.suppress(OSError):               # a full disk is reported elsewhere; the notice was printed
         _file.parent.mkdir(parents=True, exist_ok=True)
         with open(_file, "a", encoding="utf-8") as file:
             file.writelines(_unkept)

@@ -1,4 +1,4 @@
-"""How the arithmetic is done: mixed precision, memory format, and memory that is kept."""
+"""How the arithmetic is done: mixed precision, memory format, compiled networks, memory that is kept."""
 
 import contextlib
 import copy
@@ -19,7 +19,10 @@ class Precision:
         amp: None for float32; "auto" for bfloat16 on a CUDA card that has it, float16 with
             loss scaling on an older one, and float32 on the CPU (where bfloat16 is slow);
             or "bf16" or "fp16" by name.
-        channels_last: keep feature maps as (N, h, w, C) in memory: quicker convolutions.
+        channels_last: keep feature maps as (N, h, w, C) in memory: faster convolutions.
+
+    Raises:
+        ValueError: for another ``amp``.
     """
 
     def __init__(self, device, amp=None, channels_last=False):
@@ -38,6 +41,7 @@ class Precision:
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=amp == "fp16")
 
     def autocast(self):
+        """The context in which a network runs in this precision; it does nothing for float32."""
         if self.dtype is None:
             return contextlib.nullcontext()
         return torch.autocast(self.device.type, self.dtype)
@@ -47,7 +51,11 @@ class Precision:
         return network.to(self.device, memory_format=self.format)
 
     def to_unit_range(self, *batches):
-        """Move batches to the device and make [0, 1] of them: bytes travel, a quarter of what floats would be."""
+        """Move batches to the device and scale them to [0, 1]: bytes travel, a quarter of what floats would be.
+
+        Returns:
+            list of float tensors of the same shapes.
+        """
         return [to_float(batch.to(self.device, non_blocking=True)).contiguous(memory_format=self.format)
                 for batch in batches]
 
@@ -55,29 +63,29 @@ class Precision:
         """Backward and one optimizer step.
 
         Only the gradients of this optimizer's parameters are computed: not those of a
-        network that the loss merely looks through.
+        network that the loss only passes through.
 
         Returns:
-            the length of the gradient, a tensor on the device; with float16, of the scaled loss.
+            the norm of the gradient, a tensor on the device; with float16, of the scaled loss.
         """
         parameters = [p for group in optimizer.param_groups for p in group["params"] if p.requires_grad]
         optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward(inputs=parameters, retain_graph=keep_graph)
-        grads = [p.grad for p in parameters if p.grad is not None]         # a layer that is not used has none
+        grads = [p.grad for p in parameters if p.grad is not None]         # an unused layer has none
         # Private: the public torch.nn.utils.get_total_norm, which computes this, came with torch 2.6 only.
-        length = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(grads)))
+        norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(grads)))
         self.scaler.step(optimizer)
         self.scaler.update()
-        return length
+        return norm
 
 
 def compiled(network, shape, precision):
-    """The network compiled by torch.compile; where that fails the network as it is, with a notice.
+    """The network compiled by torch.compile; where that fails, the network as it is, with a notice.
 
     Args:
         shape: of the images that it will see, (N, 3, H, W).
     """
-    with contextlib.suppress(AttributeError):           # older versions of torch need no such setting
+    with contextlib.suppress(AttributeError):           # older versions of torch do not need this setting
         # Private: torch has no public name for it.  A graph is kept for a second backward, see solver.train.
         torch._functorch.config.donated_buffer = False
     before = copy.deepcopy(network.state_dict())
@@ -87,11 +95,11 @@ def compiled(network, shape, precision):
         with precision.autocast():                       # it compiles at the first call
             fast(images.contiguous(memory_format=precision.format)).float().mean().backward()
         return fast
-    except Exception as error:                           # no C++ compiler, a Python or a card that is not supported
+    except Exception as error:                           # no C++ compiler, or an unsupported Python or card
         report_not_compiled(network, error)
         return network
     finally:
-        network.load_state_dict(before)                  # BatchNorm has seen a batch that is none
+        network.load_state_dict(before)                  # BatchNorm has seen a batch of zeros
         network.zero_grad(set_to_none=True)
 
 
@@ -99,18 +107,18 @@ def report_not_compiled(network, error):
     """Say that torch.compile has failed for a network, and that this stops nothing."""
     reason = (str(error).strip() or type(error).__name__).splitlines()[0]
     notice(f"torch.compile does not work for {type(network).__name__} here ({reason}). Training continues without "
-           "it, with the same result. config.compile = False makes this notice go away.")
+           "it, with the same result. config.compile = False turns this notice off.")
 
 
 def keep_freed_memory():
     """Let this process keep the memory of freed tensors for the next ones (Linux with glibc; else nothing).
 
-    Every update makes and frees the same feature maps.  By default glibc hands large blocks
-    back to the system at once, which has to fill them with zeros, page by page, when the
+    Every update makes and frees the same feature maps.  By default glibc returns large blocks
+    to the system immediately, which has to fill them with zeros, page by page, when the
     next update asks for them: a tenth of a CPU step.
     """
     if sys.platform == "linux":
         with contextlib.suppress(OSError, AttributeError):     # another C library
             libc = ctypes.CDLL("libc.so.6")
-            libc.mallopt(-4, 0)       # M_MMAP_MAX: no block straight from the system
-            libc.mallopt(-1, -1)      # M_TRIM_THRESHOLD: nothing given back
+            libc.mallopt(-4, 0)       # M_MMAP_MAX: no block directly from the system
+            libc.mallopt(-1, -1)      # M_TRIM_THRESHOLD: nothing is returned

@@ -1,6 +1,5 @@
 """The progress line, in a notebook, a terminal or a file (no torch here)."""
 
-
 import math
 import shutil
 import sys
@@ -8,6 +7,7 @@ import time
 
 
 def in_notebook():
+    """Whether this code runs in a notebook's kernel."""
     ipython = sys.modules.get("IPython")
     shell = ipython and ipython.get_ipython()
     return shell is not None and hasattr(shell, "kernel")
@@ -33,7 +33,7 @@ class StatusLine:
             else:
                 self.handle.update(bundle, raw=True)
         elif sys.stderr.isatty():
-            # A line that the terminal breaks could not be replaced by the next.
+            # A line that the terminal wraps could not be replaced by the next.
             width = shutil.get_terminal_size().columns - 1
             sys.stderr.write(f"\r\x1b[2K{text if last else text[:width]}" + ("\n" if last else ""))
             sys.stderr.flush()

@@ -18,7 +18,7 @@ from support.progress import in_notebook
 from support.version import kit_version
 
 PACKAGES = ("torchvision", "numpy", "pillow")
-COMMAND = "SRGAN_KIT_COMMAND"         # set by run_notebooks.py for the notebooks that it runs
+COMMAND = "SRGAN_KIT_COMMAND"         # environment variable, set by run_notebooks.py for its notebooks
 ROOT = Path(__file__).resolve().parents[1]           # of the kit
 
 
@@ -43,7 +43,7 @@ def record(path, seed, stage, digests):
 
 
 def command():
-    """What was started, without the folders of this machine."""
+    """The command that was started, without the folders of this machine."""
     if COMMAND in os.environ:
         return os.environ[COMMAND]
     if in_notebook():
@@ -98,11 +98,12 @@ def hash_of(content):
 
 
 def device_name():
+    """The name of the GPU, or else of the processor."""
     return torch.cuda.get_device_name() if torch.cuda.is_available() else platform.processor() or platform.machine()
 
 
 def changes(old, new):
-    """Which images differ between two ``digests``, as a list of sentences."""
+    """Which images differ between two ``digests``, yielded as sentences."""
     for split in new:
         before, now = old.get(split, {}), new[split]
         for what, names in (("changed", [n for n in now if n in before and now[n] != before[n]]),

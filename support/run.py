@@ -21,12 +21,12 @@ def run_folder(config):
 
 
 def has_trained(folder):
-    """Whether a run folder holds a checkpoint of any stage."""
+    """Whether a run folder holds a checkpoint of any stage; folder: runs/<name>."""
     return any((Path(folder) / "checkpoints").glob("*.pth"))
 
 
 def stage_config(config, stage):
-    """The settings of one stage: its own section, such as config.pretrain, over the top level."""
+    """The settings of one stage as an EasyDict: its own section, such as config.pretrain, over the top level."""
     return EasyDict({**config, **config.get(stage, {})})
 
 
@@ -45,6 +45,9 @@ def learning_rate(update, n_updates, settings):
     """The learning rate of one update (from 0) of a stage that has ``n_updates``.
 
     A function of the update alone: a run that is resumed needs no scheduler state.
+
+    Raises:
+        ValueError: for another lr_schedule than "steps" or "cosine".
     """
     if settings.lr_schedule == "cosine":
         factor = 0.5 * (1 + math.cos(math.pi * update / n_updates))
@@ -72,6 +75,7 @@ def random_states():
 
 
 def restore_random_states(states):
+    """Set every random state to what ``random_states`` returned; those of GPUs only where their number is the same."""
     version, internal, gauss = states["python"]
     random.setstate((version, tuple(internal), gauss))
     kind, keys, *rest = states["numpy"]
@@ -84,7 +88,7 @@ def restore_random_states(states):
 # ---------------------------------------------------------------- training helpers
 
 class AverageMeter:
-    """A running mean.  Fed with tensors, it stays on their device and copies nothing
+    """A running mean.  Given tensors, it stays on their device and copies nothing
     until ``avg`` or ``val`` is read: reading is what makes a GPU wait."""
 
     def __init__(self):
@@ -94,7 +98,7 @@ class AverageMeter:
         self._val, self._sum, self.count = 0.0, 0.0, 0
 
     def update(self, val, n=1):
-        """Take in ``val``, the mean over ``n`` samples."""
+        """Add ``val``, a number or a scalar tensor, the mean over ``n`` samples."""
         val = val.detach() if torch.is_tensor(val) else val
         self._val = val
         self._sum = self._sum + val * n      # not +=: that would change the caller's tensor
@@ -113,6 +117,7 @@ class AverageMeter:
         return self.sum / self.count if self.count else float("nan")
 
     def state(self):
+        """Plain numbers that a checkpoint can hold: [val, sum, count]."""
         return [self.val, self.sum, self.count]
 
     @classmethod
@@ -138,11 +143,10 @@ class EpochProgress:
         device: where the networks are.
         precision: how the arithmetic is done; float32 if None.
         meters: dict of AverageMeter: what was measured in this epoch before it was interrupted.
-        start_batch: so many batches of this epoch are done already.
-        after_update: function that is called as ``after_update(update, meters)``; where there is none, the losses
-            are printed.
-        monitor: looks for exploding gradients and a discriminator that has won; one that only prints if None.
-        d_shift: pixels by which D's place is moved at random (config.d_shift).
+        start_batch: number of batches of this epoch that are done already.
+        after_update: function that is called as ``after_update(update, meters)``; None: the losses are printed.
+        monitor: a TrainingMonitor; None: one that only prints.
+        d_shift: D sees windows this many pixels smaller, at a random place (config.d_shift).
     """
 
     def __init__(self, device="cpu", *, precision=None, meters=None, start_batch=0, after_update=None, monitor=None,
@@ -152,7 +156,7 @@ class EpochProgress:
         self.monitor = monitor or TrainingMonitor()
 
     def meters_of(self, *names):
-        """An AverageMeter for each name; those of an interrupted epoch continue."""
+        """dict name -> AverageMeter; those of an interrupted epoch continue."""
         self.meters = self.meters or {name: AverageMeter() for name in names}
         return self.meters
 
@@ -176,7 +180,7 @@ class EpochProgress:
 
 
 def begin_epoch(train_loader, epoch, start_batch=0):
-    """Tell the loader which epoch comes, and with which batch it begins (0 for a plain DataLoader)."""
+    """Set the epoch of a loader, and the batch to start with (a plain DataLoader always starts with the first)."""
     if hasattr(train_loader.sampler, "set_epoch"):       # make_loader's
         train_loader.sampler.set_epoch(epoch, start_batch)
     elif hasattr(train_loader.dataset, "set_epoch"):     # a plain DataLoader over an SRDataset
@@ -184,7 +188,12 @@ def begin_epoch(train_loader, epoch, start_batch=0):
 
 
 def log_progress(name, epoch, update, n_updates, print_freq, progress):
-    """After an update: now and then read the losses, which makes a GPU wait; print them where nobody follows."""
+    """After an update: every ``print_freq`` updates read the losses, which makes a GPU wait; print them
+    where no ``after_update`` takes them.
+
+    Raises:
+        TrainingDiverged: if a loss is no longer finite.
+    """
     if update % print_freq == 0 or update == n_updates:
         check_finite(progress.meters, epoch, update)
         progress.monitor.check(epoch, update)

@@ -61,9 +61,9 @@ class Stage:
     Args:
         name: of the stage; its settings are config.<name> over the top level.
         train_loader: made by ``datasets.make_loader``.
-        valid_set: the pairs that are measured after each epoch.
+        valid_set: an SRDataset, whose pairs are measured after each epoch.
         discriminator: None where the generator trains alone.
-        monitor: shows the progress (figures.LiveCurves); None shows nothing.
+        monitor: shows the progress (support.figures.LiveCurves); None shows nothing.
 
     Raises:
         ValueError: for a start_epoch that the stage does not have.
@@ -95,7 +95,7 @@ class Stage:
         self.n_updates = len(train_loader) * (self.settings.epochs - self.settings.start_epoch)
 
     def compiled(self, network, side):
-        """The network compiled by torch.compile, if config.compile says so; ``side``: of the images it will see."""
+        """The network compiled by torch.compile, if config.compile says so; ``side``: of its input, in pixels."""
         if not self.settings.compile:
             return network
         return compiled(network, (self.settings.batch_size, 3, side, side), self.precision)
@@ -112,7 +112,7 @@ class Stage:
     # ---- the epochs
 
     def run(self, one_epoch):
-        """All epochs that are left; ``one_epoch(loader, epoch, progress)`` makes the updates of one.
+        """Run all epochs that are left; ``one_epoch(loader, epoch, progress)`` makes the updates of one.
 
         Returns:
             the history: a list with a dict for each epoch.
@@ -135,7 +135,7 @@ class Stage:
             except RuntimeError as error:
                 if not is_out_of_memory(error):
                     raise
-            # Outside of "except": the error holds on to the tensors of the update that failed.
+            # Outside "except": the error holds references to the tensors of the update that failed.
             raise OutOfMemory(self.memory_message(one_epoch))
 
     def all_epochs(self, one_epoch):
@@ -151,22 +151,22 @@ class Stage:
         return self.history
 
     def begin(self):
-        """Take up the run folder: resume from its checkpoint, or write the first one."""
+        """Start in the run folder: resume from its checkpoint, or write the first one."""
         save_config(self.config)
         remove_unfinished(self.folder)
         if self.shelf.has_begun():
             self.resume()
-            if not any((self.folder / "samples").glob(f"{self.name}_[0-9]*.png")):       # deleted meanwhile
+            if not any((self.folder / "samples").glob(f"{self.name}_[0-9]*.png")):       # deleted in the meantime
                 self.save_sample()
         else:
             self.save_sample()
-            self.save("last")          # there is always something to go back to
+            self.save("last")          # there is always a checkpoint to go back to
         provenance.record(self.folder / "provenance.json", self.config.seed, self.name, self.digests)
         if self.monitor:
             self.monitor.begin(self)
 
     def progress(self, **changes):
-        """What ``one_epoch`` is given; changes: other arguments of EpochProgress."""
+        """The EpochProgress that ``one_epoch`` is given; changes: other arguments for it."""
         usual = dict(precision=self.precision, meters=self.meters, start_batch=self.update,
                      after_update=self.after_update, monitor=self.training_monitor,
                      d_shift=self.settings.get("d_shift", 0))
@@ -188,12 +188,18 @@ class Stage:
             raise KeyboardInterrupt
 
     def save_inside_epoch(self):
+        """Write a checkpoint between two updates.
+
+        Raises:
+            TrainingDiverged: if a loss or a weight is not finite.
+        """
         check_finite(self.meters, self.epoch, self.update)
         self.save("last")
 
     @torch.no_grad()
     def average_weights(self):
-        # In the first updates the average must follow at once, or it would remember the random start.
+        """Move the averaged weights towards those of the generator."""
+        # In the first updates the average must follow immediately, or it would remember the random start.
         decay = min(self.settings.averaging, (1 + self.updates_done) / (10 + self.updates_done))
         pairs = list(zip(self.averaged.state_dict().values(), self.generator.state_dict().values()))
         means, values = zip(*(pair for pair in pairs if pair[0].is_floating_point()))
@@ -203,6 +209,7 @@ class Stage:
                 mean.copy_(value)                            # BatchNorm's counter
 
     def set_learning_rate(self):
+        """Give both optimizers the learning rate of the next update."""
         lr = learning_rate(self.updates_done, self.n_updates, self.settings)
         ratio = (self.settings.lr_d or self.settings.lr) / self.settings.lr
         for optimizer, rate in ((self.optimizer_g, lr), (self.optimizer_d, ratio * lr)):
@@ -211,7 +218,7 @@ class Stage:
 
     def end_epoch(self, meters, seconds):
         """Validate, keep the weights, write the log."""
-        self.check_weights()        # before anything of this epoch is written
+        self.check_weights()        # before anything from this epoch is written
         # The last update's; the optimizer already has that of the next.
         lr = learning_rate(self.updates_done - 1, self.n_updates, self.settings)
         rows = evaluate(lambda image: super_resolve(self.averaged, image), self.valid_set, self.settings.n_valid)
@@ -228,7 +235,7 @@ class Stage:
                            stage=self.name, epoch=self.epoch)
         self.save_sample()
         self.write_log()
-        # Last of all: killed before this line, the run does the end of the epoch again.
+        # Last of all: a run that is killed before this line repeats the end of the epoch.
         self.save("last")
         if self.monitor:
             self.monitor.epoch_end(self)
@@ -248,7 +255,7 @@ class Stage:
         """log.csv: a row for each epoch of both stages; this stage's rows come from its history."""
         path = self.folder / "log.csv"
         rows = []
-        if path.exists():         # people open it in spreadsheets: what is in it now must not end a training
+        if path.exists():         # people edit it in spreadsheets: whatever is in it must not end a training
             with open(path, encoding="utf-8", errors="replace", newline="") as file:
                 rows = [row for row in csv.DictReader(file) if row.get("stage") not in (None, self.name)]
         rows = sorted(rows + self.history, key=lambda row: row["stage"])
@@ -257,7 +264,7 @@ class Stage:
     # ---- memory
 
     def memory_message(self, one_epoch):
-        """What to do when the device's memory is full; afterwards the weights are a checkpoint's."""
+        """What to do when the device's memory is full, as text; the weights are then those of a checkpoint."""
         size, crop = self.settings.batch_size, self.settings.crop_size
         try:
             fits = self.batch_that_fits(one_epoch)
@@ -268,9 +275,9 @@ class Stage:
         return f"{advice} The weights are those of {path}; batches of another size resume there with other patches."
 
     def batch_that_fits(self, one_epoch):
-        """The largest part of the batch that does not fill the device's memory, found by trying; 0 if none does.
+        """The largest part of the batch that fits into the device's memory, found by trying; 0 if none does.
 
-        None where it cannot be tried.
+        None where it cannot be tried (a subclass may say so).
         """
         return largest_that_fits(self.settings.batch_size, lambda n: one_epoch(
             self.train_loader.smaller(n, n_batches=2), 0,
@@ -279,7 +286,7 @@ class Stage:
     # ---- checkpoints
 
     def state_dict(self):
-        """Everything that the rest of the run depends on."""
+        """Everything that the rest of the run depends on, as a dict that a checkpoint can hold."""
         return {
             "method": self.generator.method, "settings": self.generator.settings,
             "config": plain(self.config), "stage": self.name, "epoch": self.epoch, "update": self.update,
@@ -293,7 +300,7 @@ class Stage:
             "images": self.digests}
 
     def load_state_dict(self, state, origin):
-        """Take over everything that a ``state_dict`` holds, or nothing; ``origin``: the file that it comes from.
+        """Load everything that a ``state_dict`` holds, or nothing; ``origin``: the file that it comes from.
 
         Raises:
             CheckpointError: if it is of another method, stage or size of the networks.
@@ -303,7 +310,7 @@ class Stage:
                                   f"not of {self.generator.method}, stage {self.name}.")
         networks = {"generator": self.generator, "averaged": self.averaged, "discriminator": self.discriminator}
         networks = {name: network for name, network in networks.items() if network is not None}
-        for name, network in networks.items():          # all of them before any is changed
+        for name, network in networks.items():          # check all before any is changed
             check_fit(network, state[name], f"{origin} ({name})")
         for name, network in networks.items():
             network.load_state_dict(state[name])
@@ -322,7 +329,11 @@ class Stage:
             check_weights(network, self.setting("lr"), self.setting("amp"))
 
     def save(self, which):
-        """Write a checkpoint, which is always a good one."""
+        """Write the checkpoint "last" or "best".
+
+        Raises:
+            TrainingDiverged: if a weight is not finite: a checkpoint is always a good one.
+        """
         self.check_weights()
         self.shelf.save(which, self.state_dict())
 
@@ -333,7 +344,7 @@ class Stage:
         return path
 
     def resume(self):
-        """Continue where the run folder's last checkpoint is, and say so."""
+        """Continue from the run folder's last checkpoint, and say so."""
         checkpoint, path = self.shelf.newest()
         self.load_state_dict(checkpoint, path)
         if self.epoch >= self.settings.epochs:
@@ -346,7 +357,7 @@ class Stage:
             notice("the result will differ from that of an uninterrupted run: " + "; ".join(changed) + ".")
 
     def changes_since(self, checkpoint):
-        """What is not as it was when the checkpoint was written, as a list of sentences."""
+        """What has changed since the checkpoint was written, as a list of sentences."""
         old, new = (stage_config(config, self.name) for config in (checkpoint["config"], plain(self.config)))
         without_effect = WITHOUT_EFFECT | (SRGAN_ONLY if self.name == "pretrain" else set())
         changed = [f"{key} was {old.get(key)!r} and is {value!r}" for key, value in new.items()
@@ -357,7 +368,7 @@ class Stage:
 
 
 def check_parts(name, settings, generator, train_loader):
-    """Raise, before any work, if a stage cannot be made of these parts: see Stage."""
+    """Raise, before any work, if a stage cannot be made from these parts: see Stage."""
     if not 0 <= settings.start_epoch < settings.epochs:
         raise ValueError(f"config.start_epoch is {settings.start_epoch}, but the stage {name!r} has the "
                          f"epochs 0 to {settings.epochs - 1}. It is 0 unless you want to leave epochs out.")

@@ -1,4 +1,4 @@
-"""The version of the kit: run folders, hand-ins and hidden tests say by which one they were made."""
+"""The version of the kit: run folders, hand-ins and hidden tests say which one made them."""
 
 import re
 from pathlib import Path

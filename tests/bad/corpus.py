@@ -1,9 +1,9 @@
-"""Bad inputs, each with what the kit shall say to it: python tests/bad/corpus.py [FOLDER] writes them all.
+"""Bad inputs, each with what the kit has to say about it: python tests/bad/corpus.py [FOLDER] writes them all.
 
-A case is a small set of three good pairs and one thing that is wrong (or only looks so).
+A case is a small set of three good pairs and one thing that is wrong (or only looks wrong).
 The function of a case changes the set; its decorator says what is expected:
 
-    check    regular expression for what ``create_data_lists.py --check`` says of it ("": nothing)
+    check    regular expression for what ``create_data_lists.py --check`` says about it ("": nothing)
     status   its exit status: 0, or 1 where something is a fault
     used     how many pairs SRDataset uses; the others are left out with a notice
     bad      the row that the messages have to name (0: the whole list; None: none)
@@ -43,7 +43,7 @@ fine = case(status=0, used=4, bad=None)
 
 
 class Set:
-    """A list in the making: ``rows``, and the folder of its images."""
+    """A list that is being made: ``rows``, and the folder of its images."""
 
     def __init__(self, folder, split):
         self.folder, self.split = Path(folder), split
@@ -134,7 +134,7 @@ def a_web_page_called_png(it):
     it.add()[0].write_text("<!DOCTYPE html><html>404</html>", encoding="utf-8")
 
 
-@case("HR/odd.png.*It is a folder and no image")
+@case("HR/odd.png.*It is a folder, not an image")
 def a_folder_instead_of_a_file(it):
     hr, _ = it.add()
     hr.unlink()
@@ -280,13 +280,13 @@ def webp(it):
 
 # ---------------------------------------------------------------- sizes and partners
 
-@case("LR/oddx4.png.*LR is 14 x 12, but HR of 1 x 1 wants")
+@case("LR/oddx4.png.*LR is 14 x 12, but HR of 1 x 1 needs")
 def one_pixel(it):
     hr, _ = it.add()
     it.write("HR/odd.png", np.zeros((1, 1, 3), np.uint8))
 
 
-@case("LR is 1 x 1, but HR of 1 x 1 wants")
+@case("LR is 1 x 1, but HR of 1 x 1 needs")
 def one_pixel_both(it):
     it.add()
     it.write("HR/odd.png", np.zeros((1, 1, 3), np.uint8))
@@ -310,43 +310,43 @@ def hr_not_divisible_by_four_and_lr_rounded_up(it):
     it.write("LR/oddx4.png", imresize(hr, 1 / 4))
 
 
-@case("LR/oddx4.png.*LR is 15 x 12, but HR of 56 x 48 wants 14 x 12.*Make or fetch the LR again")
+@case("LR/oddx4.png.*LR is 15 x 12, but HR of 56 x 48 needs 14 x 12.*Make or fetch the LR again")
 def lr_one_pixel_too_wide(it):
     it.add()
     it.write("LR/oddx4.png", imresize(photo("rocket.jpg", 100, 280, 48, 60), 1 / 4))
 
 
-@case("LR is 13 x 12, but HR of 56 x 48 wants 14 x 12")
+@case("LR is 13 x 12, but HR of 56 x 48 needs 14 x 12")
 def lr_one_pixel_too_narrow(it):
     it.add()
     it.write("LR/oddx4.png", imresize(photo("rocket.jpg", 100, 280, 48, 52), 1 / 4))
 
 
-@case("LR is 14 x 13, but HR of 56 x 48 wants 14 x 12")
+@case("LR is 14 x 13, but HR of 56 x 48 needs 14 x 12")
 def lr_one_pixel_too_high(it):
     it.add()
     it.write("LR/oddx4.png", imresize(photo("rocket.jpg", 100, 280, 52, 56), 1 / 4))
 
 
-@case("LR/oddx4.png.*LR is moved 1 pixel to the left against HR", used=4)
+@case("LR/oddx4.png.*LR is shifted 1 pixel to the left relative to HR", used=4)
 def lr_moved_sideways(it):
     it.add(source="astronaut.png", top=40, left=160, height=96, width=96)
     it.write("LR/oddx4.png", imresize(photo("astronaut.png", 40, 164, 96, 96), 1 / 4))
 
 
-@case("LR/oddx4.png.*LR is moved 1 pixel up against HR", used=4)
+@case("LR/oddx4.png.*LR is shifted 1 pixel up relative to HR", used=4)
 def lr_moved_upwards(it):
     it.add(source="astronaut.png", top=40, left=160, height=96, width=96)
     it.write("LR/oddx4.png", imresize(photo("astronaut.png", 44, 160, 96, 96), 1 / 4))
 
 
-@case("LR/oddx4.png.*The LR of another picture", used=4)
-def lr_of_another_picture(it):
+@case("LR/oddx4.png.*The LR of another image", used=4)
+def lr_of_another_image(it):
     it.add()
     it.write("LR/oddx4.png", imresize(photo("chelsea.png", 100, 200, 48, 56), 1 / 4))
 
 
-@case("LR/oddx4.png.*The LR of another picture", used=4)
+@case("LR/oddx4.png.*The LR of another image", used=4)
 def lr_upside_down(it):
     _, lr = it.add(source="astronaut.png", top=40, left=160)
     it.image(lr).transpose(Image.Transpose.ROTATE_180).save(lr)
@@ -358,13 +358,13 @@ def lr_by_taking_every_fourth_pixel(it):
     it.write("LR/oddx4.png", np.ascontiguousarray(photo("astronaut.png", 40, 160, 96, 96)[2::4, 2::4]))
 
 
-@case("LR is 28 x 24, but HR of 56 x 48 wants 14 x 12")
+@case("LR is 28 x 24, but HR of 56 x 48 needs 14 x 12")
 def lr_of_another_scale(it):
     it.add()
     it.write("LR/oddx4.png", imresize(photo("rocket.jpg", 100, 280, 48, 56), 1 / 2))
 
 
-@case("LR is 56 x 48, but HR of 56 x 48 wants")
+@case("LR is 56 x 48, but HR of 56 x 48 needs")
 def lr_that_is_a_copy_of_hr(it):
     hr, lr = it.add()
     shutil.copyfile(hr, lr)
@@ -442,7 +442,7 @@ def no_line_end_at_the_end(it):
     it.write_list("\n".join(it.lines()).encode())
 
 
-@case("3 columns instead of two.*mend this row")
+@case("3 columns instead of two.*fix this row")
 def three_columns(it):
     it.add()
     it.rows[-1].append("more")
@@ -538,7 +538,7 @@ def a_folder_that_is_a_link_out(it):
     it.rows[-1][0] = "there/odd.png"
 
 
-@case("HR/CUP.png.*but for capital letters.*LR/CUPx4.png.*The file is empty", used=3)
+@case("HR/CUP.png.*except for capital letters.*LR/CUPx4.png.*The file is empty", used=3)
 def a_bad_file_whose_name_differs_in_capitals_only(it):
     it.rows.append(it.pair("CUP"))
     (it.folder / "LR/CUPx4.png").write_bytes(b"")
@@ -549,7 +549,7 @@ def almost_flat(it):
     it.add()
     noise = np.random.default_rng(0).integers(0, 2, (48, 56, 3), dtype=np.uint8)
     it.write("HR/odd.png", 100 + noise)
-    it.write("LR/oddx4.png", imresize(100 + noise[::-1].copy(), 1 / 4))       # nothing of it is left but rounding
+    it.write("LR/oddx4.png", imresize(100 + noise[::-1].copy(), 1 / 4))       # only rounding is left of it
 
 
 @fine
@@ -572,7 +572,7 @@ def emoji_in_names(it):
     it.add("😀")
 
 
-@case("but for capital letters.*Rename one of the two", status=0, used=4, bad=4)
+@case("except for capital letters.*Rename one of the two", status=0, used=4, bad=4)
 def names_that_differ_in_capitals_only(it):
     it.rows.append(it.pair("CUP"))
 

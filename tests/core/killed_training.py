@@ -1,7 +1,7 @@
 """A small training that test_kills.py kills: python killed_training.py DATA NAME [EVENT]
 
-EVENT 3.half: kill this very process in the third writing of a file, when half of it is written;
-3.written: before it is renamed; 3.old: before the new file takes the old one's place; 3.renamed: afterwards.
+EVENT 3.half: kill this process in the third writing of a file, when half of it is written; 3.written: before
+it is renamed; 3.old: before the new file takes the old one's place; 3.renamed: afterwards.
 """
 
 import os
@@ -23,7 +23,7 @@ from tests.helpers import tiny_config  # noqa: E402
 
 
 class DyingFile:
-    """A file of which half is written, and then the process is no more."""
+    """A file of which half is written; then the process is killed."""
 
     def __init__(self, file):
         self.file = file
@@ -45,7 +45,7 @@ def die():
 
 
 def die_at(event):
-    """Let the process be killed in the n-th writing of a file, at a moment of it."""
+    """Have the process killed in the n-th writing of a file, at one of its moments."""
     number, moment = event.split(".")
     real, seen = {"open": open, "fsync": os.fsync, "replace": os.replace}, [0]
 

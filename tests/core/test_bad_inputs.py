@@ -1,4 +1,4 @@
-"""Every bad input of tests/bad: named with file and row, told what to do, and the other images go on."""
+"""Every bad input of tests/bad: named with file and row, with what to do, and the other images are used."""
 
 import os
 import pickle
@@ -16,7 +16,7 @@ from tests.helpers import tiny_config
 
 @pytest.fixture(autouse=True)
 def wide(monkeypatch):
-    monkeypatch.setenv("COLUMNS", "1000")       # else long sentences are folded
+    monkeypatch.setenv("COLUMNS", "1000")       # otherwise long sentences are folded
 
 
 NEEDS_LINKS = {"a_link_to_nothing", "a_link_out_of_the_folder", "a_folder_that_is_a_link_out"}
@@ -68,7 +68,7 @@ def test_a_file_that_may_not_be_read_is_named_and_the_others_go_on(tmp_path, cap
                        "train")
     corpus.make(case, tmp_path / "data")
     user, folder = os.geteuid(), tmp_path
-    while user == 0 and folder != folder.parent:        # pytest's folders are root's alone
+    while user == 0 and folder != folder.parent:        # pytest's folders are closed to all except root
         folder.chmod(folder.stat().st_mode | 0o755)
         folder = folder.parent
     (tmp_path / "data").chmod(0o777)

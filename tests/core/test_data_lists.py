@@ -264,11 +264,11 @@ def test_check_reports_every_fault_at_once(tmp_path, capsys):
     assert {place: ", ".join(dict.fromkeys(kinds)) for place, kinds in found.items()} == expected
     assert [f.row for f in findings if f.split == "Set5"] == sorted(f.row for f in findings if f.split == "Set5")
     assert [(f.split, f.row, f.kind) for f in findings if not f.fails] == [("train", 1, "wrong mode")]
-    # Files on disk without partner are named, the one in a list ("no_lr") only by its row.
+    # Files on the disk without partner are named, the one in a list ("no_lr") only by its row.
     alone = [Path(f.file).name for f in findings if f.row == 0 and f.kind == "missing partner"]
     assert alone == ["alone.png"]
     assert n_rows == {"train": 3, "valid": 0, "Set5": 11}
-    for finding in findings:                                  # each with its own line and an advice
+    for finding in findings:                                  # each with its own line and what to do
         assert finding.file in printed and finding.remedy and finding.problem
     assert any("columns are swapped" in finding.problem for finding in findings)
 
@@ -283,7 +283,7 @@ def test_check_is_content_with_a_good_corpus(tmp_path, capsys):
 
 
 def test_check_of_a_list_of_the_original_kit(tmp_path, capsys):
-    """Bare file names, and the two folders given apart."""
+    """Bare file names, and the two folders given separately."""
     make_set(tmp_path, numbered(3), "DIV2K_train_HR", "lr")
     (tmp_path / "lists").mkdir()
     (tmp_path / "lists" / "train_images.csv").write_bytes(b"0001.png,0001x4.png\r\n0002.png,0002x4.png\r\n")
@@ -297,7 +297,7 @@ def test_check_of_a_list_of_the_original_kit(tmp_path, capsys):
 
 
 def test_check_finds_a_colour_png_of_16_bits(tmp_path):
-    """Pillow opens it as 8-bit RGB without a word."""
+    """Pillow opens it as 8-bit RGB silently."""
     make_set(tmp_path / "Set5", ["a"])
     (tmp_path / "Set5/HR/a.png").write_bytes(png_of_16_bits(16))
     lists.list_images(tmp_path)
@@ -454,7 +454,7 @@ def test_download_unpacks_lists_and_does_not_fetch_twice(div2k, tmp_path, capsys
     assert (tmp_path / "DIV2K_train_HR" / "0002.png").read_bytes() == png(noise(32, 32, 1))
     assert left_behind(tmp_path) == ["train_images.csv"]                      # no archive, no .part
     assert download.download(["div2k"], tmp_path) == [] and len(div2k.ranges) == 2
-    (tmp_path / "DIV2K_train_HR" / "0002.png").unlink()                       # incomplete: it comes again
+    (tmp_path / "DIV2K_train_HR" / "0002.png").unlink()                       # incomplete: it is fetched again
     assert download.download(["div2k"], tmp_path) == [] and len(div2k.ranges) == 3
     assert (tmp_path / "DIV2K_train_HR" / "0002.png").is_file()
 
@@ -462,7 +462,7 @@ def test_download_unpacks_lists_and_does_not_fetch_twice(div2k, tmp_path, capsys
 def test_download_goes_on_where_it_was_interrupted(div2k, tmp_path):
     div2k.break_after = 1000
     problem, = download.download(["div2k"], tmp_path)
-    assert "broke off" in problem and "it goes on from there" in problem
+    assert "broke off" in problem and "it resumes from there" in problem
     assert (tmp_path / "HR.zip.part").stat().st_size == 1000 and (tmp_path / "DIV2K_train_LR_bicubic").is_dir()
     assert download.download(["div2k"], tmp_path) == []
     assert div2k.ranges == [None, None, "bytes=1000-"]
@@ -495,7 +495,7 @@ def test_download_with_the_wrong_md5(div2k, tmp_path):
     problem, = download.download(["div2k"], tmp_path)
     assert "MD5" in problem and "deleted" in problem
     assert left_behind(tmp_path) == [] and not (tmp_path / "DIV2K_train_HR").exists()
-    assert (tmp_path / "DIV2K_train_LR_bicubic" / "X4").is_dir()              # the next archive came all the same
+    assert (tmp_path / "DIV2K_train_LR_bicubic" / "X4").is_dir()              # the next archive was fetched
 
 
 @pytest.mark.parametrize("kind, page", [("text/html; charset=utf-8", b"Please log in"),
@@ -555,7 +555,7 @@ def test_download_from_a_server_that_says_nothing_more(div2k, tmp_path, monkeypa
     div2k.seconds = 30
     begun = time.monotonic()
     problem = download.download(["div2k"], tmp_path)[0]
-    assert "broke off" in problem and "it goes on from there" in problem and time.monotonic() - begun < 10
+    assert "broke off" in problem and "it resumes from there" in problem and time.monotonic() - begun < 10
     div2k.seconds = 0
     assert download.download(["div2k"], tmp_path) == [] and left_behind(tmp_path) == []
 
@@ -632,7 +632,7 @@ def benchmark_tar(leave_out=()):
 
 @pytest.mark.parametrize("damage", ["none", "cut in a file", "cut between files", "no tar"])
 def test_download_of_the_tar_of_test_sets(server, tmp_path, monkeypatch, damage):
-    """It has no published MD5: it must read whole and hold all its images."""
+    """It has no published MD5: it must be readable to its end and hold all its images."""
     whole = benchmark_tar()
     server.files = {"benchmark.tar": {"none": whole, "cut in a file": whole[:2000],
                                       "cut between files": whole[:whole.index(b"benchmark/Set5/LR")],
@@ -659,7 +659,7 @@ def test_an_interrupted_unpacking_leaves_no_set(div2k, tmp_path, monkeypatch):
 
 
 def test_the_published_archives_are_those_of_the_design():
-    """The MD5 sums stand in the table; all six sets are promised whole."""
+    """The MD5 sums are in the table; all six sets are complete there."""
     div2k = {a.url.rsplit("/", 1)[1]: a.md5 for a in download.ARCHIVES["div2k"]}
     assert div2k["DIV2K_train_HR.zip"] == "bdc2d9338d4e574fe81bf7d158758658"
     assert div2k["DIV2K_train_LR_bicubic_X4.zip"] == "76c43ec4155851901ebbe8339846d93d"

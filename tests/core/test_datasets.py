@@ -41,7 +41,7 @@ EIGHT = [lambda a: a, np.flipud, np.fliplr, lambda a: np.rot90(a, 2), lambda a: 
 
 
 def coordinates(scale, h, w):
-    """HR and LR whose colours are the LR coordinates of the pixel, so that a patch tells where it was cut."""
+    """HR and LR whose colours are the LR coordinates of the pixel, so that a patch shows where it was cut."""
     y, x = np.mgrid[:h, :w].astype(np.uint8)
     lr = np.dstack([y, x, np.full_like(x, 7)])
     return np.repeat(np.repeat(lr, scale, 0), scale, 1), lr
@@ -104,7 +104,7 @@ def test_a_batch_is_what_cutting_and_turning_one_by_one_gives(tmp_path, grey):
 
 
 def test_the_patches_of_a_seed_stay_those_of_earlier_versions():
-    # Runs that were begun go on with the same patches: these numbers were written down once.
+    # Runs that were started continue with the same patches: these numbers were written down once.
     assert datasets.hash_numbers(3, 5, np.array([0, 17]), 1).tolist() == [5447637422686157114, 5433879736569893939]
     draws = datasets.hash_numbers(3, 5, np.arange(50), np.arange(3)[:, None])
     for draw in range(3):
@@ -342,7 +342,7 @@ def test_added_images_are_decoded_and_the_bytes_of_removed_ones_deleted(tmp_path
     paths, folder = write_images(tmp_path / "images", 5), tmp_path / "store"
     ImageStore(folder).prepare(paths[:4], "")
     paths[0].unlink()
-    ImageStore(folder).prepare(paths[1:4], "")                # nothing new: nothing is looked through
+    ImageStore(folder).prepare(paths[1:4], "")                # nothing new: the folder is not searched
     assert len(stored_files(folder)) == 4
     del decoded[:]
     store = ImageStore(folder)
@@ -469,9 +469,9 @@ def test_the_bytes_needed_are_told_without_decoding(tmp_path, decoded):
     for name, (image, options) in images.items():
         image = image if isinstance(image, Image.Image) else Image.fromarray(image)
         image.save(tmp_path / name, **options)
-        told = image_store.decoded_bytes(tmp_path / name)
+        computed = image_store.decoded_bytes(tmp_path / name)
         assert not decoded
-        assert told == ImageStore(None).get(tmp_path / name).nbytes, name
+        assert computed == ImageStore(None).get(tmp_path / name).nbytes, name
         del decoded[:]
     (tmp_path / "no image.png").write_bytes(b"<html>404</html>")
     assert image_store.decoded_bytes(tmp_path / "no image.png") == image_store.decoded_bytes(tmp_path / "no.png") == 0
@@ -493,7 +493,7 @@ def test_too_little_space_is_told_before_anything_is_decoded(tmp_path, decoded, 
     monkeypatch.setattr("shutil.disk_usage", lambda _: Usage(10**12, 0, 0))
     assert not ImageStore(folder).prepare(paths, "")           # all is there: no space is needed
     monkeypatch.setattr("shutil.disk_usage", lambda _: Usage(0, 0, 0))
-    ImageStore(tmp_path / "a folder that does not tell").prepare(paths, "")
+    ImageStore(tmp_path / "a folder that does not say").prepare(paths, "")
     assert megabytes(6_712_345_678) == "6.71 GB"
 
 
@@ -527,7 +527,7 @@ def test_a_disk_that_fills_during_the_build_ends_it_with_the_ways_out(tmp_path, 
 
     def fills_up(path, content):
         if len(written) == 3:
-            time.sleep(0.05)                                            # the main thread hears of it meanwhile
+            time.sleep(0.05)                                            # the main thread learns of it in the meantime
             raise OSError(number, os.strerror(number)) if number else OSError("the disk was taken away")
         written.append(path)
         real(path, content)
@@ -539,7 +539,7 @@ def test_a_disk_that_fills_during_the_build_ends_it_with_the_ways_out(tmp_path, 
     reason = os.strerror(number) if number else "the disk was taken away"
     for text in (reason, str(folder), "free there", "config.store", "None"):
         assert text in str(error.value)
-    assert len(decoded) < 30 and len(stored_files(folder)) == 3         # the rest was not begun
+    assert len(decoded) < 30 and len(stored_files(folder)) == 3         # the rest was not started
     del decoded[:]
     store = ImageStore(folder)
     store.prepare(paths, "")
@@ -637,7 +637,7 @@ def test_a_build_that_is_killed_leaves_nothing_that_looks_whole(tmp_path, decode
         n_alive += process.is_alive()
         process.kill()
         process.join()
-    assert n_alive >= 2                                       # it was really killed at work
+    assert n_alive >= 2                                       # it was really killed while it worked
     there = {name for name in stored_files(folder) if name.endswith(".npy")}
     store = ImageStore(folder)
     assert not store.prepare(paths, "")
@@ -670,7 +670,7 @@ def test_many_images_do_not_use_up_the_file_handles(tmp_path):
 
 @pytest.mark.filterwarnings("error")
 def test_whole_pairs_come_as_tensors_without_a_warning(data):
-    torch.set_warn_always(True)            # torch tells only once that an array is read-only
+    torch.set_warn_always(True)            # torch warns only once that an array is read-only
     try:
         lr, _ = SRDataset("valid", tiny_config(data))[0]
     finally:
@@ -690,8 +690,8 @@ def test_whole_pairs_come_as_tensors_and_as_bytes(data):
 
 @pytest.mark.parametrize("hr_size, lr_size, hr_used, lr_used", [
     ((32, 40), (8, 10), (32, 40), (8, 10)),
-    ((33, 43), (8, 10), (32, 40), (8, 10)),          # floor: HR's rest goes
-    ((33, 43), (9, 11), (32, 40), (8, 10)),          # ceil: LR's last row and column go as well
+    ((33, 43), (8, 10), (32, 40), (8, 10)),          # floor: the rest of HR is cropped
+    ((33, 43), (9, 11), (32, 40), (8, 10)),          # ceil: LR's last row and column are cropped as well
     ((33, 43), (8, 11), (32, 40), (8, 10)),
 ])
 def test_pairs_are_cropped_to_a_common_part_at_the_top_left(tmp_path, hr_size, lr_size, hr_used, lr_used):
@@ -711,7 +711,7 @@ def test_sizes_that_do_not_match_are_refused_by_file_and_row(tmp_path, split, lr
     dataset, out = SRDataset(split, tiny_config(tmp_path)), capsys.readouterr().out
     assert dataset.names == ["a", "c"]
     assert "1 of 3 pairs" in out and "row 2: bx4.png" in out and "row 1" not in out
-    assert ("do not compare with published" in out) == (split == "Set5")
+    assert ("are not comparable with published" in out) == (split == "Set5")
 
 
 def test_all_faulty_rows_are_named_at_once(tmp_path, capsys):

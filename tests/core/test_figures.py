@@ -1,4 +1,4 @@
-"""The squares that are shown, tables as files, and figures of any picture."""
+"""The squares that are shown, tables as files, and plots of any image."""
 
 import csv
 import io
@@ -27,7 +27,7 @@ def test_fullest_boxes_are_the_largest_sums_that_do_not_overlap():
 def test_fullest_boxes_may_be_negative_lie_on_a_grid_and_be_fewer():
     values = -np.ones((8, 9))
     assert fullest_boxes(values, 8, 2) == [(0, 0, -1.0)]               # there is room for one
-    assert fullest_boxes(values, 50, 2) == [(0, 0, -1.0)]              # and none larger than the picture
+    assert fullest_boxes(values, 50, 2) == [(0, 0, -1.0)]              # and none larger than the image
     values[3:6, 5:8] = 1
     assert fullest_boxes(values, 3)[0] == (3, 5, 1.0)
     assert {n % 2 for n in fullest_boxes(values, 3, step=2)[0][:2]} == {0}

@@ -137,8 +137,8 @@ def test_tiles_equal_the_whole_picture(h, w, n_blocks, scale, kernel, tightness,
     lr = np.random.default_rng(seed).integers(0, 256, (h, w, 3), dtype=np.uint8)
     whole = folded(model)(to_float(torch.from_numpy(lr)).permute(2, 0, 1)[None])
     trunk_bytes, tail_bytes = folded(model).bytes_per_pixel()
-    trunk_reach, tail_reach = folded(model).receptive_margin()
-    least = max((8 + 2 * (trunk_reach + tail_reach))**2 * trunk_bytes, 8 * (8 + 2 * tail_reach)**2 * tail_bytes) + 1
+    trunk_margin, tail_margin = folded(model).receptive_margin()
+    least = max((8 + 2 * (trunk_margin + tail_margin))**2 * trunk_bytes, 8 * (8 + 2 * tail_margin)**2 * tail_bytes) + 1
     tiled = super_resolve(model, lr, memory=least * (1 + 3 * tightness))
     expected = (whole[0].permute(1, 2, 0).numpy() + 1) / 2 * 255
     # Both were rounded: values that differ in the sixth digit may fall on the two sides of a half.

@@ -27,7 +27,7 @@ GOLDEN = {
                          [[88, 144, 122, 98], [110, 111, 116, 107], [175, 115, 178, 149]],
                          [[85, 144, 118, 109], [108, 111, 116, 105], [178, 114, 176, 145]]),
     "mirrored more than once": (ODD, dict(scalar_scale=1 / 4), [[116, 118], [129, 135]], [[116, 116], [148, 152]]),
-    "enlarged": (SMALL, dict(scalar_scale=2),
+    "upscaled": (SMALL, dict(scalar_scale=2),
                  [[238, 174, 46, 11, 71, 101], [170, 145, 94, 72, 79, 82], [34, 86, 190, 194, 96, 47],
                   [0, 53, 206, 225, 112, 56], [0, 37, 138, 169, 128, 108], [0, 30, 104, 140, 136, 134]],
                  [[227, 171, 50, 17, 72, 97], [168, 145, 94, 72, 79, 82], [37, 86, 190, 194, 96, 50],
@@ -36,8 +36,8 @@ GOLDEN = {
                          [[39, 107, 137, 13, 67, 157]] * 3),
     "one column, narrower and wider": ([[250], [3], [128]], dict(output_shape=(2, 2)), [[173, 173], [81, 81]],
                                        [[163, 163], [75, 75]]),
-    "one pixel enlarged": ([[77]], dict(scalar_scale=4), [[77] * 4] * 4, [[77] * 4] * 4),
-    "one pixel made smaller": ([[77]], dict(scalar_scale=1 / 4), [[77]], [[77]]),
+    "one pixel upscaled": ([[77]], dict(scalar_scale=4), [[77] * 4] * 4, [[77] * 4] * 4),
+    "one pixel downscaled": ([[77]], dict(scalar_scale=1 / 4), [[77]], [[77]]),
 }
 
 
@@ -146,7 +146,7 @@ def test_at_other_scales_a_half_goes_by_the_order_of_the_taps(out):
     for o in range(out):
         for k in range(weights.shape[1]):
             sums[o] += weights[o, k] * image[indices[o, k]]
-    assert (np.abs(sums % 1 - 0.5) < 1e-9).any()                    # halves, but for what rounding has done to them
+    assert (np.abs(sums % 1 - 0.5) < 1e-9).any()                    # halves, except for rounding errors
     assert np.array_equal(imresize(image, output_shape=(out, 3000)), np.clip(np.floor(sums + 0.5), 0, 255))
 
 

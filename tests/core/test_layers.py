@@ -1,4 +1,4 @@
-"""The quick layers compute what torch's own do, forward and backward."""
+"""The fast layers compute what torch's own do, forward and backward."""
 
 import copy
 
@@ -22,17 +22,17 @@ LAYERS = [(lambda: PReLU(init=0.3), lambda: nn.PReLU()),
            lambda: nn.Sequential(nn.Conv2d(6, 20, 3, padding=1), nn.PixelShuffle(2)))]
 
 
-@pytest.mark.parametrize("quick, plain", LAYERS)
+@pytest.mark.parametrize("fast, plain", LAYERS)
 @pytest.mark.parametrize("shape", [(2, 6, 11, 8), (1, 6, 1, 1), (3, 6, 2, 17)])
 @pytest.mark.parametrize("memory_format", [torch.channels_last, torch.contiguous_format])
-def test_a_quick_layer_gives_values_and_gradients_of_the_plain_one(quick, plain, shape, memory_format):
+def test_a_fast_layer_gives_values_and_gradients_of_the_plain_one(fast, plain, shape, memory_format):
     torch.manual_seed(0)
-    quick, plain = quick().double(), plain().double()
-    for own, other in zip(quick.parameters(), plain.parameters(), strict=True):
+    fast, plain = fast().double(), plain().double()
+    for own, other in zip(fast.parameters(), plain.parameters(), strict=True):
         other.data.copy_(own.data)
     x = torch.randn(shape, dtype=torch.float64).to(memory_format=memory_format)
     results = []
-    for layer in (quick, plain):
+    for layer in (fast, plain):
         image = x.clone().requires_grad_()
         out = layer(image)
         weight = torch.linspace(-1, 2, out.numel(), dtype=torch.float64).reshape(out.shape)
@@ -63,16 +63,16 @@ def test_the_layers_work_in_mixed_precision():
 
 def test_the_generator_is_the_same_with_torchs_own_layers():
     torch.manual_seed(0)
-    quick = Generator(9, 3, 8, 2).double().train()
-    plain = plain_layers(quick)
+    fast = Generator(9, 3, 8, 2).double().train()
+    plain = plain_layers(fast)
     kinds = {type(layer).__module__.split(".")[0] for layer in plain.modules()}
-    assert kinds == {"torch", "models"} and list(plain.parameters())[0] is not list(quick.parameters())[0]
+    assert kinds == {"torch", "models"} and list(plain.parameters())[0] is not list(fast.parameters())[0]
     x, losses = torch.rand(2, 3, 7, 5, dtype=torch.float64), []
-    for network in (quick, plain):
+    for network in (fast, plain):
         losses.append(network(x).square().mean())
         losses[-1].backward()
     assert torch.isclose(*losses, rtol=1e-12)
-    for own, other in zip(quick.parameters(), plain.parameters(), strict=True):
+    for own, other in zip(fast.parameters(), plain.parameters(), strict=True):
         torch.testing.assert_close(own.grad, other.grad, rtol=1e-9, atol=1e-12)
 
 
@@ -83,12 +83,12 @@ def test_folding_changes_nothing_but_the_number_of_layers(data):
         for lr, _ in make_loader(SRDataset("train", tiny_config(data)), 4):       # running statistics that are not 0, 1
             network(to_float(lr))
     before = copy.deepcopy(network.state_dict())
-    quick = folded(network)
-    assert network.training and not any(isinstance(layer, nn.BatchNorm2d) for layer in quick.modules())
+    fast = folded(network)
+    assert network.training and not any(isinstance(layer, nn.BatchNorm2d) for layer in fast.modules())
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
     x = torch.rand(1, 3, 9, 12)
     with torch.no_grad():
-        torch.testing.assert_close(quick(x), network.eval()(x), rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(fast(x), network.eval()(x), rtol=1e-5, atol=1e-5)
 
 
 def test_folding_leaves_other_networks_alone():
@@ -97,7 +97,7 @@ def test_folding_leaves_other_networks_alone():
 
 
 @pytest.mark.parametrize("scale", [2, 4])
-def test_enlarging_by_the_quick_layers_is_enlarging_by_the_plain_ones(scale):
+def test_upscaling_by_the_fast_layers_is_upscaling_by_the_plain_ones(scale):
     torch.manual_seed(0)
     network = Generator(5, 3, 8, 2, scale)
     lr = photo("coffee.png", 100, 200, 23, 31)

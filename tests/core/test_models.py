@@ -41,7 +41,7 @@ def test_the_generator_has_the_parameters_of_figure_4():
 
 
 @pytest.mark.parametrize("scale", [2, 4, 8])
-def test_the_generator_enlarges_by_its_scale(scale):
+def test_the_generator_upscales_by_its_scale(scale):
     network = Generator(5, 3, 4, 1, scale)
     assert network(torch.rand(2, 3, 5, 7)).shape == (2, 3, 5 * scale, 7 * scale)
     assert network.scaling_factor == scale and len(network.upsampling) == math.log2(scale)
@@ -114,11 +114,11 @@ def test_the_interpolating_start_can_still_learn_in_every_layer():
     assert not unchanged
 
 
-# ---------------------------------------------------------------- reach
+# ---------------------------------------------------------------- receptive field, tiles
 
 @pytest.mark.parametrize("scale", [2, 4])
 @pytest.mark.parametrize("large, small, blocks", [(5, 3, 1), (9, 3, 2), (3, 5, 1)])
-def test_reach_covers_every_pixel_that_has_a_say(scale, large, small, blocks):
+def test_the_receptive_margin_covers_every_pixel_that_counts(scale, large, small, blocks):
     network = Generator(large, small, 4, blocks, scale).eval().double()
     in_trunk, in_tail = network.receptive_margin()
     side = 2 * max(in_trunk, in_tail) + 7
@@ -139,7 +139,7 @@ def test_reach_covers_every_pixel_that_has_a_say(scale, large, small, blocks):
 def test_tiles_give_the_pixels_of_the_whole(scale):
     torch.manual_seed(0)
     network = Generator(5, 3, 8, 2, scale).start_as_interpolation()
-    nn.init.normal_(network.after_blocks[1].weight)        # the blocks have a say
+    nn.init.normal_(network.after_blocks[1].weight)        # so that the blocks count
     lr, texts = photo("coffee.png", 100, 200, 83, 61), []
     whole = super_resolve(network, lr)
     tiled = super_resolve(network, lr, memory=8 * network.bytes_per_pixel()[1] * 20**2, progress=texts.append)
@@ -148,8 +148,8 @@ def test_tiles_give_the_pixels_of_the_whole(scale):
     assert len(texts) >= 20 and texts[-1].endswith(" 100%")
 
 
-def enlarged(network, lr, memory):
-    """SR as floats, before rounding, and how many tiles of the trunk and of the tail it was made of."""
+def upscaled(network, lr, memory):
+    """SR as floats, before rounding, and how many tiles of the trunk and of the tail it was made from."""
     network, counts = folded(network.double()), [0, 0]
 
     def count_calls(k, name):
@@ -163,7 +163,7 @@ def enlarged(network, lr, memory):
     count_calls(0, "trunk")
     count_calls(1, "tail")
     with torch.no_grad():
-        return enlarging._enlarge(network, torch.from_numpy(lr).permute(2, 0, 1)[None], memory, lambda n: None,
+        return enlarging._upscale(network, torch.from_numpy(lr).permute(2, 0, 1)[None], memory, lambda n: None,
                                   torch.Tensor.cpu), counts
 
 
@@ -173,18 +173,18 @@ def test_both_kinds_of_tiles_give_the_floats_of_the_whole(shape):
     network = Generator(5, 3, 8, 2).start_as_interpolation()
     nn.init.normal_(network.after_blocks[1].weight)
     lr = photo("coffee.png", 100, 200, *shape)
-    whole, counts = enlarged(network, lr, 2**40)
+    whole, counts = upscaled(network, lr, 2**40)
     assert counts == [1, 1]
     trunk, tail = network.bytes_per_pixel()
     for memory in (8 * tail * 24**2, 8 * tail * 14**2):
-        tiled, counts = enlarged(network, lr, memory)
+        tiled, counts = upscaled(network, lr, memory)
         assert counts[1] > 1
         torch.testing.assert_close(tiled, whole, rtol=0, atol=1e-9)
     assert counts[0] > 1 or memory > trunk * lr.shape[0] * lr.shape[1]
 
 
 def test_too_little_memory_is_said():
-    with pytest.raises(ValueError, match="too little"):
+    with pytest.raises(ValueError, match="memory is too small for this network"):
         super_resolve(Generator(5, 3, 8, 2), np.zeros((40, 40, 3), np.uint8), memory=1000)
 
 
@@ -286,14 +286,14 @@ def vgg19(tmp_path):
 
 
 @pytest.mark.parametrize("i, j, n_layers", [(1, 1, 2), (1, 2, 4), (2, 1, 7), (2, 2, 9)])
-def test_the_feature_map_is_that_of_torchvision_behind_its_relu(vgg19, i, j, n_layers):
+def test_the_feature_map_is_that_of_torchvision_after_its_relu(vgg19, i, j, n_layers):
     features, path = vgg19
     images = torch.rand(2, 3, 20, 24)
     normalise = torchvision.transforms.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
     expected = features[:n_layers](normalise(images))
     got = TruncatedVGG19(i, j, weights=path)(images)
     assert got.shape == expected.shape and torch.allclose(got, expected, atol=1e-5)
-    assert got.min() == 0 and (got == 0).any()             # behind the ReLU
+    assert got.min() == 0 and (got == 0).any()             # after the ReLU
 
 
 def test_the_papers_vgg54_has_the_layers_and_names_of_torchvision():

@@ -103,7 +103,7 @@ def test_a_killed_process_is_continued_by_another(config, data, tmp_path):
     code = textwrap.dedent(KILLED).format(root=str(ROOT), threads=torch.get_num_threads(),
                                           data=str(data), update=17)
     process = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
-    fit(whole, "srgan")                    # meanwhile
+    fit(whole, "srgan")                    # in the meantime
     _, errors = process.communicate(timeout=120)
     assert process.returncode == -9, errors
     assert (last(killed, "srgan")["epoch"], last(killed, "srgan")["update"]) == (1, 6)
@@ -121,7 +121,7 @@ INTERRUPTED = """
     from solver import fit_pretrain
     from tests.helpers import Stop, tiny_config
     from utils import seed_everything
-    signal.signal(signal.SIGINT, signal.default_int_handler)       # a background job begins with interrupts ignored
+    signal.signal(signal.SIGINT, signal.default_int_handler)       # a background job starts with interrupts ignored
     config = tiny_config({data!r}, name="interrupted", checkpoint_every=3, workers=2)
     seed_everything(config.seed)
     generator, _ = Generator(config), Discriminator(config)        # as fit() draws its random numbers
@@ -159,7 +159,7 @@ def test_resuming_says_where_it_goes_on_and_what_differs(config, capsys):
     out = capsys.readouterr().out
     assert "epoch 1 of 2 complete, 3 updates of the next" in out
     assert "lr was 0.001 and is 0.0005" in out
-    assert not any(word in out for word in ("threads", "beta", "print_freq"))      # nothing to the pre-trained weights
+    assert not any(word in out for word in ("threads", "beta", "print_freq"))      # no effect on these weights
     fit(slower, "pretrain")
     assert "complete" in capsys.readouterr().out
 
@@ -184,7 +184,7 @@ def test_a_checkpoint_of_another_network_is_not_resumed(config):
     assert path.read_bytes() == before
 
 
-def test_the_configuration_of_the_run_is_kept_beside_it(config):
+def test_the_configuration_of_the_run_is_kept_with_it(config):
     fit(config, "pretrain")
     assert json.loads((run_folder(config) / "config.json").read_text("utf-8")) == last(config, "pretrain")["config"]
 

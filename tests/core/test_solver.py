@@ -257,7 +257,7 @@ def test_the_discriminator_sees_hr_and_sr_from_the_same_random_place():
     assert len(places) == 9
 
 
-def test_the_quick_steps_give_the_weights_of_the_plain_ones(data):
+def test_the_fast_steps_give_the_weights_of_the_plain_ones(data):
     g, d = networks()
     vgg = TruncatedVGG19(2, 1, weights="random")
     plain_g, plain_d, plain_vgg = plain_layers(g), copy.deepcopy(d), copy.deepcopy(vgg).requires_grad_(True)
@@ -288,7 +288,7 @@ def test_the_quick_steps_give_the_weights_of_the_plain_ones(data):
 
 
 def test_the_discriminators_gradients_are_not_computed_for_the_generators_loss(data):
-    """Only one backward pass a batch goes to D's weights, and none goes from D's loss to G."""
+    """Only one backward pass per batch goes to D's weights, and none goes from D's loss to G."""
     g, d = networks()
     counts = {"g": 0, "d": 0}
     for name, network in (("g", g), ("d", d)):
@@ -328,7 +328,7 @@ def test_where_torch_compile_fails_training_goes_on_with_a_notice(data, tmp_path
 
     def broken(network):
         def fails(*arguments):
-            network(*arguments)             # BatchNorm has seen a batch that is none
+            network(*arguments)             # BatchNorm has seen a batch of zeros
             raise RuntimeError("no C++ compiler\nand a long story")
         return fails
     weights = []
@@ -339,8 +339,8 @@ def test_where_torch_compile_fails_training_goes_on_with_a_notice(data, tmp_path
         loader = make_loader(SRDataset("train", config), config.batch_size, n_batches=2)
         fit_pretrain(config, g, loader, SRDataset("valid", config))
         weights.append(g.state_dict())
-        told = "torch.compile does not work for Generator here (no C++ compiler)" in capsys.readouterr().out
-        assert told == compile
+        reported = "torch.compile does not work for Generator here (no C++ compiler)" in capsys.readouterr().out
+        assert reported == compile
     assert all(torch.equal(a, b) for a, b in zip(weights[0].values(), weights[1].values(), strict=True))
 
 
@@ -378,7 +378,7 @@ class StubG4(StubG):
         return super().forward(lr).repeat_interleave(2, -1).repeat_interleave(2, -2)
 
 
-# ---------------------------------------------------------------- looking at the losses
+# ---------------------------------------------------------------- reading the losses
 
 @pytest.mark.parametrize("stage", ["pretrain", "srgan"])
 def test_losses_are_read_only_every_print_freq_updates(monkeypatch, capsys, stage):
@@ -452,11 +452,11 @@ def nan_from(dataset, epoch, batch):
     """Makes one batch of an epoch NaN."""
     real, calls = dataset.batch, []
 
-    def spoiled(e, indices):
+    def with_nan(e, indices):
         lr, hr = real(e, indices)
         calls.append(e)
         return (lr, hr * math.nan) if e == epoch and calls.count(e) == batch else (lr, hr)
-    dataset.batch = spoiled
+    dataset.batch = with_nan
 
 
 @pytest.mark.parametrize("stage", ["pretrain", "srgan"])
@@ -478,18 +478,18 @@ def test_after_a_nan_the_weights_are_back_at_the_last_good_checkpoint(config, st
 
 
 def test_a_checkpoint_never_holds_nan_weights_even_where_the_loss_was_finite(config, monkeypatch):
-    # A gradient can be NaN where the loss is not (the root of zero): the weights are spoiled an update before the loss.
+    # A gradient can be NaN where the loss is not (the root of zero): the weights become NaN an update before the loss.
     config.update(checkpoint_every=1, print_freq=1)
     g, _ = networks()
     calls, real = [], Precision.step
 
     def step(self, loss, optimizer, keep_graph=False):
         calls.append(1)
-        length = real(self, loss, optimizer, keep_graph)
+        norm = real(self, loss, optimizer, keep_graph)
         if len(calls) == 5:
             with torch.no_grad():
                 g.last.weight.mul_(math.nan)
-        return length
+        return norm
     monkeypatch.setattr(Precision, "step", step)
     with pytest.raises(TrainingDiverged):
         fit_pretrain(config, g, make_loader(SRDataset("train", config), 4), SRDataset("valid", config))
@@ -504,7 +504,7 @@ def test_fp16_scales_the_loss_and_keeps_float32_weights(data):
     for amp in (None, "fp16"):
         g, d = networks()
         precision = Precision("cpu", amp)
-        # It begins with 2^16, overflows, and leaves updates out until it has found its scale.
+        # It starts with 2^16, overflows, and skips updates until it has found its scale.
         precision.scaler.load_state_dict({**precision.scaler.state_dict(), "scale": 256.0} if amp else {})
         run_train(patch_loader(data, n_batches=3), g, d, None, rate=1e-2, precision=precision)
         steps[amp] = torch.cat([p.detach().flatten() for p in g.parameters()])
@@ -577,7 +577,7 @@ def test_super_resolve_is_the_network_in_eval_mode_rounded_to_bytes():
     assert np.abs(sr - expected).max() <= 1 and (sr != expected).mean() < 1e-2
 
 
-def test_any_network_that_enlarges_is_taken():
+def test_any_network_that_upscales_is_taken():
     sr = super_resolve(StubG(2.0, -1.0), np.arange(48, dtype=np.uint8).reshape(4, 4, 3))     # [0, 1] -> [-1, 1]
     assert np.array_equal(sr, np.arange(48).reshape(4, 4, 3).repeat(2, 0).repeat(2, 1))
 
@@ -658,7 +658,7 @@ def test_a_frozen_tail_stays_while_the_trunk_learns(config):
     changed = {name.split(".")[0] for name, _ in generator.named_parameters()
                if not torch.equal(generator.state_dict()[name], before[name])}
     assert changed == {"first", "blocks", "after_blocks"}
-    assert all(p.requires_grad for p in generator.parameters())        # afterwards it can be trained on whole
+    assert all(p.requires_grad for p in generator.parameters())        # afterwards all of it can be trained
 
 
 def test_the_learning_rate_of_every_update_is_that_of_the_schedule(config):

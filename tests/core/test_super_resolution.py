@@ -1,4 +1,4 @@
-"""Enlarging pictures from the command line: what photographs are made of, folders, names, errors."""
+"""Upscaling images from the command line: what photographs bring with them, folders, names, errors."""
 
 import subprocess
 import sys
@@ -46,7 +46,7 @@ def test_a_file_becomes_a_png_four_times_as_wide_and_high(tmp_path, weights, cap
     with Image.open(tmp_path / "out" / "cup_x4.png") as sr:
         assert sr.format == "PNG" and sr.mode == "RGB" and sr.size == (144, 96)
         error = np.array(sr).astype(int) - imresize(read_picture(source).lr, 4).astype(int)
-    assert np.abs(error).mean() < 3                     # the network has begun as an interpolation
+    assert np.abs(error).mean() < 3                     # the network starts as an interpolation
     assert "144 x 96" in capsys.readouterr().err
 
 
@@ -61,7 +61,7 @@ def test_a_folder_is_done_picture_by_picture_and_faults_are_named(tmp_path, weig
     assert run(folder, "--weights", weights, "--out", tmp_path / "out") == 1
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a_x4.png", "d_x4.png"]
     said = capsys.readouterr().err
-    for text in ("b.jpg  NOT ENLARGED", "c.png has 16 or more bits", "Export it as JPEG", "[5/5]"):
+    for text in ("b.jpg  NOT UPSCALED", "c.png has 16 or more bits", "Export it as JPEG", "[5/5]"):
         assert text in said
 
 
@@ -75,7 +75,7 @@ def test_a_photograph_that_lies_on_its_side_is_turned_upright(tmp_path, orientat
     assert (picture.lr == upright).all() and "EXIF" in picture.notice
 
 
-def test_alpha_is_enlarged_apart_and_kept(tmp_path, weights):
+def test_alpha_is_upscaled_apart_and_kept(tmp_path, weights):
     alpha = np.zeros((24, 36), np.uint8)
     alpha[6:18, 9:27] = 255
     source = write_image(tmp_path / "cut.png", np.dstack([cup(), alpha]))
@@ -137,7 +137,7 @@ def test_two_pictures_of_one_name_get_two_files():
 
 def test_what_is_not_there_is_named(tmp_path, weights, capsys):
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ValueError, match="no picture in the folder"):
+    with pytest.raises(ValueError, match="no image in the folder"):
         find_pictures([tmp_path / "empty"])
     with pytest.raises(SystemExit):
         run(tmp_path / "nothing.png", "--weights", weights)
@@ -171,7 +171,7 @@ def test_a_picture_that_is_too_large_does_not_end_the_others(tmp_path, weights, 
     for name, width in (("a", 24), ("b", 20)):
         write_image(tmp_path / "in" / f"{name}.png", photo("coffee.png", 100, 200, 16, width))
     assert run(tmp_path / "in", "--weights", weights, "--out", tmp_path / "out") == 1
-    assert "a.png  NOT ENLARGED: the memory" in capsys.readouterr().err and (tmp_path / "out/b_x4.png").exists()
+    assert "a.png  NOT UPSCALED: the memory" in capsys.readouterr().err and (tmp_path / "out/b_x4.png").exists()
 
 
 def test_a_picture_of_too_many_megapixels_says_so(tmp_path, monkeypatch):

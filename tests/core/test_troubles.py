@@ -132,7 +132,7 @@ def test_the_checkpoint_before_a_damaged_one_is_taken_with_a_notice(stopped, cap
     capsys.readouterr()
     fit(stopped, "pretrain")
     out = capsys.readouterr().out
-    assert re.search(r"Notice: .*pretrain_last\.pth.*pretrain_previous\.pth is taken", out)
+    assert re.search(r"Notice: .*pretrain_last\.pth.*pretrain_previous\.pth is used", out)
     assert "epoch 1 of 2 complete, 3 updates" in out
     assert checkpoint_path(stopped, "damaged").exists() == (fault != "gone")
     assert differences(last(whole, "pretrain"), last(stopped, "pretrain")) == []
@@ -145,7 +145,7 @@ def test_the_one_before_is_gone_back_to_as_well_when_training_diverges_at_once(s
         fit(stopped, "pretrain")
 
 
-def test_where_both_are_damaged_nothing_is_begun_anew(stopped):
+def test_where_both_are_damaged_nothing_is_started_again(stopped):
     for which in ("last", "previous"):
         flip(checkpoint_path(stopped, which), 4000)
     before = {which: checkpoint_path(stopped, which).read_bytes() for which in ("last", "previous")}
@@ -230,22 +230,22 @@ def test_weights_that_do_not_fit_leave_the_network_as_it_was():
 
 # ---------------------------------------------------------------- gradients and the discriminator
 
-def gradients(watch, *lengths):
-    for length in lengths:
-        watch.gradient("generator", torch.tensor(float(length)))
-    watch.check(0, len(lengths))
+def gradients(monitor, *norms):
+    for norm in norms:
+        monitor.gradient("generator", torch.tensor(float(norm)))
+    monitor.check(0, len(norms))
 
 
 def test_an_exploding_gradient_is_told_once_an_epoch(capsys):
-    watch = TrainingMonitor(exploding_gradient=100)
-    gradients(watch, *[1, 2, 0.5] * 10, 60, *[1] * 5)
+    monitor = TrainingMonitor(exploding_gradient=100)
+    gradients(monitor, *[1, 2, 0.5] * 10, 60, *[1] * 5)
     assert capsys.readouterr().out == ""
-    gradients(watch, 500)
+    gradients(monitor, 500)
     out = capsys.readouterr().out
     assert "gradient of the generator has exploded" in out and "divide config.pretrain.lr" in out
-    gradients(watch, 500)
+    gradients(monitor, 500)
     assert capsys.readouterr().out == ""
-    gradients(watch, 1, float("inf"), float("nan"))          # float16's overflow is for its loss scaling
+    gradients(monitor, 1, float("inf"), float("nan"))          # float16's overflow is for its loss scaling
     assert capsys.readouterr().out == ""
 
 
@@ -255,13 +255,13 @@ def test_the_first_gradients_are_not_measured_against_each_other(capsys):
 
 
 def test_a_discriminator_has_won_when_its_loss_stays_low(capsys):
-    watch = TrainingMonitor(d_has_won_loss=0.01, d_has_won_updates=5)
+    monitor = TrainingMonitor(d_has_won_loss=0.01, d_has_won_updates=5)
     for value in [0.001] * 4 + [0.02] + [0.001] * 4:
-        watch.discriminator(torch.tensor(value))
-    watch.check(0, 9)
+        monitor.discriminator(torch.tensor(value))
+    monitor.check(0, 9)
     assert capsys.readouterr().out == ""
-    watch.discriminator(torch.tensor(0.001))
-    watch.check(0, 10)
+    monitor.discriminator(torch.tensor(0.001))
+    monitor.check(0, 10)
     out = capsys.readouterr().out
     assert "discriminator has won" in out and "for 5 updates in a row" in out and "config.lr_d" in out
 
@@ -344,7 +344,7 @@ def test_another_error_is_not_taken_for_a_full_card(config):
 # ---------------------------------------------------------------- worker processes
 
 class Dying(torch.utils.data.Dataset):
-    """Batches which this process can cut, but a worker only so many of."""
+    """Batches that this process can cut, but a worker only ``good`` of them."""
 
     def __init__(self, dataset, good):
         self.dataset, self.good, self.seed = dataset, good, dataset.seed

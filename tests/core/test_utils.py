@@ -289,7 +289,7 @@ def test_16_bit_colour_is_converted_with_a_notice_or_refused(tmp_path, colour_ty
     except ValueError as error:
         assert "deep.png" in str(error) and "16" in str(error)
     else:
-        assert "16" in notice          # Pillow reads such a file as 8-bit RGB in silence
+        assert "16" in notice          # Pillow reads such a file as 8-bit RGB silently
 
 
 def tiff_16_bit(path, image):

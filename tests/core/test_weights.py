@@ -31,9 +31,9 @@ from tests.helpers import photo, tiny_config
 
 NAMES = shipped_names()
 FULL = 1_547_350       # parameters of the paper's generator
-# dB that each must reach on Set5 and Set14: VDSR's, which saw the same 291 images; bicubic has 28.43 and 26.00.
+# dB that each must reach on Set5 and Set14: VDSR's, trained on the same 291 images; bicubic has 28.43 and 26.00.
 BARS = {"srresnet-x4": (31.35, 28.01), "srresnet-small-x4": (30.9, 27.3)}
-MOST_BELOW = 1.6       # dB that SRGAN's pictures may lie below those it was trained on from
+MOST_BELOW = 1.6       # dB that SRGAN's images may lie below those of the network that its training started from
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def pairs(benchmark):
     return {name: [(read_image(lr)[0], read_image(hr)[0]) for _, hr, lr in rows] for name, rows in benchmark.items()}
 
 
-def enlarged(name, images):
+def upscaled(name, images):
     generator = load_generator(name)
     return [super_resolve(generator, three_channels(lr)) for lr, _ in images]
 
@@ -79,7 +79,7 @@ def test_the_figures_are_the_cards_and_reach_their_bars(name, pairs):
     card = (WEIGHTS / f"{name}.md").read_text(encoding="utf-8")
     shown = re.search(rf"^\| {name} +\| ([0-9.]+) / ([0-9.]+) +\| ([0-9.]+) / ([0-9.]+)", card, flags=re.MULTILINE)
     for k, set_name in enumerate(("Set5", "Set14")):
-        rows = [(psnr(sr, hr), ssim(sr, hr)) for sr, (_, hr) in zip(enlarged(name, pairs[set_name]), pairs[set_name])]
+        rows = [(psnr(sr, hr), ssim(sr, hr)) for sr, (_, hr) in zip(upscaled(name, pairs[set_name]), pairs[set_name])]
         dB, similarity = np.mean(rows, axis=0)
         assert dB >= BARS[name][k]
         assert float(shown[2 * k + 1]) == pytest.approx(dB, abs=0.006)
@@ -109,7 +109,7 @@ def _cells(path, label):
 
 @pytest.mark.slow
 def test_srgan_is_sharper_and_not_far_below(pairs):
-    plain, sharp = (enlarged(SHIPPED[stage], pairs["Set5"]) for stage in ("pretrain", "srgan"))
+    plain, sharp = (upscaled(SHIPPED[stage], pairs["Set5"]) for stage in ("pretrain", "srgan"))
     texture = [np.mean([gradient_magnitude(sr) for sr in pictures]) for pictures in (plain, sharp)]
     dB = [np.mean([psnr(sr, hr) for sr, (_, hr) in zip(pictures, pairs["Set5"], strict=True)])
           for pictures in (plain, sharp)]
@@ -121,7 +121,7 @@ def test_srgan_is_sharper_and_not_far_below(pairs):
 @pytest.mark.parametrize("name", ("srdiff-small-x4", "sr3-small-x4"))
 def test_diffusion_is_not_below_bicubic_and_has_its_texture_from_somewhere(name, pairs):
     """The bar is 0.5 dB below bicubic interpolation."""
-    pictures = enlarged(name, pairs["Set5"])
+    pictures = upscaled(name, pairs["Set5"])
     bicubic = [imresize(lr, 4) for lr, _ in pairs["Set5"]]
     dB = [np.mean([psnr(sr, hr) for sr, (_, hr) in zip(made, pairs["Set5"], strict=True)])
           for made in (pictures, bicubic)]

@@ -137,7 +137,7 @@ def test_notebooks_are_handed_out_without_outputs_and_with_slots(edition):
         assert all(not cell.outputs and cell.execution_count is None for cell in notebook.cells
                    if cell.cell_type == "code")
     text = (edition / "train.ipynb").read_text(encoding="utf-8")
-    assert "This is a slot" in text and "start_as_interpolation" not in text
+    assert "This part is yours" in text and "start_as_interpolation" not in text
 
 
 def run(edition, *arguments, timeout=600):

@@ -30,7 +30,7 @@ def of_kind(network, kind):
 # ---------------------------------------------------------------- Generator
 
 @pytest.mark.parametrize("scale", [2, 4, 8])
-def test_the_generator_enlarges_by_the_scaling_factor(scale):
+def test_the_generator_upscales_by_the_scaling_factor(scale):
     lr = torch.rand(2, 3, 6, 9)
     sr = Generator(**SMALL, scaling_factor=scale)(lr)
     assert tuple(sr.shape) == (2, 3, 6 * scale, 9 * scale), (
