@@ -88,7 +88,8 @@ def test_scales_equal_plain_loops(scale, edges):
 
 
 @pytest.mark.parametrize("scale", [1 / 8, 1 / 4, 1 / 3, 0.7, 2.5, 3, 4])
-@pytest.mark.parametrize("size", [(1, 1), (2, 3), (1, 9), (7, 1), (3, 2), pytest.param((60, 41), marks=pytest.mark.slow)])
+@pytest.mark.parametrize("size", [
+    (1, 1), (2, 3), (1, 9), (7, 1), (3, 2), pytest.param((60, 41), marks=pytest.mark.slow)])
 def test_tiny_images_and_colours_equal_plain_loops(size, scale):
     image = np.random.default_rng(8).integers(0, 256, (*size, 3), dtype=np.uint8)
     shape = [math.ceil(n * scale) for n in size]
