@@ -279,7 +279,7 @@ class Generator(nn.Module):
         c, k, up = n_channels, small_kernel_size, int(math.log2(scaling_factor))
         self.first = nn.Sequential(conv(3, c, large_kernel_size), nn.PReLU())
         self.blocks = nn.Sequential(*[ResidualBlock(c, k) for _ in range(n_blocks)])
-        self.norm = nn.Sequential(conv(c, c, k), nn.BatchNorm2d(c))
+        self.norm = nn.Sequential(conv(c, c, k, bias=False), nn.BatchNorm2d(c))
         double = [layer for _ in range(up) for layer in (conv(c, 4 * c, k), nn.PixelShuffle(2), nn.PReLU())]
         self.last = nn.Sequential(*double, conv(c, 3, large_kernel_size))
 
@@ -290,7 +290,8 @@ class Generator(nn.Module):
 class ResidualBlock(nn.Module):
     def __init__(self, c, k):
         super().__init__()
-        self.layers = nn.Sequential(conv(c, c, k), nn.BatchNorm2d(c), nn.PReLU(), conv(c, c, k), nn.BatchNorm2d(c))
+        self.layers = nn.Sequential(conv(c, c, k, bias=False), nn.BatchNorm2d(c), nn.PReLU(),
+                                    conv(c, c, k, bias=False), nn.BatchNorm2d(c))
 
     def forward(self, x):
         return x + self.layers(x)
@@ -346,24 +347,20 @@ def flat_hand_in(flat, student, tmp, models="", copies=()):
     return {**files, **{name: (flat / name).read_bytes() for name in (*NOTEBOOKS, *copies)}}
 
 
-@pytest.mark.parametrize("copies", ["none", "all"])
-def test_a_hand_in_of_the_flat_edition_gets_its_points(tmp_path, flat, bundle, data, copies):
-    """Packed by its own ``pack`` it brings a copy of each flat file; packed by hand perhaps none."""
-    names = [path.name for path in flat.glob("*.py") if path.name not in CODE] if copies == "all" else []
-    files = flat_hand_in(flat, 1, tmp_path / "code", FLAT_SOLUTION, names)
-    row = grade_files(tmp_path, bundle, data, a=files)["a"]
-    assert [test for test in row["tests"] if test[1] < test[2]] == [] and row["fault"] == ""
-    assert {finding[0] for finding in row["findings"] if finding[1] == "fault"} == {
-        "executed", "figures", "table", "declaration"}                 # its notebooks are as they were handed out
-
-
-def test_what_the_flat_edition_gave_to_all_is_no_copy_between_students(tmp_path, flat, bundle, data, monkeypatch):
-    monkeypatch.setattr("course.grade.run_probes", nothing)
+def test_hand_ins_of_the_flat_edition_get_their_points_and_are_no_copies_of_each_other(tmp_path, flat, bundle, data):
+    """Packed by its own ``pack`` a hand-in brings a copy of each flat file; packed by hand perhaps none."""
     copies = [path.name for path in flat.glob("*.py") if path.name not in CODE]
-    rows = grade_files(tmp_path, bundle, data, a=flat_hand_in(flat, 1, tmp_path / "code", copies=copies),
-                       b=flat_hand_in(flat, 2, tmp_path / "code", copies=copies))
-    assert not [flag for row in rows.values() for flag in row["flags"] if "shared" in flag]
-    assert all(len(row["lines"]) == 20 for row in rows.values())
+    rows = grade_files(tmp_path, bundle, data, b_by_hand=flat_hand_in(flat, 2, tmp_path / "code"),
+                       a_packed=flat_hand_in(flat, 1, tmp_path / "code", FLAT_SOLUTION, copies))
+    assert [test for test in rows["a_packed"]["tests"] if test[1] < test[2]] == []
+    by_hand = {test[0]: test for test in rows["b_by_hand"]["tests"]}
+    assert all(test[1] == test[2] for name, test in by_hand.items() if name.startswith("train_"))
+    assert all("is yours to write" in test[5] for name, test in by_hand.items() if not name.startswith("train_"))
+    assert len(rows["b_by_hand"]["lines"]) == 20                 # what was handed out is nobody's own
+    for row in rows.values():
+        assert row["fault"] == "" and not [flag for flag in row["flags"] if "shared" in flag]
+        assert {finding[0] for finding in row["findings"] if finding[1] == "fault"} == {
+            "executed", "figures", "table", "declaration"}       # its notebooks are as they were handed out
 
 
 def test_a_flat_file_that_a_student_has_changed_is_used(tmp_path, flat):

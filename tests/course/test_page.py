@@ -215,7 +215,7 @@ def test_where_storage_is_forbidden_the_page_says_so_and_works(browser, gallery)
     page.goto((gallery / "gallery" / "index.html").as_uri())
     begin(page)
     page.keyboard.press("3")
-    assert progress(page) == "2" and "does not keep answers" in page.inner_text("#progress")
+    assert progress(page) == "2" and "does not store answers" in page.inner_text("#progress")
     context.close()
 
 
