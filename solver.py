@@ -93,14 +93,8 @@ def train(train_loader, generator, discriminator, truncated_vgg19, content_loss_
         with progress.precision.autocast():
             sr = generator(lr)                                    # (N, 3, s h, s w)
             fake = discriminator(sr[seen])                        # (N, 1) logits
-            if truncated_vgg19 is not None:
-                features_sr = truncated_vgg19(convert_image(sr, "[-1, 1]", "[0, 1]"))
-                with torch.no_grad():                             # a target needs no graph
-                    features_hr = truncated_vgg19(convert_image(hr, "[-1, 1]", "[0, 1]"))
-        if truncated_vgg19 is not None:
-            content = content_loss_criterion(features_sr.float(), features_hr.float())
-        else:
-            content = content_loss_criterion(sr.float(), hr)
+            compared = (sr, hr) if truncated_vgg19 is None else features_of(sr, hr, truncated_vgg19)
+        content = content_loss_criterion(*(x.float() for x in compared))
         # The generator's aim is that D calls SR real: target 1.
         fake = fake.float()
         adversarial = beta * adversarial_loss_criterion(fake, torch.ones_like(fake))
@@ -148,6 +142,13 @@ def train(train_loader, generator, discriminator, truncated_vgg19, content_loss_
 
 
 ### BEGIN SOLUTION
+def features_of(sr, hr, truncated_vgg19):
+    """VGG's feature maps of SR and of HR (equation 5): images (N, 3, H, W) in [-1, 1] -> two tensors (N, C, H', W')."""
+    with torch.no_grad():                                         # a target needs no graph
+        target = truncated_vgg19(convert_image(hr, "[-1, 1]", "[0, 1]"))
+    return truncated_vgg19(convert_image(sr, "[-1, 1]", "[0, 1]")), target
+
+
 def random_window(images, shift):
     """The index of a window at a random place in images (N, C, H, W), ``shift`` pixels smaller than they are.
 
