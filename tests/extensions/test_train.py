@@ -28,7 +28,7 @@ def short(method, data, *changes, name=None):
 @pytest.mark.parametrize("method, text, value_of, value", [
     ("a2n", "crop_size=64", lambda c: c.crop_size, 64),
     ("a2n", "a2n.lr=1e-4", lambda c: c.a2n.lr, 1e-4),
-    ("a2n", "a2n.batch_size=2", lambda c: c.a2n.batch_size, 2),              # of the top level, for this stage
+    ("a2n", "a2n.batch_size=2", lambda c: c.a2n.batch_size, 2),            # a setting of the top level, for this stage
     ("a2n", "A2N.loss=charbonnier", lambda c: c.A2N.loss, "charbonnier"),
     ("srdiff", "SRDiff.encoder.n_blocks=5", lambda c: c.SRDiff.encoder.n_blocks, 5),
     ("srdiff", "SRDiff.n_train_steps=50", lambda c: c.SRDiff.n_train_steps, 50),          # an argument with a default
@@ -87,7 +87,7 @@ def test_what_an_update_calls_is_compiled_in_place(method, data, tmp_path, monke
         return fast
     monkeypatch.setattr(torch, "compile", compiled)
     train_all(config, lambda: None)
-    # A trial and three updates; validation, which enlarges whole pictures, goes by the copy that is not compiled.
+    # A trial and three updates; validation, which upscales whole images, uses the copy that is not compiled.
     assert len(calls) == 4 * len(config.stages)
     plain = short(method, data, name="plain")
     train_all(plain, lambda: None)
@@ -97,7 +97,7 @@ def test_what_an_update_calls_is_compiled_in_place(method, data, tmp_path, monke
     assert len(calls) == 4 * len(config.stages)
 
 
-def test_where_torch_compile_fails_training_goes_on_with_a_notice(data, tmp_path, monkeypatch, capsys):
+def test_where_torch_compile_fails_training_continues_with_a_notice(data, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
 
     def broken(function):
