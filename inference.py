@@ -24,6 +24,7 @@ from support.checkpoints import (
 from support.enlarging import evaluate
 from support.files import write_csv
 from support.lists import MissingList
+from support.messages import notices_kept_in
 from support.run import has_trained, run_folder, stage_config
 
 SHIPPED = {"pretrain": "srresnet-x4", "srgan": "srgan-mse-x4"}      # in weights/
@@ -136,8 +137,13 @@ def benchmark(config, methods, sets=None, progress=None):
         (results, missing): results[set][method] is a list of (image, psnr, ssim);
         missing[set] says how to get a set that is not there.
     """
+    with notices_kept_in(run_folder(config)):
+        return _benchmark(config, methods, sets or config.test_sets, progress)
+
+
+def _benchmark(config, methods, sets, progress):
     results, missing = {}, {}
-    for name in sets or config.test_sets:
+    for name in sets:
         try:
             dataset = SRDataset(name, config)
         except MissingList as error:       # a set that is there but faulty is an error, not a missing set

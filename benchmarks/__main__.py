@@ -26,7 +26,8 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.split("\n\n")[1],
                                      epilog="quality against time: python -m benchmarks.quality --help")
     parser.add_argument("parts", nargs="*", metavar="part", help=", ".join(parts))
-    parser.add_argument("--json", type=Path, default=Path("runs", "benchmarks", "speed.json"))
+    parser.add_argument("--json", type=Path, default=Path("runs", "benchmarks", "speed.json"),
+                        help="where the table is also kept (default: runs/benchmarks/speed.json)")
     args = parser.parse_args(arguments)
     for name in args.parts:
         if name not in parts:

@@ -3,8 +3,8 @@
 Measures bicubic interpolation and every file of weights/ on the test sets that are there, by
 the protocol of the papers, next to the published scores; and what lies between the weights of
 SRResNet and SRGAN.  Leaves results.md, results.csv and interpolation.png in runs/benchmarks/;
-with --write, docs/ and both READMEs are updated.  Every table of the Chinese page is made from the
-English one.
+with --write, docs/ and both READMEs are updated: docs/results.md has the whole table, a README a few
+rows of it.  Every table of the Chinese page is made from the English one.
 """
 
 import argparse
@@ -33,7 +33,9 @@ from support.lists import list_path, read_list
 from support.progress import StatusLine
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = ("docs/results.md", "README.md", "README.zh-CN.md")        # that hold the table
+PAGES = ("docs/results.md", "README.md", "README.zh-CN.md")        # that hold the table; the READMEs in short:
+IN_SHORT = ("bicubic", "`srresnet-small-x4`", "`srresnet-x4`", "`srgan-mse-x4`", "SRResNet (paper)",
+            "SRGAN-MSE (paper)")
 FOLDER = Path("runs", "benchmarks")
 SETS = {"Set5": "Set5", "Set14": "Set14", "B100": "B100", "Urban100": "Urban100", "valid": "DIV2K valid"}
 MISSING = {"valid": "python create_data_lists.py --download div2k"}       # the others: --download benchmark
@@ -51,7 +53,8 @@ CHINESE = {"PSNR (dB) / SSIM on Y": "PSNR (dB) / SSIM，Y 通道", "parameters":
            "A2N, a tutorial's x4": "A2N，某教程的 x4", "A2N, the same tutorial's x2": "A2N，同一教程的 x2",
            "SRDiff, the paper": "SRDiff，论文", "SRDiff, a MindSpore model": "SRDiff，MindSpore 的模型",
            "SR3, the public code, ": "SR3，公开代码，", "16 to 128": "16 到 128", "64 to 512": "64 到 512",
-           "trained on DIV2K; Set5, Set14": "用 DIV2K 训练；Set5、Set14", "the same, x2": "同上，x2", "| faces |": "| 人脸 |",
+           "trained on DIV2K; Set5, Set14": "用 DIV2K 训练；Set5、Set14", "the same, x2": "同上，x2",
+           "| faces |": "| 人脸 |",
            "DIV2K, x4": "DIV2K，x4", "; trained for ": "；训练了 ", " hours |": " 小时 |",
            "Y, 4 pixels cut off: the kit's": "Y，四周裁去 4 个像素：与本套件相同",
            "Y, no border cut off": "Y，不裁边", "RGB, no border cut off": "RGB，不裁边", ", LPIPS": "，LPIPS",
@@ -87,7 +90,8 @@ def main(arguments=None, root=ROOT, timed=TIMED):
     write_atomically(FOLDER / "interpolation.png", plot)
     if args.write:
         for page in PAGES:
-            write_between(root / page, "results", in_chinese(text) if "zh-CN" in page else text)
+            block = in_short(text) if "README" in page else text
+            write_between(root / page, "results", in_chinese(block) if "zh-CN" in page else block)
         write_between(root / "docs/results.md", "interpolation", between)
         write_twin(root / "docs/results.md")
         write_atomically(root / "docs/interpolation.png", plot)
@@ -196,6 +200,15 @@ def as_text(measured, methods, sets, seconds):
     absent = [[SETS[name], f"`{MISSING.get(name, 'python create_data_lists.py --download benchmark')}`"]
               for name in sets if name not in there]
     return text + ("\n\n" + table(["not measured: not here", "how to get it"], absent) if absent else "")
+
+
+def in_short(text):
+    """Of the table a few rows, and of the sets Set5 and Set14; with the machine, without what is not there."""
+    whole, measured_on = text.split("\n\n")[:2]
+    header, _, *rows = [[value.strip() for value in line.strip("|").split("|")] for line in whole.splitlines()]
+    shown = [k for k, title in enumerate(header) if title not in SETS.values() or title in ("Set5", "Set14")]
+    rows = [[row[k] for k in shown] for row in rows if row[0] in IN_SHORT]
+    return f"{table([header[k] for k in shown], rows)}\n\n{measured_on}"
 
 
 def in_chinese(text):

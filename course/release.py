@@ -16,8 +16,7 @@ from support.version import kit_version
 # What students get.  weights/, benchmarks/ and extensions/ would give the solution away.
 TEXTS = ("*.py", "README.md", "README.zh-CN.md", "course.toml", "handin.toml", "requirements.txt", "Makefile",
          "LICENSE", "pyproject.toml", ".gitignore", "docs/assignment*.md", "docs/student*.md", "docs/data*.md",
-         "tests/__init__.py",
-         "tests/conftest.py", "tests/helpers.py", "tests/students/*.py", "tests/core/__init__.py",
+         "tests/__init__.py", "tests/conftest.py", "tests/helpers.py", "tests/students/*.py", "tests/core/__init__.py",
          "tests/core/test_imresize.py", "tests/core/test_data_lists.py")
 OTHERS = ("docs/pictures/student_*.png", "docs/pictures/assignment_*.png")
 COURSE = ("__init__.py", "__main__.py", "facts.py", "handin.py", "check.py", "texts.py", "commands.py", "pack.py",

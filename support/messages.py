@@ -4,7 +4,7 @@ import contextlib
 import time
 from pathlib import Path
 
-_unkept, _file = [], None      # lines that have no run folder yet; notices.txt of the run, once there is one
+_unkept, _file = [], None      # lines that have no run folder yet; the notices.txt of the run that is at work
 
 
 def notice(text):
@@ -14,11 +14,16 @@ def notice(text):
     _write()
 
 
-def keep_notices(folder):
-    """From now on notices are kept in ``folder``/notices.txt, those said so far included; None: no longer."""
+@contextlib.contextmanager
+def notices_kept_in(folder):
+    """Inside ``with``, notices are kept in ``folder``/notices.txt, with those that no folder has kept yet."""
     global _file
-    _file = None if folder is None else Path(folder, "notices.txt")
+    former, _file = _file, Path(folder, "notices.txt")
     _write()
+    try:
+        yield
+    finally:
+        _file = former
 
 
 def _write():

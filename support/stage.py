@@ -18,7 +18,7 @@ from support.checkpoints import (
 )
 from support.enlarging import evaluate, mean_of, super_resolve
 from support.files import remove_unfinished, save_image, write_csv
-from support.messages import keep_notices, notice
+from support.messages import notice, notices_kept_in
 from support.precision import Precision, compiled, keep_freed_memory
 from support.run import (
     AverageMeter,
@@ -120,36 +120,39 @@ class Stage:
         Raises:
             TrainingDiverged, CheckpointError, OutOfMemory
         """
-        self.begin()
-        try:
-            with StopRequest() as self.stop_request:
-                while self.epoch < self.settings.epochs:
-                    self.set_learning_rate()
-                    begun = time.perf_counter()
-                    meters = one_epoch(self.train_loader, self.epoch, self.progress())
-                    self.end_epoch(meters, time.perf_counter() - begun)
-                    if self.stop_request.made:
-                        raise KeyboardInterrupt
-        except KeyboardInterrupt:
-            self.train_loader.end_workers()          # they are in the middle of an epoch
-            print(f"Stopped. Run this cell again to resume from {self.shelf.path('last')}.")
-            raise
-        except TrainingDiverged as error:
-            path = self.go_back()
-            raise TrainingDiverged(f"{error} The weights are back at the last good checkpoint, {path} "
-                                   f"(epoch {self.epoch + 1}, update {self.update}).") from None
-        except RuntimeError as error:
-            if not is_out_of_memory(error):
+        with notices_kept_in(self.folder):
+            self.begin()
+            try:
+                return self.all_epochs(one_epoch)
+            except KeyboardInterrupt:
+                self.train_loader.end_workers()          # they are in the middle of an epoch
+                print(f"Stopped. Run this cell again to resume from {self.shelf.path('last')}.")
                 raise
-        else:
-            return self.history
-        # Outside of "except": the error holds on to the tensors of the update that failed.
-        raise OutOfMemory(self.memory_message(one_epoch))
+            except TrainingDiverged as error:
+                path = self.go_back()
+                raise TrainingDiverged(f"{error} The weights are back at the last good checkpoint, {path} "
+                                       f"(epoch {self.epoch + 1}, update {self.update}).") from None
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
+            # Outside of "except": the error holds on to the tensors of the update that failed.
+            raise OutOfMemory(self.memory_message(one_epoch))
+
+    def all_epochs(self, one_epoch):
+        """The epochs that are left, until a stop is requested; returns the history."""
+        with StopRequest() as self.stop_request:
+            while self.epoch < self.settings.epochs:
+                self.set_learning_rate()
+                begun = time.perf_counter()
+                meters = one_epoch(self.train_loader, self.epoch, self.progress())
+                self.end_epoch(meters, time.perf_counter() - begun)
+                if self.stop_request.made:
+                    raise KeyboardInterrupt
+        return self.history
 
     def begin(self):
         """Take up the run folder: resume from its checkpoint, or write the first one."""
         save_config(self.config)
-        keep_notices(self.folder)
         remove_unfinished(self.folder)
         if self.shelf.has_begun():
             self.resume()

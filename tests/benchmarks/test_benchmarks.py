@@ -210,11 +210,12 @@ def test_the_pages_are_updated_where_they_are_marked(benchmark, tmp_path, monkey
             shutil.copy(path, tmp_path / "data" / kind / f"{name}.png")
         rows.append((f"HR/{name}.png", f"LR/{name}.png"))
     write_list(tmp_path / "data", "Set5", rows)
-    for page in results.PAGES:
+    pages = [*results.PAGES, "docs/results.zh-CN.md"]
+    for page in pages:
         (tmp_path / page).parent.mkdir(exist_ok=True)
         shutil.copy(results.ROOT / page, tmp_path / page)
     run_results("--data", "data", "--write", root=tmp_path)
-    for page in results.PAGES:
+    for page in pages:
         text = (tmp_path / page).read_text(encoding="utf-8")
         new = text.partition("<!-- begin results -->")[2].partition("<!-- end results -->")[0]
         assert len(re.findall(r"^\| (?:bicubic|双三次) +\| 28.43 / 0.8111 \|", new, re.MULTILINE)) == 1, page
@@ -274,6 +275,17 @@ def test_each_table_of_the_chinese_results_is_the_english_one():
     text = page.with_suffix(".zh-CN.md").read_text(encoding="utf-8")
     text = re.sub(r"<!-- begin.*?<!-- end", "", text, flags=re.DOTALL)
     assert not re.findall(r"\d\.\d+ (?:dB|秒|s)|0\.\d{3}", text)
+
+
+def test_the_readmes_have_a_few_rows_of_the_table_with_its_machine():
+    short = results.in_short(results.between_marks(results.ROOT / "docs/results.md")["results"])
+    assert results.between_marks(results.ROOT / "README.md")["results"] == short
+    assert results.between_marks(results.ROOT / "README.zh-CN.md")["results"] == results.in_chinese(short)
+    whole, measured_on = short.split("\n\n")
+    header, _, *rows = [[value.strip() for value in line.split("|")[1:-1]] for line in whole.splitlines()]
+    assert [row[0] for row in rows] == list(results.IN_SHORT)
+    assert header[1:3] == ["Set5", "Set14"] and len(header) == 5
+    assert re.fullmatch(r"Upscaled in: .+, \d+ threads, torch .+\.", measured_on)
 
 
 def test_weights_are_made_of_a_run_with_a_card(config, data, tmp_path, monkeypatch, capsys):

@@ -5,6 +5,8 @@ import os
 import pickle
 import random
 import struct
+import subprocess
+import sys
 import zlib
 from pathlib import Path
 
@@ -32,7 +34,7 @@ from support.convert import convert_image
 from support.files import save_image, write_atomically, write_csv
 from support.images import TooManyBits, read_image
 from support.run import AverageMeter, adjust_learning_rate, random_states, restore_random_states, seed_everything
-from tests.helpers import photo, write_image
+from tests.helpers import ROOT, photo, write_image
 
 # ---------------------------------------------------------------- convert_image
 
@@ -601,3 +603,37 @@ def test_a_seed_sets_every_generator():
     assert draws() == first
     seed_everything(2)
     assert not set(draws()) & set(first)
+
+
+# ---------------------------------------------------------------- the signpost
+
+OLD_SLIDES = """
+    math random shutil sys time Path np torch Image ImageOps CheckpointError load_generator load_weights read_weights
+    save_image LUMA fullest_boxes gradient_magnitude gradients psnr squared_error ssim three_channels IMAGENET_MEAN
+    IMAGENET_STD SOURCES TARGETS convert_image to_uint8 to_float TooManyBits read_image open_image as_8_bit_array
+    seed_everything random_states restore_random_states AverageMeter adjust_learning_rate in_notebook Line"""
+
+
+def test_a_star_import_gives_all_that_slides_rely_on():
+    names = {}
+    exec("from utils import *", names)
+    assert set(OLD_SLIDES.split()) <= set(names)
+    assert names["psnr"] is psnr and names["np"] is np and callable(names["load_generator"])
+
+
+@pytest.mark.parametrize("start", ["inference", "solver", "models", "utils"])
+def test_a_students_models_may_take_everything_from_utils(tmp_path, start):
+    """inference imports models, and utils hands on inference: no order of imports may end in a circle."""
+    (tmp_path / "models.py").write_text(f"from utils import *\n{(ROOT / 'models.py').read_text(encoding='utf-8')}",
+                                        encoding="utf-8")
+    code = (f"import sys; sys.path[:0] = [{str(tmp_path)!r}, {str(ROOT)!r}]; import {start}, models, utils; "
+            "print(models.__file__, type(utils.load_generator('srresnet-small-x4')) is models.Generator)")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.split() == [str(tmp_path / "models.py"), "True"]
+
+
+def test_the_lists_are_made_without_torch():
+    code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); import create_data_lists; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.stdout.strip() == "False", done.stderr

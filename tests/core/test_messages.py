@@ -1,0 +1,67 @@
+"""Notices that are kept, and numbers as people read them."""
+
+from pathlib import Path
+
+import pytest
+
+from datasets import SRDataset, make_loader
+from models import Generator
+from solver import fit_pretrain
+from support import messages
+from support.messages import count, duration, few, megabytes, notice, notices_kept_in
+from support.run import run_folder
+
+
+@pytest.fixture(autouse=True)
+def nothing_kept(monkeypatch):
+    """No notices of other tests."""
+    monkeypatch.setattr(messages, "_unkept", [])
+
+
+def kept(folder):
+    """The notices of a run folder, without their times."""
+    lines = (folder / "notices.txt").read_text(encoding="utf-8").splitlines()
+    assert all(line[:2] == "20" and line[10] == " " and line[19:21] == "  " for line in lines)
+    return [line[21:] for line in lines]
+
+
+def test_a_notice_is_printed_and_kept_in_the_run_folder(tmp_path, capsys):
+    notice("before there is a run: row 3 is left out.")
+    with notices_kept_in(tmp_path / "runs" / "mine"):
+        notice("noticed at night.")
+    assert capsys.readouterr().out.splitlines() == [
+        "Notice: before there is a run: row 3 is left out.", "Notice: noticed at night."]
+    assert kept(tmp_path / "runs/mine") == ["before there is a run: row 3 is left out.", "noticed at night."]
+
+
+def test_each_run_keeps_its_own_and_adds_them_to_those_of_an_earlier_sitting(tmp_path):
+    for folder, text in (("a", "first"), ("b", "other"), ("a", "second")):
+        with pytest.raises(KeyboardInterrupt), notices_kept_in(tmp_path / folder):
+            notice(text)
+            raise KeyboardInterrupt
+    notice("between two runs")
+    with notices_kept_in(tmp_path / "b"):
+        pass
+    assert kept(tmp_path / "a") == ["first", "second"] and kept(tmp_path / "b") == ["other", "between two runs"]
+
+
+def test_a_folder_that_cannot_be_written_stops_nothing(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    with notices_kept_in(tmp_path / "file"):
+        notice("said all the same")
+    assert capsys.readouterr().out == "Notice: said all the same\n"
+
+
+def test_a_training_keeps_what_it_noticed(config):
+    """Rows that the data set left out, before the stage began, are in the run folder too."""
+    notice("row 3 is left out.")
+    config.pretrain.epochs = 1
+    fit_pretrain(config, Generator(config), make_loader(SRDataset("train", config), 4), SRDataset("valid", config))
+    assert kept(run_folder(config)) == ["row 3 is left out."]
+
+
+def test_numbers_and_names_as_people_read_them():
+    assert megabytes(2_345_678) == "2.3 MB" and megabytes(6_712_345_678) == "6.71 GB"
+    assert duration(75.6) == "1:16" and duration(3600) == "1:00:00"
+    assert few(["a.png", Path("x/b.png"), "c", "d", "e"]) == "a.png, b.png, c and 2 more" and few("ab") == "a, b"
+    assert count([1]) == "1 image" and count([], "pair") == "0 pairs"
