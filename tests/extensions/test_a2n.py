@@ -47,8 +47,9 @@ TINY = dict(n_channels=8, n_up_channels=8, n_blocks=1, small=True, loss="l1")
 
 def tiny(data, **changes):
     """A configuration whose training takes a second: 2 epochs of 10 updates."""
-    config = tiny_config(data, **{**a2n.COMMON, **changes})
-    config.update(A2N={**TINY, **changes.get("A2N", {})}, a2n=dict(epochs=2, updates_per_epoch=10), method="a2n")
+    config = tiny_config(data)
+    config.add(**{**a2n.COMMON, **changes, "A2N": {**TINY, **changes.get("A2N", {})},
+                  "a2n": dict(epochs=2, updates_per_epoch=10), "method": "a2n"})
     return config
 
 
@@ -70,8 +71,8 @@ def write_places(folder, sizes):
     return folder
 
 
-def sub_images(folder, size, stride, crop=16, **more):
-    return a2n.SubImages(tiny_config(folder, crop_size=crop, sub_images=dict(size=size, stride=stride), **more))
+def sub_images(folder, size, stride, **changes):
+    return a2n.SubImages(tiny(folder, sub_images=dict(size=size, stride=stride), **changes))
 
 
 def corner_of(patch):
@@ -81,7 +82,7 @@ def corner_of(patch):
 
 
 def test_an_image_of_div2ks_size_has_the_tutorials_forty(tmp_path):
-    dataset = sub_images(write_places(tmp_path, [(1356, 2040)]), 480, 200, crop=192, patch_num=1)
+    dataset = sub_images(write_places(tmp_path, [(1356, 2040)]), 480, 200, crop_size=192, patch_num=1)
     assert len(dataset) == 40 and len(make_loader(dataset, 8)) == 5
     epochs = [dataset.batch(epoch, range(40)) for epoch in range(5)]
     for number, (top, left) in enumerate((top, left) for top in range(0, 801, 200) for left in range(0, 1401, 200)):
@@ -137,7 +138,7 @@ def test_images_that_are_too_small_are_named(tmp_path, capsys):
     ("dict(size=32)", "a dict with size and stride"), (dict(size=32), "a dict with size and stride")])
 def test_sub_images_that_make_no_sense_are_refused(data, value, words):
     with pytest.raises(DataError, match=words):
-        a2n.SubImages(tiny_config(data, crop_size=16, sub_images=value))
+        a2n.SubImages(tiny(data, sub_images=value))
 
 
 def test_the_training_takes_them_where_the_configuration_says_so(data):

@@ -226,10 +226,10 @@ def test_tiles_are_the_whole_image_where_the_network_sees_pixels_only():
 # ---------------------------------------------------------------- the run
 
 def run_config(data, **changes):
-    config = tiny_config(data, name="run", crop_size=16, batch_size=4, stages=["sr3"], method="sr3", n_valid=1,
-                         sr3=dict(epochs=2, updates_per_epoch=4, lr=1e-3,
-                                  network=dict(unet=TINY, betas=sr3.SHORT, target="residual", n_steps=2, ddim=True)))
-    config.update(changes)
+    config = tiny_config(data, **{"name": "run", "n_valid": 1, **changes})
+    config.add(stages=["sr3"], method="sr3",
+               sr3=dict(epochs=2, updates_per_epoch=4, lr=1e-3,
+                        network=dict(unet=TINY, betas=sr3.SHORT, target="residual", n_steps=2, ddim=True)))
     return config
 
 
