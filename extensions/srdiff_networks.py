@@ -64,7 +64,7 @@ class RRDB(nn.Module):
 
 @register_method("srdiff_encoder", "SRDiff's encoder", "tab:olive")
 class Encoder(nn.Module):
-    """RRDBNet: (N, 3, h, w) in [0, 1] -> (N, 3, 4h, 4w) in [-1, 1]; ``features`` for the U-Net.
+    """RRDBNet: (N, 3, h, w) in [0, 1] -> (N, 3, s h, s w) in [-1, 1]; ``features`` for the U-Net.
 
     Args:
         n_channels: of the feature maps.
@@ -186,8 +186,7 @@ class UNet(nn.Module):
     H and W have to be divisible by ``cell`` (2 for each downsampling), and at least twice as large.
 
     Args:
-        n_channels: factor of all levels' channels.
-        multipliers: of each level; a level has n_channels times its multiplier channels.
+        n_channels, multipliers: level k has n_channels times multipliers[k] channels.
         n_condition: C', channels of the encoder's features.
     """
 
@@ -234,7 +233,7 @@ class UNet(nn.Module):
         last.weight.zero_()
         for c in range(3):
             copying(enter.skip.weight, enter.skip.bias, c, c, single(1, 0, 0))
-            upsample.weight[:, c], upsample.bias[c] = 0, 0           # a transposed convolution: (in, out, k, k)
+            upsample.weight[:, c], upsample.bias[c] = 0, 0         # a transposed convolution: (in, out, k, k)
             for k in range(4):                                     # the pixels of a square
                 row, column, carrier = 1 + k // 2, 1 + k % 2, 3 * k + c
                 copying(downsample.conv.weight, downsample.conv.bias, carrier, c, single(3, row, column))
