@@ -25,7 +25,7 @@ from support.lists import DataError
 from support.precision import report_not_compiled
 from support.run import EpochProgress, random_states, restore_random_states, seed_everything, stage_config
 from support.safeguards import OutOfMemory, TrainingDiverged
-from support.settings import change
+from support.settings import UnknownSetting, change
 
 
 def one_epoch(train_loader, network, optimizer, epoch, *, name="extension", print_freq=50, progress=None):
@@ -138,7 +138,7 @@ def extension_config(method, preset="demo", data_folder="data", name=None, seed=
         known = ", ".join(f"{key}: {', '.join(module.PRESETS)}" for key, module in METHODS.items())
         raise ValueError(f"There is no preset {preset!r} of {method!r}; there are {known}.")
     config = get_config("course", data_folder, name or f"{method}-{preset}", seed)
-    config.add(preset=preset, method=method, workers=0, **METHODS[method].PRESETS[preset])
+    config.add(**{"preset": preset, "method": method, "workers": 0, **METHODS[method].PRESETS[preset]})
     close(config)
     return config
 
@@ -189,6 +189,8 @@ def main(arguments=None):
             "data/demo" if args.preset == "demo" else "data"), args.name, args.seed)
         for text in args.changes:
             change(config, text)
+    except UnknownSetting as error:
+        parser.error(f"{error} What {args.method} has of its own: PRESETS in extensions/{args.method}.py.")
     except ValueError as error:
         parser.error(str(error))
     os.environ[provenance.COMMAND] = shlex.join(["-m", "extensions", *(arguments or sys.argv[1:])])
