@@ -1,8 +1,8 @@
 """A2N: attention in attention network for image super-resolution (Chen et al. 2021, arXiv 2104.09497).
 
-Regression like SRResNet, with three differences: no BatchNorm, attention that is itself weighed
-against a branch without attention, and the enlarged LR added at the very end, so that the
-network only learns what interpolation misses.
+Regression like SRResNet, with three differences: no BatchNorm; attention that is itself weighted
+against a branch without attention; the upscaled LR added at the very end, so that the network
+only learns what interpolation misses.
 
 Shapes are written (N, C, h, w), where h and w are LR pixels and s is the scaling factor.
 """
@@ -48,10 +48,10 @@ class A2N(nn.Module):
     Args:
         scaling_factor: 2, 3 or 4.
         n_channels: of the blocks.
-        n_up_channels: of the stages that enlarge.
-        n_blocks: attention-in-attention blocks.
+        n_up_channels: of the upsampling stages.
+        n_blocks: number of attention-in-attention blocks.
         small: A2N-M, whose branch without attention is a 1 x 1 convolution.
-        loss: one of LOSSES, for the training.
+        loss: the training loss, one of LOSSES.
 
     Raises:
         ValueError: for another scaling factor or loss.
@@ -60,7 +60,7 @@ class A2N(nn.Module):
     def __init__(self, scaling_factor=4, n_channels=40, n_up_channels=24, n_blocks=16, small=False, loss="l1"):
         super().__init__()
         if scaling_factor not in (2, 3, 4):
-            raise ValueError(f"A2N enlarges by 2, 3 or 4: scaling_factor cannot be {scaling_factor}.")
+            raise ValueError(f"A2N upscales by 2, 3 or 4: scaling_factor cannot be {scaling_factor}.")
         if loss not in LOSSES:
             raise ValueError(f"There is no loss {loss!r}; choose one of {', '.join(LOSSES)}.")
         self.settings = dict(scaling_factor=scaling_factor, n_channels=n_channels, n_up_channels=n_up_channels,
@@ -69,17 +69,18 @@ class A2N(nn.Module):
         self.first = conv3(3, n_channels)
         self.blocks = nn.Sequential(*[AttentionInAttention(n_channels, small) for _ in range(n_blocks)])
         self.trunk_conv = conv3(n_channels, n_channels)
-        self.stage1 = Enlarging(n_channels, n_up_channels, 3 if scaling_factor == 3 else 2)
-        self.stage2 = Enlarging(n_up_channels, n_up_channels, 2) if scaling_factor == 4 else nn.Identity()
+        self.stage1 = Upsample(n_channels, n_up_channels, 3 if scaling_factor == 3 else 2)
+        self.stage2 = Upsample(n_up_channels, n_up_channels, 2) if scaling_factor == 4 else nn.Identity()
         self.last = conv3(n_up_channels, 3)
         self.criterion = LOSSES[loss]()
 
     def start_as_interpolation(self):
-        """Initial weights with which the network nearly is bilinear interpolation, and learns from the first update on.
+        """Initial weights with which the network is nearly bilinear interpolation, and learns from the first update on.
 
-        torch's own shrink what passes through them, to a third of its variance in each layer: in the end the
-        biases drown the picture, and 150 updates of the demo do not get beyond interpolation.  Those of He et al.
-        2015 (arXiv 1502.01852, section 2.2) keep its size.  Each block, and the network, begin with a tenth.
+        torch's default initialisation shrinks the features, to a third of their variance in each layer: in the end
+        the biases drown the image, and 150 updates of the demo do not get beyond interpolation.  That of He et al.
+        2015 (arXiv 1502.01852, section 2.2) keeps the variance.  What each block adds, and what the network adds to
+        interpolation, is scaled to a tenth.
 
         Returns:
             the network itself.
@@ -98,7 +99,7 @@ class A2N(nn.Module):
         return self.tail(self.trunk(lr))
 
     def trunk(self, lr):
-        """(N, 3, h, w) in [0, 1] -> (N, C + 3, h, w): all that is done at LR's size, and LR itself."""
+        """(N, 3, h, w) in [0, 1] -> (N, C + 3, h, w): the features at LR's size, and LR itself."""
         features = self.first(lr)                                          # (N, C, h, w)
         return torch.cat([features + self.trunk_conv(self.blocks(features)), lr], dim=1)
 
@@ -106,34 +107,34 @@ class A2N(nn.Module):
         """(N, C + 3, h, w) -> (N, 3, s h, s w) in [-1, 1]."""
         features, lr = x[:, :-3], x[:, -3:]
         features = self.stage2(self.stage1(features))                      # (N, C', s h, s w)
-        # Added outside of the network: colours need not travel through sixteen blocks.
-        enlarged = functional.interpolate(lr, scale_factor=self.scaling_factor, mode="bilinear", align_corners=False)
-        return 2 * (self.last(features) + enlarged) - 1
+        # Added at the end: colours need not pass through sixteen blocks.
+        upscaled = functional.interpolate(lr, scale_factor=self.scaling_factor, mode="bilinear", align_corners=False)
+        return 2 * (self.last(features) + upscaled) - 1
 
     def receptive_margin(self):
-        """How far an output pixel looks, in LR pixels: (in the trunk, in the tail), see models.Generator.reach.
+        """How far an output pixel looks, in LR pixels: (in the trunk, in the tail); see models.Generator.
 
-        But for the means of whole feature maps in each block: of a picture that is too large for
-        the memory they are those of a tile.
+        Except the means of whole feature maps in each block: where an image is too large for the
+        memory, they are those of a tile.
         """
         return 2 + 2 * len(self.blocks), 2
 
     def bytes_per_pixel(self):
-        """Bytes that an LR pixel takes in feature maps without gradients: (in the trunk, in the tail); estimates."""
-        # Seven maps are alive at once in a block, five in a stage that enlarges.
+        """Bytes of feature maps for each LR pixel, without gradients: (in the trunk, in the tail); estimates."""
+        # Seven maps are alive at once in a block, five in an upsampling stage.
         return (4 * 7 * self.settings["n_channels"],
                 4 * self.scaling_factor**2 * 5 * self.settings["n_up_channels"])
 
     def loss(self, lr, hr):
-        """LR in [0, 1], HR in [-1, 1] -> the mean distance of SR and HR."""
+        """LR in [0, 1], HR in [-1, 1] -> the mean difference of SR and HR."""
         return self.criterion(self(lr).float(), hr)
 
 
 class AttentionInAttention(nn.Module):
-    """A block that decides, picture by picture, how much its own attention is worth (section 3.3, equation 4).
+    """A block that decides for each image how much its own attention is worth (section 3.3, equation 4).
 
-    x + k1(LeakyReLU(w0 A + w1 N)): A with pixel attention, N without; w0 + w1 = 1 come from the
-    mean of the features over the whole picture.
+    x + k1(LeakyReLU(w0 A + w1 N)): A with pixel attention, N without; w0 + w1 = 1 are computed from
+    the mean of the features over the whole image.
     """
 
     def __init__(self, n_channels, small):
@@ -168,8 +169,8 @@ class AttentionBranch(nn.Module):
         return self.leave(self.value(h) * mask)
 
 
-class Enlarging(nn.Module):
-    """Nearest-neighbour enlarging, a convolution, pixel attention, another convolution.
+class Upsample(nn.Module):
+    """Nearest-neighbour upsampling, a convolution, pixel attention, another convolution.
 
     (N, C, h, w) -> (N, C', s h, s w)
     """
@@ -189,7 +190,7 @@ class Enlarging(nn.Module):
 
 @torch.inference_mode()
 def attention(network, lr):
-    """What the blocks of a network decide on a picture.
+    """What the blocks of a network decide for an image.
 
     Args:
         network: an A2N.
@@ -197,7 +198,7 @@ def attention(network, lr):
 
     Returns:
         weights: (n_blocks, 2), w0 of the branch with attention and w1 of the one without, on the CPU.
-        maps: (n_blocks, h, w) in [0, 1], what pixel attention lets through, the mean over the channels.
+        maps: (n_blocks, h, w) in [0, 1], the pixel attention of each block, averaged over the channels.
     """
     weights, maps, hooks = [], [], []
     for block in network.blocks:
@@ -217,9 +218,9 @@ def attention(network, lr):
 # ---------------------------------------------------------------- from x2 to x4
 
 def transfer(network, state):
-    """Begin a network with the weights of another scaling factor, as the authors do from x2 to x4.
+    """Initialise a network with the weights of another scaling factor, as the authors do from x2 to x4.
 
-    Only tensors of the same name and shape are taken over.
+    Only tensors of the same name and shape are loaded.
 
     Returns:
         (list of names that were loaded, list of names that keep their own values)
@@ -234,13 +235,13 @@ def transfer(network, state):
             [f"{name} {tuple(state[name].shape)} instead of {tuple(own[name].shape)}" for name in other_shape], 6))
     loaded = [name for name in own if name in state]
     if not loaded:
-        raise CheckpointError("No tensor of these weights has the name of one of this network.")
+        raise CheckpointError("No tensor of these weights has the same name as one of this network.")
     network.load_state_dict({**own, **{name: state[name] for name in loaded}})
     return loaded, [name for name in own if name not in state]
 
 
 def begin_with(network, path):
-    """``transfer`` from a file, and say what was loaded and what was not.
+    """``transfer`` from a file; prints what was loaded and what was not.
 
     Args:
         path: a checkpoint or weight file of an A2N of any scaling factor, or the name of weights in weights/.
@@ -256,10 +257,10 @@ def begin_with(network, path):
         loaded, fresh = transfer(network, other.state_dict())
     except CheckpointError as error:
         raise CheckpointError(f"{path} cannot be transferred. {error}. Its settings are {other.settings}, those "
-                              f"wanted {network.settings}: set A2N.n_channels, A2N.n_up_channels, A2N.small "
-                              "alike.") from None
+                              f"of the network {network.settings}: set A2N.n_channels, A2N.n_up_channels and A2N.small "
+                              "to the same values.") from None
     left = [name for name in other.state_dict() if name not in network.state_dict()]
-    begun = f"{len(fresh)} begin with random values: {few(fresh, 6)}." if fresh else "None is left as it was."
+    begun = f"{len(fresh)} begin with random values: {few(fresh, 6)}." if fresh else "None keeps its random values."
     print(f"Transfer from {path} (x{other.scaling_factor}): {len(loaded)} of {len(loaded) + len(fresh)} tensors are "
           f"loaded. {begun}"
           + (f" {len(left)} of the file have no place here: {few(left, 6)}." if left else ""))
@@ -268,9 +269,9 @@ def begin_with(network, path):
 # ---------------------------------------------------------------- sub-images
 
 def windows(height, width, size=480, stride=200):
-    """The corners (top, left) of the tutorial's sub-images of a picture.
+    """The corners (top, left) of the tutorial's sub-images of an image.
 
-    Its rule leaves out a window that ends exactly at the edge: 40 windows on 2040 x 1356.
+    Its rule leaves out a window that ends exactly at the edge: an image of 2040 x 1356 has 40 windows.
     """
     tops = [top for top in range(0, height, stride) if top + size < height]
     lefts = [left for left in range(0, width, stride) if left + size < width]
@@ -278,18 +279,18 @@ def windows(height, width, size=480, stride=200):
 
 
 class SubImages(SRDataset):
-    """Training patches out of the tutorial's sub-images; everything else is as in SRDataset("train", config).
+    """Training patches from the tutorial's sub-images; everything else is as in SRDataset("train", config).
 
-    The tutorial writes its overlapping sub-images (32,096 of DIV2K's 800 pictures) into one file, more than
-    three times the pixels of the pictures themselves.  Here a sub-image is three numbers, and its pixels are
-    those of the picture in the image store.
+    The tutorial writes its overlapping sub-images (32,096 of DIV2K's 800 images) into one file, more than
+    three times the pixels of the images themselves.  Here a sub-image is three numbers, and its pixels are
+    read from the image store.
 
     Args:
-        config: as for SRDataset, and ``sub_images = dict(size=480, stride=200)`` in HR pixels.  There are
-            ``patch_num`` patches of each sub-image in an epoch: the tutorial takes 1.
+        config: as for SRDataset, and ``sub_images = dict(size=480, stride=200)`` in HR pixels.  Each
+            sub-image gives ``patch_num`` patches an epoch; the tutorial takes 1.
 
     Raises:
-        DataError: if no picture is larger than a sub-image, or the sizes do not go together.
+        DataError: if no image is larger than a sub-image, or the sizes do not fit together.
     """
 
     def __init__(self, config):
@@ -299,16 +300,16 @@ class SubImages(SRDataset):
                             "--set \"sub_images={'size': 480, 'stride': 200}\"")
         size, stride, s = config.sub_images["size"], config.sub_images["stride"], self.scale
         if size % s or stride % s or stride <= 0 or size < self.crop:
-            raise DataError(f"sub_images = dict(size={size}, stride={stride}) does not go with crop_size {self.crop} "
+            raise DataError(f"sub_images = dict(size={size}, stride={stride}) does not fit crop_size {self.crop} "
                             f"and scaling_factor {s}: both must be divisible by {s}, and size at least {self.crop}.")
-        self.side = (size - self.crop) // s + 1                     # places of a patch in a sub-image, each way
+        self.side = (size - self.crop) // s + 1                     # positions of a patch in a sub-image, each way
         self.corners = np.array([(image, top // s, left // s)       # (n, 3), in LR pixels
                                  for image, lr_size in enumerate(self.lr_sizes)
                                  for top, left in windows(*(s * lr_size), size, stride)], np.int64).reshape(-1, 3)
         without = sorted(set(range(len(self.pairs))) - set(self.corners[:, 0]))
         if len(without) == len(self.pairs):
             raise DataError(f"No training image is larger than a sub-image of {size} x {size}. Lower sub_images.size, "
-                            "or set sub_images=None: patches are then cut anywhere.")
+                            "or set sub_images=None: patches are then cut from anywhere.")
         if without:
             notice(f"{len(without)} of {len(self.pairs)} training images are not larger than a sub-image of "
                    f"{size} x {size}, and are left out: {few([self.pairs[image].hr for image in without], 6)}.")
@@ -328,19 +329,19 @@ class SubImages(SRDataset):
 
 NETWORK = dict(n_channels=40, n_up_channels=24, n_blocks=16, small=False, loss="l1")       # the paper's
 
-# What all presets have: --set transfer=..., sub_images=... and scaling_factor=2 work with each.
+# In all presets: --set transfer=..., sub_images=... and scaling_factor=2 work with each.
 COMMON = dict(stages=["a2n"],
-              start="interpolation",      # A2N.start_as_interpolation(), or "random": torch's own, as in the paper
-              transfer=None,         # a checkpoint of another scaling factor to begin with, see begin_with
+              start="interpolation",      # A2N.start_as_interpolation(); or "random": torch's default, as in the paper
+              transfer=None,         # a checkpoint of another scaling factor to start from, see begin_with
               sub_images=None,       # dict(size=480, stride=200): see SubImages; None: patches from anywhere
               lr_factor=0.5)         # paper: a milestone halves the learning rate
 
-# The tutorial's training.  Of each of DIV2K's 32,096 sub-images one patch an epoch: 1,003 batches of 32.
+# The tutorial's training: one patch an epoch from each of DIV2K's 32,096 sub-images, 1,003 batches of 32.
 TUTORIAL = dict(COMMON, A2N=NETWORK, sub_images=dict(size=480, stride=200), patch_num=1, batch_size=32,
                 start="random", averaging=0)         # neither the paper nor the tutorial averages weights
 
 PRESETS = {
-    # A small network and few updates, in about ten seconds: already a little above bicubic interpolation.
+    # A small network and few updates, about ten seconds: already a little above bicubic interpolation.
     "demo": dict(COMMON, A2N=dict(NETWORK, n_blocks=2, small=True), crop_size=48, patch_num=40, batch_size=4,
                  n_valid=1, averaging=0.9, print_freq=5,
                  a2n=dict(epochs=5, updates_per_epoch=30, lr=2e-3, lr_schedule="cosine", warmup=20)),
@@ -361,7 +362,7 @@ PRESETS = {
 
 
 def build(config, stage):
-    """The network of a stage: with fresh weights, or with those of config.transfer where the run has not begun yet.
+    """The network of a stage: with fresh weights, or with those of config.transfer if the run has not begun yet.
 
     Raises:
         CheckpointError: see ``begin_with``.
@@ -369,6 +370,6 @@ def build(config, stage):
     network = A2N(scaling_factor=config.scaling_factor, **config.A2N)
     if config.start == "interpolation":
         network.start_as_interpolation()
-    if config.transfer and not has_trained(run_folder(config)):        # a run that goes on has weights of its own
+    if config.transfer and not has_trained(run_folder(config)):        # a resumed run has weights of its own
         begin_with(network, config.transfer)
     return network

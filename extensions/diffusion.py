@@ -11,7 +11,7 @@ import torch
 
 
 def cosine_betas(n_steps, s=0.008, largest=0.999):
-    """Nichol and Dhariwal 2021 (arXiv 2102.09672), section 3.2: the picture fades as a cosine does.  float64 (T,)."""
+    """Nichol and Dhariwal 2021 (arXiv 2102.09672), section 3.2: the image fades like a cosine.  float64 (T,)."""
     u = torch.linspace(0, n_steps + 1, n_steps + 1, dtype=torch.float64) / (n_steps + 1)
     fading = torch.cos((u + s) / (1 + s) * math.pi / 2) ** 2
     return (1 - fading[1:] / fading[:-1]).clamp(0, largest)
@@ -31,7 +31,7 @@ class Diffusion:
 
     def __init__(self, betas):
         self.betas, self.n_steps = betas, len(betas)
-        self.alphabar = torch.cumprod(1 - betas, dim=0)                          # what is left of the picture
+        self.alphabar = torch.cumprod(1 - betas, dim=0)                          # what is left of the image
         self.alphabar_before = torch.cat([torch.ones(1, dtype=torch.float64), self.alphabar[:-1]])
 
     def add_noise(self, x0, t, noise):
@@ -40,28 +40,28 @@ class Diffusion:
         return keep * x0 + spread * noise
 
     def x0_of(self, x, t, noise):
-        """The picture that this noise was added to: equation 4 solved for x0."""
+        """The image that this noise was added to: equation 4 solved for x0."""
         keep, spread = self._factors(t, x)
         return (x - spread * noise) / keep
 
     def noise_of(self, x, t, x0):
-        """The noise that was added to this picture: equation 4 solved for the noise."""
+        """The noise that was added to this image: equation 4 solved for the noise."""
         keep, spread = self._factors(t, x)
         return (x - keep * x0) / spread
 
     def _factors(self, t, like):
         """(sqrt(alphabar_t), sqrt(1 - alphabar_t)), each (N, 1, 1, 1)."""
-        # Roots first, in float64: at SR3's first steps 1 - alphabar is 1e-6, of which float32 would keep one digit.
+        # Roots first, in float64: at SR3's first steps 1 - alphabar is 1e-6, and float32 would keep one digit of it.
         keep = self.alphabar[t.cpu()]
         return shaped(keep.sqrt(), like), shaped((1 - keep).sqrt(), like)
 
     def posterior(self, x0, x, t, before=None):
-        """Mean and variance of a less noisy x, where x0 and x_t are known (DDPM, equations 6 and 7).
+        """Mean and variance of a less noisy x, given x0 and x_t (DDPM, equations 6 and 7).
 
         Args:
             t: int64 (N,), the steps of x.
-            before: int64 (N,), the steps to go to (default: t - 1).  Where some are left out, the beta
-                between the two is what the alphabars say.
+            before: int64 (N,), the steps to go to (default: t - 1).  If some are left out, the beta
+                between the two follows from their alphabars.
         """
         keep = self.alphabar[t.cpu()]
         earlier = self.alphabar_before[t.cpu()] if before is None else self.alphabar[before.cpu()]
@@ -71,13 +71,13 @@ class Diffusion:
         return of_x0 * x0 + of_x * x, variance
 
     def steps(self, n=None, start=None):
-        """The steps that are walked, the noisiest first: all, or n of them, each the middle of a stretch.
+        """The steps of sampling, the noisiest first: all, or n of them, each the middle of an interval.
 
-        Neither end is good for a large step: where next to nothing is left of the picture, the error
-        of the predicted noise becomes a picture, and where next to no noise is left, it stays.
+        Neither end is good for a large step: where almost nothing is left of the image, the error of the
+        predicted noise is taken for the image; where almost no noise is left, the error stays.
 
         Args:
-            start: the first one, if the walk does not begin with pure noise.
+            start: the first step, if sampling does not begin with pure noise.
         """
         if start is not None:
             n = min(n or start + 1, start + 1)
@@ -86,18 +86,18 @@ class Diffusion:
         return [(2 * i + 1) * self.n_steps // (2 * n) for i in range(n - 1, -1, -1)]
 
     @torch.inference_mode()
-    def sample(self, predict, x, generator, n_steps=None, ddim=False, clip=1.0, each=None, start=None):
-        """Walk from noise to a picture.
+    def sample(self, predict, x, generator, n_steps=None, ddim=False, clip=1.0, on_step=None, start=None):
+        """Sample an image: from noise, step by step.
 
         Args:
             predict: function (x_t, t) -> the noise in it; t is an int.
-            x: what to begin with, usually noise (N, 3, H, W).
+            x: what sampling begins with, usually noise (N, 3, H, W).
             generator: torch.Generator on the CPU, for the noise of the steps: the same on every device.
-            n_steps: fewer steps than were trained (default: all).
-            ddim: without new noise (DDIM, eta = 0).
-            clip: the picture's range; None: no clipping.
-            each: function (step number, x0 estimate, x) that is called after each step.
-            start: the step whose noise is in ``x`` (default: the last one, pure noise).
+            n_steps: fewer steps than in training (default: all).
+            ddim: no new noise (DDIM, eta = 0).
+            clip: x0 is clamped to [-clip, clip]; None: no clipping.
+            on_step: function (step number, estimate of x0, x), called after each step.
+            start: the step whose noise ``x`` has (default: the last one, pure noise).
 
         Returns:
             x_0, (N, 3, H, W).
@@ -112,22 +112,22 @@ class Diffusion:
             if last:
                 x = x0
             elif ddim:
-                # DDIM, equation 12 with eta = 0.  The noise is that which goes with the clipped picture.
+                # DDIM, equation 12 with eta = 0.  The noise is the one that belongs to the clipped x0.
                 before = torch.full((len(x),), steps[number + 1])
                 x = self.add_noise(x0, before, self.noise_of(x, times, x0))
             else:
                 mean, variance = self.posterior(x0, x, times, torch.full((len(x),), steps[number + 1]))
                 x = mean + variance.sqrt() * randn(x, generator)
-            if each:
-                each(number, x0, x)
+            if on_step:
+                on_step(number, x0, x)
         return x
 
 
 def shaped(values, like):
-    """float64 (N,), a number for each picture, as factors of ``like`` (N, C, H, W)."""
+    """float64 (N,), a number for each image, as factors of ``like`` (N, C, H, W)."""
     return values.to(like).view(-1, *[1] * (like.ndim - 1))
 
 
 def randn(like, generator):
-    """Noise of this shape and device, drawn on the CPU: a seed gives the same picture on every device."""
+    """Noise of this shape and device, drawn on the CPU: a seed gives the same image on every device."""
     return torch.randn(like.shape, generator=generator, dtype=torch.float32).to(like)

@@ -4,8 +4,8 @@
 
 Each process takes its part of every batch, and DistributedDataParallel averages the gradients, so
 that all make the same update.  Only the first one (rank 0) prepares the data, validates, writes and
-speaks; it is the core's Stage as it is.  The others follow it: they begin with the checkpoint that
-it has read or written.  Where one ends with an error, torchrun ends the others.
+prints; it runs the core's Stage as it is.  The others follow it: they start from the checkpoint that
+it has read or written.  If one ends with an error, torchrun ends the others.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ PATIENCE = datetime.timedelta(hours=6)        # the others wait while rank 0 dec
 # ---------------------------------------------------------------- the processes
 
 def is_distributed():
-    """Whether torchrun has started this process together with others."""
+    """Whether torchrun started this process together with others."""
     return world_size() > 1
 
 
@@ -41,7 +41,7 @@ def rank():
 
 
 def setup(config):
-    """Meet the other processes; each has its own GPU, where there are any."""
+    """Join the other processes; each has its own GPU, if there are any."""
     if not is_distributed() or distributed.is_initialized():
         return
     if torch.cuda.is_available():
@@ -50,20 +50,20 @@ def setup(config):
         config.device = f"cuda:{number}"
     distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo", timeout=PATIENCE)
     if rank() > 0:
-        # Rank 0 says the same.  Open to the process's end, so no "with".
+        # Rank 0 prints the same.  Open until the process ends, so no "with".
         sys.stdout = open(os.devnull, "w", encoding="utf-8")       # noqa: SIM115
-        signal.signal(signal.SIGINT, signal.SIG_IGN)               # at Ctrl-C rank 0 wants them for one more update
+        signal.signal(signal.SIGINT, signal.SIG_IGN)               # at Ctrl-C rank 0 needs them for one more update
 
 
 def cleanup():
-    """Part, once all is done.  Not after an error: the processes would wait for each other."""
+    """Leave the other processes, once all is done.  Not after an error: they would wait for each other."""
     if distributed.is_initialized():
         distributed.destroy_process_group()
 
 
 @contextlib.contextmanager
 def rank0_first():
-    """Rank 0 does what is inside, and the others do it after it: they find the files that it has made."""
+    """Rank 0 runs the block first, the others after it: they find the files that it has made."""
     if rank() > 0:
         distributed.barrier()
     yield
@@ -72,7 +72,7 @@ def rank0_first():
 
 
 def broadcast_from_rank0(value=None):
-    """What rank 0 hands over, in every process; all have to call this."""
+    """The value of rank 0, in every process; all have to call this."""
     values = [value]
     distributed.broadcast_object_list(values)
     return values[0]
@@ -81,7 +81,7 @@ def broadcast_from_rank0(value=None):
 # ---------------------------------------------------------------- network and batches
 
 class LossModule(nn.Module):
-    """The loss as a forward: DistributedDataParallel looks at nothing else."""
+    """The loss as a forward: DistributedDataParallel wraps nothing else."""
 
     def __init__(self, network):
         super().__init__()
@@ -106,10 +106,10 @@ class ParallelNetwork:
 class RankShare:
     """This process's part of each batch of a loader, and its own noise: a function of (seed, epoch, update, rank).
 
-    So a run that is resumed needs no random states but these numbers.
+    So a resumed run needs no random states except these numbers.
 
     Raises:
-        ValueError: if the batch cannot be divided evenly: its mean would not be the mean of the means.
+        ValueError: if the batch cannot be divided evenly: the mean of the parts' means would not be its mean.
     """
 
     def __init__(self, loader, seed):
@@ -135,20 +135,20 @@ class RankShare:
 # ---------------------------------------------------------------- a stage
 
 class Leader(Stage):
-    """A stage in rank 0: as where it is alone."""
+    """A stage in rank 0: the same as in a single process."""
 
     def batch_that_fits(self, one_epoch):
-        return None                               # the others would have to try with it
+        return None                               # the others would have to try it too
 
 
 class Follower(Stage):
-    """A stage in another process: the same updates, nothing written."""
+    """A stage in another process: it makes the same updates and writes nothing."""
 
     def run(self, one_epoch):
         if not broadcast_from_rank0():                   # the stage is complete
             return self.history
         one_epoch.connect()
-        self.go_back()                            # rank 0 writes the next one after an update, so after all have it
+        self.go_back()                            # rank 0 writes the next one after an update, when all have this one
         while self.epoch < self.settings.epochs:
             self.set_learning_rate()
             one_epoch(self.train_loader, self.epoch, self.progress(meters=None, after_update=self.follow))
@@ -166,7 +166,7 @@ def stage_class():
 
 
 class DistributedEpoch:
-    """one_epoch for Stage.run, made by all processes together; each has its part of the stage's own loader."""
+    """one_epoch for Stage.run, made by all processes together; each takes its part of the stage's loader."""
 
     def __init__(self, stage, one_epoch):
         self.stage, self.one_epoch, self.network = stage, one_epoch, None
@@ -176,7 +176,7 @@ class DistributedEpoch:
         self.network = ParallelNetwork(self.stage.generator)
 
     def __call__(self, loader, epoch, progress):
-        if self.network is None:                  # rank 0's first epoch: its checkpoint is there
+        if self.network is None:                  # rank 0's first epoch: its checkpoint has been written
             broadcast_from_rank0(True)
             self.connect()
         return self.one_epoch(self.part, self.network, self.stage.optimizer_g, epoch, name=self.stage.name,
@@ -186,7 +186,7 @@ class DistributedEpoch:
 def run(stage, one_epoch):
     """``stage.run`` in all processes; each returns once rank 0 has written everything.
 
-    Whether there is anything to do, only rank 0 knows: it has read the checkpoint.
+    Only rank 0 knows whether there is anything to do: it has read the checkpoint.
     """
     shared = DistributedEpoch(stage, one_epoch)
     history = stage.run(shared)

@@ -1,9 +1,9 @@
-"""Bicubic enlarging of tensors by the kernel of ``imresize``, differentiable and on any device.
+"""Bicubic upscaling of tensors with the kernel of ``imresize``, differentiable and on any device.
 
-SRDiff and other residual methods add the network's output to the enlarged LR.  torch's own
+SRDiff and other residual methods add the network's output to the upscaled LR.  torch's own
 "bicubic" has another kernel (a = -0.75, where MATLAB and the data have -0.5) and other
-borders: whoever trains with one and tests with the other adds the difference of the two to
-every picture.
+borders: training with one and testing with the other adds the difference of the two to every
+image.
 """
 
 import functools
@@ -16,12 +16,12 @@ from imresize import contributions
 
 @functools.lru_cache(maxsize=64)
 def _matrix(n, scale):
-    """float32 (scale n, n): enlarging one dimension of n pixels as a product; each row sums to 1."""
+    """float32 (scale n, n): upscaling one dimension of n pixels as a matrix product; each row sums to 1."""
     weights, indices = contributions(n, scale * n, float(scale))               # (scale n, taps) each
     matrix = np.zeros((scale * n, n))
     # add.at and not +=: at a mirrored border one pixel comes twice in a row.
     np.add.at(matrix, (np.arange(scale * n)[:, None], indices), weights)
-    with torch.inference_mode(False):        # kept for later: a tensor born in inference mode could not be trained with
+    with torch.inference_mode(False):        # cached: a tensor made in inference mode could not be used in training
         return torch.from_numpy(matrix).float()
 
 

@@ -1,15 +1,15 @@
-"""Mish, x tanh(log(1 + e^x)) (Misra 2020, arXiv 1908.08681, equation 1), in less time on a CPU.
+"""Mish, x tanh(log(1 + e^x)) (Misra 2020, arXiv 1908.08681, equation 1), faster on a CPU.
 
 torch's own computes an exponential, a logarithm and a hyperbolic tangent for each number.
-With d = (1 + e^x)^2 + 1 the same is x - 2 x / d: one exponential, and arithmetic.  Of SRDiff's
-U-Net, torch's Mish takes almost half of the time (``python -m benchmarks.diffusion srdiff``).
+With d = (1 + e^x)^2 + 1 the same is x - 2 x / d: one exponential, and arithmetic.  torch's Mish
+takes almost half of the time of SRDiff's U-Net (``python -m benchmarks.diffusion srdiff``).
 """
 
 import torch
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-LARGEST = 20.0      # from here on Mish is x itself to float64's last digit; e^x squared would overflow
+LARGEST = 20.0      # above, Mish equals x to float64's last digit, and e^x squared would overflow
 
 
 def mish(x):
@@ -22,7 +22,7 @@ class _Mish(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x):
         ctx.save_for_backward(x)
-        # e^x may become infinite here: x - 2 x / infinity = x, as it should be.
+        # e^x may become infinite here: x - 2 x / infinity = x, as it should.
         d = x.exp().add_(1).square_().add_(1)
         return torch.addcdiv(x, x, d, value=-2)
 

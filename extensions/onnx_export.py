@@ -1,9 +1,9 @@
-"""A network without torch: one ONNX file, which onnxruntime runs in a phone, a browser or another program.
+"""A network without torch: one ONNX file, which onnxruntime runs on a phone, in a browser or in another program.
 
     path = export(load_generator("a2n-small-x4"), "a2n.onnx")
     sr = run(path, lr)
 
-It needs packages that nothing else in the kit needs; requirements.txt names them in its last line.
+It needs packages that nothing else in the kit needs; they are in the last line of requirements.txt.
 """
 
 import importlib.util
@@ -19,7 +19,7 @@ PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 
 
 class ZeroToOne(nn.Module):
-    """A network from [0, 1] to [0, 1]: who has nothing but the file should not have to know its ranges."""
+    """A network from [0, 1] to [0, 1]: a user who has only the file need not know the kit's ranges."""
 
     def __init__(self, network):
         super().__init__()
@@ -35,7 +35,7 @@ def missing():
 
 
 def export(network, path):
-    """Write a regression network (SRResNet, A2N) as ONNX, for pictures of any size.
+    """Write a regression network (SRResNet, A2N) as ONNX, for images of any size.
 
     Input "lr": float32 (1, 3, h, w) in [0, 1]; output "sr": float32 (1, 3, s h, s w) in [0, 1].
 
@@ -46,9 +46,9 @@ def export(network, path):
         ModuleNotFoundError: if packages are missing; the message says how to install them.
     """
     if missing():
-        raise ModuleNotFoundError(f"The ONNX export wants packages that are not installed: pip install {missing()}")
-    example = torch.rand(1, 3, 24, 32)         # height and width differ, or they would be taken for one number
-    with warnings.catch_warnings():            # torch's two exporters each advise the other's arguments
+        raise ModuleNotFoundError(f"The ONNX export needs packages that are not installed: pip install {missing()}")
+    example = torch.rand(1, 3, 24, 32)         # height and width differ, or the export would take them for one number
+    with warnings.catch_warnings():            # each of torch's two exporters recommends the other's arguments
         warnings.simplefilter("ignore")
         torch.onnx.export(ZeroToOne(network).eval(), (example,), str(path), input_names=["lr"], output_names=["sr"],
                           dynamic_axes={"lr": {2: "height", 3: "width"}}, verbose=False)
@@ -56,7 +56,7 @@ def export(network, path):
 
 
 def run(path, lr):
-    """Enlarge a picture by an exported network: uint8 (h, w, 3) -> uint8 (s h, s w, 3).  No line of it needs torch."""
+    """Upscale an image with an exported network: uint8 (h, w, 3) -> uint8 (s h, s w, 3).  No line of it needs torch."""
     import onnxruntime
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     x = lr.astype(np.float32).transpose(2, 0, 1)[None] / 255                   # (1, 3, h, w)

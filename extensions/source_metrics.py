@@ -1,4 +1,4 @@
-"""PSNR and SSIM as the sources of SRDiff and SR3 report them, which are not the core's protocol.
+"""PSNR and SSIM as the sources of SRDiff and SR3 report them, by other protocols than the core's.
 
 | protocol                     | channels          | border       | who                                         |
 |------------------------------|-------------------|--------------|---------------------------------------------|
@@ -7,7 +7,7 @@
 | "RGB, no border cut"         | R, G, B together  | none         | the SRDiff paper: 27.16 dB / 0.786;         |
 |                              |                   |              | the public SR3 code                         |
 
-The same pictures differ by more than a decibel between them: 27.16 and 28.78 say nothing about
+The same images differ by more than a decibel between protocols: 27.16 and 28.78 say nothing about
 which model is better.  LPIPS (Zhang et al. 2018, arXiv 1801.03924) is optional.
 """
 
@@ -75,8 +75,8 @@ def by_each_protocol(pairs):
 def lpips_measure(net="alex"):
     """LPIPS as a function (sr, hr) -> float of uint8 (H, W, 3) arrays; smaller is better.
 
-    It wants the package ``lpips``, and torchvision's weights of the network, which that package
-    fetches when it is first used.
+    It needs the package ``lpips``, and torchvision's weights of the network, which that package
+    downloads when it is first used.
 
     Raises:
         CheckpointError: if either is missing; the message says how to get it.
@@ -88,12 +88,12 @@ def lpips_measure(net="alex"):
                               "python -m pip install lpips") from None
     try:
         network = lpips.LPIPS(net=net, verbose=False).eval()
-    except Exception as error:          # urllib, ssl, socket, torch: each has kinds of its own
+    except Exception as error:          # urllib, ssl, socket, torch: each raises errors of its own
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise CheckpointError(f"LPIPS is not measured: torchvision's weights of {net!r} are not here and could not be "
-                              f"fetched ({reason}). On a machine with internet, run this once: "
+                              f"downloaded ({reason}). On a machine with internet, run this once: "
                               f"python -c \"import lpips; lpips.LPIPS(net='{net}')\"; torch keeps them in the folder "
-                              "that torch.hub.get_dir() names, from where they can be copied.") from error
+                              "torch.hub.get_dir(), from which they can be copied.") from error
 
     def measure(sr, hr):
         import torch

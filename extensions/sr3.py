@@ -1,10 +1,10 @@
 """SR3: image super-resolution via iterative refinement (Saharia et al. 2021, arXiv 2104.07636), and DDPM.
 
-The picture itself is drawn out of noise, with the enlarged LR as a second input.  The network is
-told the noise *level* sqrt(alphabar), not the number of the step, so that another schedule can
-be walked in testing.  Images inside are in [-1, 1].
+The image itself is sampled from noise, with the upscaled LR as a second input.  The network is
+told the noise *level* sqrt(alphabar), not the number of the step, so that testing may use another
+schedule.  Images inside are in [-1, 1].
 
-    SR3(...)                      a network of the kit: ``loss(lr, hr)`` trains it, ``network(lr)`` enlarges
+    SR3(...)                      a network of the kit: ``loss(lr, hr)`` trains it, ``network(lr)`` upscales
     python -m extensions sr3      trains one of the PRESETS
     extensions/sr3_commands.py    the commands and JSON configurations of the public SR3 code
 """
@@ -36,7 +36,7 @@ class NoiseEmbedding(nn.Module):
         self.layers = nn.Sequential(nn.Linear(size, 4 * size), nn.SiLU(), nn.Linear(4 * size, size))
 
     def forward(self, level):
-        # bfloat16 has 8 bits of mantissa: the levels 0.998 and 1, noise of 0.06 and none, would be the same to it.
+        # bfloat16 has 8 bits of mantissa: it cannot tell the levels 0.998 and 1 apart, noise of 0.06 and none.
         with torch.autocast(level.device.type, enabled=False):
             angles = self.scale * level.float()[:, None] * self.frequencies
             return self.layers(torch.cat([angles.sin(), angles.cos()], dim=1))         # (N, size)
@@ -49,7 +49,7 @@ def block(c_in, c_out, groups, dropout=0.0, layer=nn.Conv2d):
 
 
 class ResBlock(nn.Module):
-    """Two blocks with the noise level added between them, a skip, and attention where it is wanted."""
+    """Two blocks with the noise level added between them, a skip, and attention if asked for."""
 
     def __init__(self, c_in, c_out, c_time, groups, dropout, swish_level=False, attention=False):
         super().__init__()
@@ -64,7 +64,7 @@ class ResBlock(nn.Module):
 
 
 class Attention(nn.Module):
-    """Every place looks at every other: x + k1(softmax(q k / sqrt(C)) v), one head (N, C, h, w)."""
+    """Every position attends to every other: x + k1(softmax(q k / sqrt(C)) v), one head (N, C, h, w)."""
 
     def __init__(self, n_channels, groups):
         super().__init__()
@@ -83,15 +83,15 @@ class UNet(nn.Module):
     """Predicts the noise: (N, c_in, H, W), noise levels (N,) -> (N, 3, H, W).
 
     Args:
-        c_in: 6, the enlarged LR and the noisy picture; 3 without a condition.
+        c_in: 6, the upscaled LR and the noisy image; 3 without a condition.
         n_channels, multipliers: channels of each level.
-        attention_at: the sizes (in pixels) at which blocks look around, where training pictures have ``size``.
-        n_res_blocks: of a level.
+        attention_at: the sizes of feature maps (in pixels) that get attention, for training images of ``size``.
+        n_res_blocks: of each level.
         groups: of GroupNorm.
-        level_scale: what the noise level is multiplied by in its embedding.
-        swish_level: a Swish before each block's use of the embedding, as DDPM has and SR3 has not.
+        level_scale: factor of the noise level in its embedding.
+        swish_level: a Swish before each block's use of the embedding, which DDPM has and SR3 has not.
 
-    H and W have to be divisible by ``factor``, 2 for each halving.
+    H and W have to be divisible by ``factor``, which is 2 for each downsampling.
 
     Raises:
         ValueError: if the channels cannot be divided into the groups.
@@ -125,7 +125,7 @@ class UNet(nn.Module):
                                         **options))
                 c = multiplier * n_channels
             if k > 0:
-                self.up.append(Doubling(c))
+                self.up.append(Upsample(c))
                 size *= 2
         self.head = block(c, 3, groups, layer=FewChannelsConv2d)
         self.apply(_orthogonal)
@@ -144,8 +144,8 @@ class UNet(nn.Module):
         return self.head(x)
 
 
-class Doubling(nn.Module):
-    """Nearest-neighbour enlarging and a convolution: (N, C, h, w) -> (N, C, 2h, 2w)."""
+class Upsample(nn.Module):
+    """Nearest-neighbour upsampling and a convolution: (N, C, h, w) -> (N, C, 2h, 2w)."""
 
     def __init__(self, n_channels):
         super().__init__()
@@ -166,26 +166,26 @@ def _orthogonal(layer):
 
 @register_method("sr3", "SR3", "tab:purple")
 class SR3(nn.Module):
-    """Super-resolution by drawing noise away: (N, 3, h, w) in [0, 1] -> (N, 3, s h, s w) in [-1, 1].
+    """Super-resolution by iterative denoising: (N, 3, h, w) in [0, 1] -> (N, 3, s h, s w) in [-1, 1].
 
-    In eval mode a call is a function of its input and of ``seed``: the noise comes from a generator of its
-    own on the CPU.  These attributes may be changed at any time: ``n_steps``, ``ddim``, ``seed``, ``tile``,
+    In eval mode the result is a function of the input and of ``seed``: the noise comes from a random generator
+    of its own on the CPU.  These attributes may be changed at any time: ``n_steps``, ``ddim``, ``seed``, ``tile``;
     and the schedule, by ``walk(betas)``.
 
     Args:
         unet: dict of arguments of UNet (c_in and swish_level follow from the others).
         betas: (first, last, number of steps) of training's linear schedule.
         test_betas: the same for sampling (default: training's).  SR3 only: DDPM knows steps, not noise levels.
-        target: what is drawn out of noise: "image", HR itself, as in the paper; or "residual",
+        target: what is sampled: "image", HR itself, as in the paper; or "residual",
             2 (HR - up(LR)), as in SRDiff (arXiv 2104.14951, section 3.2): colours are right from the start.
         variant: "sr3", the network is told the noise level; or "ddpm", it is told the number of the step.
-        conditional: False: LR is not looked at; a picture of SR's size is drawn out of noise alone.
+        conditional: False: LR is not used; an image of SR's size is sampled from noise alone.
         n_steps: of sampling, spread over the schedule (default: all).
         ddim: sample without new noise (arXiv 2010.02502).
-        tile: pictures larger than this square (in SR's pixels) are looked at in such squares that overlap.
+        tile: larger images are processed in overlapping square tiles of this side (in SR's pixels).
 
     Raises:
-        ValueError: for settings that do not go together.
+        ValueError: for settings that do not fit together.
     """
 
     def __init__(self, unet, betas=(1e-6, 1e-2, 2000), test_betas=None, target="image", variant="sr3",
@@ -194,7 +194,7 @@ class SR3(nn.Module):
         if target not in ("image", "residual") or variant not in ("sr3", "ddpm"):
             raise ValueError(f"target is 'image' or 'residual', variant 'sr3' or 'ddpm', not {target!r}, {variant!r}.")
         if target == "residual" and not conditional:
-            raise ValueError("Without a condition there is no LR whose residual could be drawn: target = 'image'.")
+            raise ValueError("Without a condition there is no LR, and so no residual: set target = 'image'.")
         self.settings = dict(unet=dict(unet), betas=list(betas), test_betas=test_betas and list(test_betas),
                              target=target, variant=variant, conditional=conditional, scaling_factor=scaling_factor,
                              n_steps=n_steps, ddim=ddim, seed=seed, tile=tile)
@@ -206,27 +206,27 @@ class SR3(nn.Module):
             self.walk(test_betas)
 
     def walk(self, betas):
-        """Sample by the linear schedule ``betas``, (first, last, number of steps), from now on.
+        """From now on sample with the linear schedule ``betas``: (first, last, number of steps).
 
-        Fewer steps need larger betas: 100 of 1e-6 to 1e-2 leave alphabar = 0.605 of the picture at the
-        noisiest step, and yet sampling begins with pure noise there; 1e-6 to 0.1 leaves 0.0056.
+        Fewer steps need larger betas: 100 of 1e-6 to 1e-2 leave alphabar = 0.605 of the image at the
+        noisiest step, and yet sampling begins there with pure noise; 1e-6 to 0.1 leaves 0.0056.
 
         Raises:
             ValueError: for DDPM, unless it is training's.
         """
         schedule = _schedule(betas)
         if self.variant == "ddpm" and not torch.equal(schedule.betas, self.diffusion.betas):
-            raise ValueError("DDPM was told the numbers of the steps in training, so it can walk that schedule only. "
+            raise ValueError("DDPM was told the numbers of the steps in training, so it can use that schedule only. "
                              "For fewer steps set n_steps.")
         self.test_diffusion = schedule
 
     def loss(self, lr, hr):
-        """|noise - predicted noise|, the mean (the paper's equation 6 with p = 1); lr in [0, 1], hr in [-1, 1]."""
+        """The mean of |noise - predicted noise| (the paper's equation 6 with p = 1); lr in [0, 1], hr in [-1, 1]."""
         condition = self.condition(lr)
         x0 = hr if self.target == "image" else (2 * (hr - condition)).clamp(-1, 1)
-        # Not randn_like: it fills the memory in its order, so that channels_last would get other noise from one seed.
+        # Not randn_like: it fills memory in storage order, so that channels_last would get other noise from one seed.
         noise, told, level = torch.randn(x0.shape, device=x0.device), *self.draw_levels(len(x0))
-        # In float64 up to here: at the first steps level is 1 - 10^-7, and float32 would lose the rest.
+        # In float64 up to here: at the first steps level is 1 - 10^-7, and float32 would lose the difference from 1.
         keep, spread = (factor.to(x0)[:, None, None, None] for factor in (level, (1 - level**2).sqrt()))
         x = keep * x0 + spread * noise                                 # equation 4, gamma = level^2
         return (self.predict(x, condition, told.to(x0)).float() - noise).abs().mean()
@@ -235,7 +235,7 @@ class SR3(nn.Module):
         """(what the network is told, noise level sqrt(alphabar)) for n training images, float64 (n,) each.
 
         SR3 (section 2.4): a step t at random, and a level between those of t - 1 and t, so that the
-        network has seen all levels and any schedule can be walked later.  DDPM: the step, and its level.
+        network has seen all levels and any schedule can be used later.  DDPM: the step, and its level.
         """
         t = torch.randint(self.diffusion.n_steps, (n,))
         low = self.diffusion.alphabar[t].sqrt()
@@ -246,7 +246,7 @@ class SR3(nn.Module):
         return level, level
 
     def condition(self, lr):
-        """LR enlarged as MATLAB does: (N, 3, h, w) in [0, 1] -> (N, 3, s h, s w) in about [-1, 1]."""
+        """LR upscaled by MATLAB's bicubic: (N, 3, h, w) in [0, 1] -> (N, 3, s h, s w) in about [-1, 1]."""
         return convert_image(bicubic(lr, self.scaling_factor), "[0, 1]", "[-1, 1]")
 
     def predict(self, x, condition, told):
@@ -257,8 +257,12 @@ class SR3(nn.Module):
         return self.sample(lr)
 
     @torch.inference_mode()
-    def sample(self, lr, each=None):
-        """SR of LR, in [-1, 1]; ``each(number, picture)`` sees what there is before the first and after every step."""
+    def sample(self, lr, on_step=None):
+        """SR of LR, in [-1, 1].
+
+        Args:
+            on_step: function (number, image), called before the first step (number -1) and after each step.
+        """
         condition = self.condition(lr)
         h, w = condition.shape[2:]
         padding = (0, -w % self.unet.factor, 0, -h % self.unet.factor)
@@ -266,7 +270,7 @@ class SR3(nn.Module):
         generator = torch.Generator().manual_seed(self.seed)
         schedule, precision = self.test_diffusion, Precision(lr.device, "auto")
 
-        def picture(x):
+        def image_of(x):
             x = x[..., :h, :w]
             return x if self.target == "image" else condition + x / 2
 
@@ -279,11 +283,11 @@ class SR3(nn.Module):
                 return by_tiles(of_tiles, self.tile, self.unet.factor, x, padded).float()
 
         x = randn(padded, generator)
-        if each:
-            each(-1, picture(x))
+        if on_step:
+            on_step(-1, image_of(x))
         x = schedule.sample(predict, x, generator, self.n_steps, self.ddim,
-                            each=each and (lambda number, _, x: each(number, picture(x))))
-        return picture(x).clamp(-1, 1)
+                            on_step=on_step and (lambda number, _, x: on_step(number, image_of(x))))
+        return image_of(x).clamp(-1, 1)
 
 
 def _schedule(betas):
@@ -292,7 +296,7 @@ def _schedule(betas):
 
 
 def process(network, lr, n_states=10):
-    """The sampling-process picture: LR enlarged, and ``n_states`` states from pure noise to SR.
+    """The sampling process in images: LR upscaled, and ``n_states`` states from pure noise to SR.
 
     Args:
         lr: (1, 3, h, w) in [0, 1].
@@ -301,12 +305,12 @@ def process(network, lr, n_states=10):
         list of (title, tensor (3, s h, s w) in [-1, 1]).
     """
     n = len(network.test_diffusion.steps(network.n_steps))
-    wanted = {round(k * n / (n_states - 1)) for k in range(n_states)}           # steps that are done
-    states = [("LR, enlarged" if network.conditional else "(LR is not used)", network.condition(lr)[0])]
+    shown = {round(k * n / (n_states - 1)) for k in range(n_states)}           # numbers of steps done
+    states = [("LR, upscaled" if network.conditional else "(LR is not used)", network.condition(lr)[0])]
 
-    def keep(number, picture):
-        if number + 1 in wanted:
-            states.append((f"{number + 1} of {n} steps", picture[0].clamp(-1, 1)))
+    def keep(number, image):
+        if number + 1 in shown:
+            states.append((f"{number + 1} of {n} steps", image[0].clamp(-1, 1)))
     network.sample(lr, keep)
     return states
 
@@ -328,9 +332,9 @@ SMALL = dict(n_channels=24, multipliers=[1, 2, 2], attention_at=[], n_res_blocks
 
 
 def _small(target):
-    """Within ten minutes on two CPU cores: a tiny part of the paper's work, so every number is a compromise.
+    """Within ten minutes on two CPU cores: a tiny part of the paper's training, so every number is a compromise.
 
-    Little averaging: a long memory ruins runs as short as these.
+    Little averaging: a long average would still hold the beginning of so short a run.
     """
     return dict(
         stages=["sr3"], crop_size=48, batch_size=8, averaging=0.99, n_valid=2, print_freq=25, checkpoint_every=250,
@@ -339,15 +343,15 @@ def _small(target):
 
 
 PRESETS = {
-    # The commands at work, in seconds; its pictures are still noisy.
+    # To see every command work, in seconds; its images are still noisy.
     "demo": dict(
         stages=["sr3"], crop_size=32, patch_num=100, batch_size=8, averaging=0.9, n_valid=1, print_freq=10,
         sr3=dict(epochs=2, updates_per_epoch=60, lr=2e-3, lr_schedule="cosine", warmup=10,
                  network=dict(unet=dict(SMALL, n_channels=8, multipliers=[1, 2], groups=4, size=32), betas=SHORT,
                               target="residual", n_steps=5, ddim=True))),
     "small": _small("residual"),
-    "small_image": _small("image"),      # the paper's target, with the same means: what residuals are good for
-    # The public SR3 code's face configuration (97.8 M parameters, 10^6 updates of 4 pictures of 128 x 128, Adam
+    "small_image": _small("image"),      # the paper's target in the same time: it shows what residuals gain
+    # The public SR3 code's face configuration (97.8 M parameters, 10^6 updates of 4 images of 128 x 128, Adam
     # 1e-4, dropout 0.2), on this kit's patches.  Validated with 100 steps; the 2,000 are for testing: walk(betas).
     "full": dict(
         stages=["sr3"], crop_size=128, batch_size=4, averaging=0.9999, n_valid=3, checkpoint_every=5000,

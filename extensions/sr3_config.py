@@ -1,7 +1,7 @@
 """Configurations in the layout of the public SR3 code (JSON with comments) -> the kit's configuration.
 
-What has no meaning here is named in a notice, and what cannot be done is refused: nothing is
-ignored in silence.
+A setting without a meaning here is named in a notice, and one that cannot be carried out is
+refused: nothing is silently ignored.
 """
 
 import json
@@ -15,11 +15,12 @@ from config import get_config
 from datasets import SRDataset, make_loader
 from extensions.sr3_data import write_lists
 from support.lists import list_path
+from support.messages import notice
 
 HERE = Path(__file__).resolve().parent
 STAGE = "sr3"
 
-# What is read below, as dotted names; any other setting is named in a notice.
+# The settings that are read below, as dotted names; any other one is named in a notice.
 READ = {"name", "phase", "gpu_ids", "seed", "path.resume_state", "path.results", "path.tb_logger",
         *(f"datasets.{split}.{key}" for split in ("train", "val")
           for key in ("dataroot", "datatype", "l_resolution", "r_resolution", "data_len")),
@@ -33,7 +34,7 @@ READ = {"name", "phase", "gpu_ids", "seed", "path.resume_state", "path.results",
         *(f"train.{key}" for key in ("n_iter", "val_freq", "save_checkpoint_freq", "print_freq", "optimizer.type",
                                      "optimizer.lr", "ema_scheduler.ema_decay")),
         "wandb.project"}
-# In every configuration of the public code, and without a meaning here: no notice, the file's users know.
+# In every configuration of the public code, and without a meaning here: not worth a notice.
 SILENT = re.compile(r"path\.(log|checkpoint)|datasets\.\w+\.(name|mode)|datasets\.val\.use_shuffle|"
                     r"train\.ema_scheduler\.(step_start_ema|update_ema_every)")
 
@@ -43,20 +44,20 @@ class ConfigError(ValueError):
 
 
 def find(name):
-    """The path of a configuration: as it is given, else below extensions/ or extensions/config/."""
+    """The path of a configuration: as given, else below extensions/ or extensions/config/."""
     places = [Path(name), HERE / name, HERE / "config" / name]
     for path in places:
         if path.is_file():
             return path
     known = ", ".join(f"config/{path.name}" for path in sorted((HERE / "config").glob("*.json")))
-    raise ConfigError(f"There is no configuration {name}. With the kit come {known}.")
+    raise ConfigError(f"There is no configuration {name}. The kit has {known}.")
 
 
 def read_config(name):
     """A configuration as a dict.  ``//`` begins a comment, except inside a string.
 
     Raises:
-        ConfigError: if it is missing, or is no JSON; the message has the line.
+        ConfigError: if it is missing, or is not JSON; the message names the line.
     """
     path = find(name)
     text = path.read_text(encoding="utf-8")
@@ -65,7 +66,7 @@ def read_config(name):
         return json.loads(plain)
     except json.JSONDecodeError as error:
         raise ConfigError(f"{path}, line {error.lineno}: {error.msg}. This is JSON with // comments: a comma between "
-                          "two entries, none behind the last.") from None
+                          "two entries, none after the last.") from None
 
 
 def value(options, key, default=...):
@@ -90,14 +91,14 @@ def names(options, prefix=""):
 
 
 def count(options, key):
-    """A setting that counts something; the files write whole numbers as 1e4 too.
+    """A setting that counts something; the files also write whole numbers as 1e4.
 
     Raises:
         ConfigError: unless it is a whole number, 1 or more.
     """
     number = value(options, key)
     if not isinstance(number, (int, float)) or number < 1 or number % 1:
-        raise ConfigError(f"{key} is {number!r}: a whole number is wanted, 1 or more.")
+        raise ConfigError(f"{key} is {number!r}: it must be a whole number, 1 or more.")
     return int(number)
 
 
@@ -109,19 +110,19 @@ def kit_config(options):
     """
     idle = [name for name in names(options) if name not in READ and not SILENT.fullmatch(name)]
     if idle:
-        print(f"Notice: these settings have no meaning here and change nothing: {', '.join(idle)}.")
+        notice(f"these settings have no meaning here and change nothing: {', '.join(idle)}.")
     optimizer, scale = value(options, "train.optimizer.type", "adam"), scale_of(options)
     if optimizer.lower() != "adam":
         raise ConfigError(f"train.optimizer.type is {optimizer!r}: the kit trains with Adam.")
     if value(options, "model.finetune_norm", False):
         raise ConfigError("model.finetune_norm is true: the kit always trains all of the weights. Set it to false.")
     if not value(options, "datasets.train.use_shuffle", True):
-        print("Notice: datasets.train.use_shuffle is false, but the kit shows the pictures in a new order every time.")
+        notice("datasets.train.use_shuffle is false, but the kit takes the images in a new order in every epoch.")
     n_iter = count(options, "train.n_iter")
-    val_freq = min(count(options, "train.val_freq"), n_iter)        # a run ends with a validation, however short it is
+    val_freq = min(count(options, "train.val_freq"), n_iter)        # every run ends with a validation, a short one too
     epochs, batch = math.ceil(n_iter / val_freq), count(options, "datasets.train.batch_size")
     if n_iter % val_freq:
-        print(f"Notice: train.n_iter {n_iter} is no multiple of val_freq {val_freq}: {epochs * val_freq} updates.")
+        notice(f"train.n_iter {n_iter} is not a multiple of val_freq {val_freq}: {epochs * val_freq} updates are made.")
     config = get_config("course", value(options, "datasets.train.dataroot"), value(options, "name"),
                         value(options, "seed", 0))
     config.add(
@@ -130,21 +131,21 @@ def kit_config(options):
         workers=value(options, "datasets.train.num_workers", 0), print_freq=count(options, "train.print_freq"),
         checkpoint_every=count(options, "train.save_checkpoint_freq"), n_valid=data_len(options, "val"),
         averaging=value(options, "train.ema_scheduler.ema_decay", 0), device=device_of(options),
-        # As the public code does: no picture is turned upside down, and the learning rate stays.
+        # As in the public code: no image is turned upside down, and the learning rate is constant.
         sr3=dict(epochs=epochs, updates_per_epoch=val_freq, lr=value(options, "train.optimizer.lr"),
                  lr_schedule="steps", lr_milestones=[], network=network_settings(options)))
     return config
 
 
 def network_settings(options):
-    """The arguments of SR3 but for scaling_factor."""
+    """The arguments of SR3 except scaling_factor."""
     schedules = [_schedule(options, split) for split in ("train", "val")]
     conditional = value(options, "model.diffusion.conditional")
     for key, expected in (("model.unet.in_channel", 6 if conditional else 3), ("model.unet.out_channel", 3),
                           ("model.diffusion.channels", 3)):
         if value(options, key, expected) != expected:
             raise ConfigError(f"{key} is {value(options, key)}; with model.diffusion.conditional = {conditional} "
-                              f"it is {expected}.")
+                              f"it must be {expected}.")
     unet = dict(n_channels=value(options, "model.unet.inner_channel"),
                 multipliers=value(options, "model.unet.channel_multiplier"),
                 attention_at=value(options, "model.unet.attn_res"),
@@ -167,27 +168,27 @@ def _schedule(options, split):
 def scale_of(options):
     low, high = (count(options, f"datasets.train.{key}") for key in ("l_resolution", "r_resolution"))
     if high % low:
-        raise ConfigError(f"r_resolution {high} is no multiple of l_resolution {low}.")
+        raise ConfigError(f"r_resolution {high} is not a multiple of l_resolution {low}.")
     return high // low
 
 
 def data_len(options, split):
-    """How many pictures are taken; None: all.
+    """How many images are used; None: all.
 
     Raises:
         ConfigError: if it leaves none.
     """
     n = value(options, f"datasets.{split}.data_len", -1)
     if n == 0:
-        raise ConfigError(f"datasets.{split}.data_len is 0, which leaves no picture. -1 takes them all.")
+        raise ConfigError(f"datasets.{split}.data_len is 0, which leaves no image. -1 means all of them.")
     return None if n < 0 else n
 
 
 def device_of(options):
-    """The first GPU of gpu_ids, or the CPU where that names none, or there is none.
+    """The first GPU of gpu_ids, or the CPU if that names none or there is none.
 
     Raises:
-        ConfigError: if this machine has others.
+        ConfigError: if this machine has no GPU of this number.
     """
     ids = value(options, "gpu_ids", [0])
     if not ids or not torch.cuda.is_available():
@@ -201,15 +202,15 @@ def device_of(options):
 # ---------------------------------------------------------------- data
 
 class Faces(SRDataset):
-    """Patches that are mirrored left to right at most: a face upside down is no face (the public code's flips).
+    """Patches that are only mirrored left to right: a face upside down is no face (the public code's flips).
 
     Args:
-        n_pictures: only the first n; None: all.
+        n_images: only the first n; None: all.
     """
 
-    def __init__(self, split, config, n_pictures=None):
+    def __init__(self, split, config, n_images=None):
         super().__init__(split, config)
-        self.pairs, self.lr_sizes = self.pairs[:n_pictures], self.lr_sizes[:n_pictures]
+        self.pairs, self.lr_sizes = self.pairs[:n_images], self.lr_sizes[:n_images]
 
     def _places(self, epoch, indices):
         *places, turn = super()._places(epoch, indices)
@@ -217,7 +218,7 @@ class Faces(SRDataset):
 
 
 def split_config(options, config, split):
-    """The configuration with the data folder of "train" or "val"; lists are made where the folder has none.
+    """The configuration with the data folder of "train" or "val"; lists are made if the folder has none.
 
     Raises:
         ConfigError: if there is no such folder, or it holds something else.
@@ -236,12 +237,12 @@ def split_config(options, config, split):
 
 
 def train_loader(options, config):
-    """The loader of ``val_freq`` updates an epoch, each picture as often as any other."""
+    """The loader of ``val_freq`` updates an epoch, with each image equally often."""
     settings = split_config(options, config, "train")
-    n_pictures = data_len(options, "train")
-    n = len(Faces("valid", settings, n_pictures).pairs)
+    n_images = data_len(options, "train")
+    n = len(Faces("valid", settings, n_images).pairs)
     settings.patch_num = math.ceil(config.sr3.updates_per_epoch * config.batch_size / n)
-    return make_loader(Faces("train", settings, n_pictures), config.batch_size, config.workers,
+    return make_loader(Faces("train", settings, n_images), config.batch_size, config.workers,
                        config.sr3.updates_per_epoch, pin_memory=config.device.startswith("cuda"))
 
 

@@ -1,4 +1,4 @@
-"""The pictures of sr3.ipynb.  All texts in them are English: a Chinese font is not everywhere."""
+"""The plots of sr3.ipynb.  All texts in them are English: not every system has a Chinese font."""
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -13,7 +13,7 @@ def as_array(x):
 
 
 def strip_figure(states, columns=6, side=2.0):
-    """Pictures in rows: list of (title, tensor (3, H, W) in [-1, 1] or uint8 array)."""
+    """Images in rows: list of (title, tensor (3, H, W) in [-1, 1] or uint8 array)."""
     rows = -(-len(states) // columns)
     image = states[0][1]
     height, width = image.shape[:2] if isinstance(image, np.ndarray) else image.shape[1:]
@@ -29,12 +29,12 @@ def strip_figure(states, columns=6, side=2.0):
 
 
 def schedules_figure(schedules):
-    """What is left of the picture, sqrt(alphabar), over the walk: dict title -> Diffusion."""
+    """What is left of the image, sqrt(alphabar), over the steps: dict title -> Diffusion."""
     figure = Figure(figsize=(9, 3.2))
     axes = figure.subplots()
     for title, diffusion in schedules.items():
         axes.plot(np.linspace(0, 1, diffusion.n_steps), diffusion.alphabar.sqrt().numpy(), label=title)
-    axes.set_xlabel("part of the steps", fontsize=9)
+    axes.set_xlabel("fraction of the steps", fontsize=9)
     axes.set_ylabel("noise level sqrt(alphabar)", fontsize=9)
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8)
@@ -42,7 +42,7 @@ def schedules_figure(schedules):
 
 
 def levels_figure(levels, steps):
-    """What the networks are told in training: SR3's levels lie anywhere, DDPM's on the steps; two arrays (N,)."""
+    """What the networks are told in training: any level (SR3), those of the steps (DDPM); two arrays (N,)."""
     figure = Figure(figsize=(9, 2.4))
     axes = figure.subplots()
     axes.plot(levels, np.full(len(levels), 1.0), "|", markersize=16, color="tab:purple")
@@ -55,7 +55,7 @@ def levels_figure(levels, steps):
 
 
 def steps_figure(rows, baseline):
-    """PSNR over the number of steps, a curve for each way of sampling: list of (way, steps, psnr, seconds)."""
+    """PSNR over the number of steps, one curve for each way of sampling: list of (way, steps, psnr, seconds)."""
     figure = Figure(figsize=(9, 3.4))
     axes = figure.subplots()
     for way in dict.fromkeys(row[0] for row in rows):

@@ -10,11 +10,12 @@ from metrics import three_channels
 from support.checkpoints import CheckpointError
 from support.figures import LiveCurves
 from support.images import read_image
+from support.messages import notice
 from support.run import plain, run_folder
 
 
 def optional(module, package, flag):
-    """Import a package that not everybody has.
+    """Import an optional package.
 
     Raises:
         CheckpointError: if it is missing; the message says how to get it, and that it is optional.
@@ -27,7 +28,7 @@ def optional(module, package, flag):
 
 
 def import_packages(args):
-    """Import what the flags need: a package that is missing is to be known before hours of work.
+    """Import what the flags need: a missing package must be known before hours of work.
 
     Raises:
         CheckpointError: see ``optional``.
@@ -48,10 +49,10 @@ class WandbRun:
 
     def __init__(self, options, config):
         self.wandb, self.config = optional("wandb", "wandb", "-enable_wandb"), config
-        # Asking for a login would stop a training that nobody watches.
+        # A question for the login would stop a training that nobody watches.
         mode = {} if "WANDB_MODE" in os.environ or "WANDB_API_KEY" in os.environ else {"mode": "offline"}
         if mode:
-            print("Notice: neither WANDB_API_KEY nor WANDB_MODE is set: wandb works offline; `wandb sync` sends it.")
+            notice("neither WANDB_API_KEY nor WANDB_MODE is set: wandb works offline; `wandb sync` uploads the run.")
         self.run = self.wandb.init(project=value(options, "wandb.project", config.name), name=config.name,
                                    dir=str(run_folder(config)), config=plain(config), **mode)
 
@@ -63,11 +64,11 @@ class WandbRun:
         artifact.add_file(str(path))
         self.run.log_artifact(artifact)
 
-    def log_pictures(self, name, columns, rows):
-        """A table of rows (name of the picture, a uint8 array for each of the columns)."""
+    def log_images(self, name, columns, rows):
+        """A table of rows (name of the image, a uint8 array for each of the columns)."""
         table = self.wandb.Table(columns=["picture", *columns])
-        for picture, *images in rows:
-            table.add_data(picture, *(self.wandb.Image(three_channels(np.asarray(image))) for image in images))
+        for title, *images in rows:
+            table.add_data(title, *(self.wandb.Image(three_channels(np.asarray(image))) for image in images))
         self.run.log({name: table})
 
     def end(self):
@@ -75,7 +76,7 @@ class WandbRun:
 
 
 class Trackers(LiveCurves):
-    """The kit's LiveCurves, which also tells wandb and TensorBoard what it sees, where their flags are set."""
+    """The kit's LiveCurves, which also log to wandb and TensorBoard if their flags are set."""
 
     def __init__(self, args, options, config):
         self.args, self.board = args, None
@@ -84,7 +85,7 @@ class Trackers(LiveCurves):
             board = optional("torch.utils.tensorboard", "tensorboard", "-tensorboard")
             self.board = board.SummaryWriter(str(run_folder(config) / value(options, "path.tb_logger", "tb_logger")))
 
-    def tell(self, values, step):
+    def log(self, values, step):
         if self.wandb:
             self.wandb.log(values, step)
         if self.board:
@@ -94,12 +95,12 @@ class Trackers(LiveCurves):
     def progress(self, stage):
         super().progress(stage)
         # "l_pix" and "psnr": the names of the public code's curves.
-        self.tell({"l_pix": stage.meters["content"].val}, stage.updates_done)
+        self.log({"l_pix": stage.meters["content"].val}, stage.updates_done)
 
     def epoch_end(self, stage):
         super().epoch_end(stage)
         row = stage.history[-1]
-        self.tell({"psnr": row["valid_psnr"], "ssim": row["valid_ssim"], "epoch": row["epoch"]}, stage.updates_done)
+        self.log({"psnr": row["valid_psnr"], "ssim": row["valid_ssim"], "epoch": row["epoch"]}, stage.updates_done)
         if self.wandb and self.args.log_wandb_ckpt:
             self.wandb.log_checkpoint(stage.shelf.path("last"))
         if self.board:

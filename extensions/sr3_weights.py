@@ -1,4 +1,4 @@
-"""Weights of the public SR3 code (files such as I640000_E37_gen.pth): its names for the tensors, and this kit's.
+"""Weights of the public SR3 code (files such as I640000_E37_gen.pth): its names of the tensors, and this kit's.
 
     network = load_public("I640000_E37_gen.pth")
 
@@ -17,12 +17,12 @@ from support.checkpoints import CheckpointError, load_weights, read_weights
 
 U_NET = "denoise_fn."
 
-# Pattern in the public code's names -> ours; tried one after the other, all that match are applied.
+# Pattern in the public code's names -> ours; all patterns are applied, one after the other.
 NAMES = [(re.compile(pattern), ours) for pattern, ours in (
     (r"^(?:noise_level_mlp|time_mlp)\.1\.", "level.layers.0."),
     (r"^(?:noise_level_mlp|time_mlp)\.3\.", "level.layers.2."),
     (r"^downs\.0\.(weight|bias)$", r"first.\1"),
-    (r"^downs\.(\d+)\.conv\.", lambda found: f"down.{int(found[1]) - 1}."),         # a halving
+    (r"^downs\.(\d+)\.conv\.", lambda found: f"down.{int(found[1]) - 1}."),         # a downsampling
     (r"^downs\.(\d+)\.", lambda found: f"down.{int(found[1]) - 1}."),
     (r"^mid\.", "middle."),
     (r"^ups\.", "up."),
@@ -46,8 +46,8 @@ def read_public(path):
     """What a ``*_gen.pth`` holds.
 
     Returns:
-        (state, variant, betas): a state_dict for UNet, "sr3" or "ddpm", and (first, last, number of steps)
-        of its linear schedule; None if the file holds no schedule.
+        (state, variant, betas): a state_dict for UNet; "sr3" or "ddpm"; and (first, last, number of steps)
+        of its linear schedule, or None if the file holds no schedule.
 
     Raises:
         CheckpointError: if the file is missing or damaged, could run code, holds another network, or a
@@ -57,7 +57,7 @@ def read_public(path):
     state = {name.removeprefix(U_NET): value for name, value in tensors.items() if name.startswith(U_NET)}
     if not state:
         raise CheckpointError(f"{path} holds no tensor named {U_NET}...: it is not a *_gen.pth of the public SR3 code. "
-                              "Weights of this kit are loaded by checkpoints.load_generator.")
+                              "For weights of this kit use inference.load_generator.")
     variant = "ddpm" if any(name.startswith("time_mlp.") for name in state) else "sr3"
     state.pop("time_mlp.0.inv_freq", None)           # a table that our embedding computes
     return {our_name(name): value for name, value in state.items()}, variant, _schedule_of(path, tensors.get("betas"))
@@ -69,7 +69,7 @@ def _schedule_of(path, betas):
     first, last, n = float(betas[0]), float(betas[-1]), len(betas)
     if not torch.allclose(betas.double(), linear_betas(n, first, last), rtol=1e-4, atol=1e-9):
         raise CheckpointError(f"{path} was made with {n} betas that are not linear; the kit's SR3 has linear ones.")
-    # float32 in the file: 9.999999974752427e-07 was 1e-06.
+    # The file has float32: 9.999999974752427e-07 was 1e-06.
     return tuple(float(f"{value:.6g}") for value in (first, last)) + (n,)
 
 
@@ -81,7 +81,7 @@ def _shapes_of(unet):
 
 
 def load_public(path, **options):
-    """The network in a ``*_gen.pth``, in eval mode: one of the five CONFIGURATIONS, found by its tensors' shapes.
+    """The network in a ``*_gen.pth``, in eval mode: one of the five CONFIGURATIONS, found by the shapes of its tensors.
 
     Args:
         options: of SR3, such as scaling_factor (default: 8, that of the public weights).
@@ -103,7 +103,7 @@ def load_public(path, **options):
     return network.eval()
 
 
-# The settings of SR3 that make other weights of the same shapes, and their names in a configuration.
+# The settings of SR3 that change what weights of the same shapes mean, and their names in a configuration.
 KINDS = {"variant": "model.which_model_G", "conditional": "model.diffusion.conditional",
          "target": "model.diffusion.target"}
 
@@ -111,10 +111,10 @@ KINDS = {"variant": "model.which_model_G", "conditional": "model.diffusion.condi
 def check_kind(network, settings, path):
     """Raise CheckpointError unless weights of an SR3 with these settings mean the same in ``network``.
 
-    Shapes do not tell: a network that draws the residual has those of one that draws the picture.
+    Shapes do not show it: a network that samples the residual has the same ones as one that samples the image.
     """
     kinds = dict(KINDS)
-    # SR3 knows noise levels and may walk another schedule; the number of a step, which DDPM knows, means another level.
+    # SR3 knows noise levels and may use another schedule; to DDPM, which knows step numbers, it would be another noise.
     same = all(math.isclose(*pair, rel_tol=1e-5) for pair in zip(settings["betas"], network.settings["betas"]))
     if settings["variant"] == "ddpm" and not same:
         kinds["betas"] = "model.beta_schedule.train (linear_start, linear_end, n_timestep)"
@@ -126,11 +126,11 @@ def check_kind(network, settings, path):
 
 
 def take_public(network, path):
-    """Load a ``*_gen.pth`` into an SR3 that has been built already; its schedule stays the network's.
+    """Load a ``*_gen.pth`` into an SR3 that exists already, which keeps its own schedule.
 
     Raises:
-        CheckpointError: as ``read_public``, or if it is of another kind or does not fit; then the network
-            is as it was.
+        CheckpointError: as ``read_public``, or if it is of another kind or does not fit; the network
+            is then unchanged.
     """
     state, variant, betas = read_public(path)
     c_in = state["first.weight"].shape[1] if "first.weight" in state else 6

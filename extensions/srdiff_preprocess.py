@@ -1,8 +1,8 @@
 """The crops that SRDiff's sources train on: python -m extensions preprocess --root DIR --dataset div2k --output DIR
 
-Leaves OUTPUT/train and OUTPUT/val with X1/image_0000.png (HR, 320 x 320) and X4/image_0000.png
+Makes OUTPUT/train and OUTPUT/val with X1/image_0000.png (HR, 320 x 320) and X4/image_0000.png
 (LR, 80 x 80), and their lists, so that --data OUTPUT trains on them.  The kit itself does not
-need this: it cuts patches out of whole pictures, which shows it more places.
+need this: it cuts patches from whole images, from more positions.
 """
 
 import argparse
@@ -16,6 +16,7 @@ from imresize import imresize
 from support.data_layout import images_in
 from support.images import read_image
 from support.lists import DataError
+from support.messages import notice
 
 SIZE, SCALE = 320, 4          # of a crop; divisible by the 160 pixels of SRDiff's training patches
 N_VAL_FLICKR2K = 100          # Flickr2K has no validation part: its last images are taken, as many as DIV2K's
@@ -24,7 +25,7 @@ SPLITS = {"train": "train", "val": "valid"}           # folder -> the kit's name
 
 
 def corners(length, size=SIZE):
-    """Where crops begin along one side: side by side, the last one shifted inwards to end at the edge.
+    """Where crops begin along one side: next to each other, the last one shifted inwards to end at the edge.
 
     A side shorter than ``size`` has none.
     """
@@ -36,14 +37,14 @@ def sources(root, dataset):
     """{"train": HR files, "val": HR files} of a dataset in ``root``.
 
     Raises:
-        DataError: if it is not there, or not whole enough to be split.
+        DataError: if it is not there, or too small to be split.
     """
     root, names = Path(root), FOLDERS[dataset]
     if dataset == "div2k":
         found = {split: images_in(root / name) for split, name in zip(SPLITS, names)}
         missing = [str(root / name) for name, files in zip(names, found.values()) if not files]
         if missing:
-            raise DataError(f"There are no images in {' and '.join(missing)}. Fetch them with: "
+            raise DataError(f"There are no images in {' and '.join(missing)}. Download them with: "
                             f"python create_data_lists.py --root {root} --download div2k")
         return found
     files = next(filter(None, (images_in(root / name) for name in names)), [])
@@ -56,8 +57,8 @@ def sources(root, dataset):
 def crop_all(files, folder):
     """Write the crops of all files, X1/ and X4/, in order.
 
-    LR is made of each crop by itself: a pair of files is then a whole pair, which
-    ``create_data_lists.py --check`` and any other tool can verify.
+    LR is made from each crop by itself: each pair of files is then complete, and
+    ``create_data_lists.py --check`` or any other tool can verify it.
 
     Returns:
         (pairs, problems): list of (HR file, LR file), and sentences about the images that are left out.
@@ -65,13 +66,14 @@ def crop_all(files, folder):
     pairs, problems = [], []
     for file in tqdm(files, desc=f"Cutting {folder.name}", unit=" images", disable=len(files) < 8, mininterval=1):
         try:
-            image, notice = read_image(file)
+            image, changed = read_image(file)
         except ValueError as error:
             problems.append(str(error))
             continue
-        if notice:
-            tqdm.write(f"Notice: {file}: {notice}.")
-        # Cropped to a multiple of 4 first, as the kit crops pairs: else a shifted crop would begin inside an LR pixel.
+        if changed:
+            with tqdm.external_write_mode():             # or the bar and the notice would share a line
+                notice(f"{file}: {changed}.")
+        # Cropped to a multiple of 4 first, as the kit crops pairs: else a shifted crop could begin inside an LR pixel.
         height, width = (length // SCALE * SCALE for length in image.shape[:2])
         places = [(top, left) for top in corners(height) for left in corners(width)]
         if not places:
@@ -91,18 +93,18 @@ def preprocess(root, dataset, output):
     Args:
         root: the folder that holds DIV2K_train_HR and DIV2K_valid_HR, or Flickr2K_HR.
         dataset: "div2k" or "flickr2k".
-        output: an empty or a new folder.
+        output: an empty or new folder.
 
     Returns:
         ({"train": number of pairs, "val": ...}, problems)
 
     Raises:
-        DataError: if the dataset is not there, nothing of it is large enough, or ``output`` holds crops already.
+        DataError: if the dataset is not there, none of its images is large enough, or ``output`` already has crops.
     """
     output, counts, problems = Path(output), {}, []
     for split in SPLITS:
         if (output / split).exists():
-            raise DataError(f"{output / split} is there already; crops of two runs must not be mixed. Delete it, or "
+            raise DataError(f"{output / split} exists already; crops of two runs must not be mixed. Delete it, or "
                             "give another --output.")
     for split, files in sources(root, dataset).items():
         pairs, left_out = crop_all(files, output / split)

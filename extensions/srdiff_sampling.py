@@ -1,4 +1,4 @@
-"""SRDiff at work: pictures of any size in tiles, and what sampling can do besides enlarging.
+"""Sampling with SRDiff: images of any size in tiles, and what it can do besides upscaling.
 
 Images are float tensors (N, 3, H, W) in [-1, 1], LR in [0, 1]; ``model`` is an srdiff.SRDiff.
 """
@@ -12,18 +12,18 @@ from support.precision import Precision
 
 
 class Tiles:
-    """One LR batch as the U-Net sees it: computes once what no step changes, and predicts noise tile by tile.
+    """One LR batch for the U-Net: computes once what is the same in all steps, and predicts noise tile by tile.
 
-    A tile is cut with a margin as wide as the U-Net looks (``unet.receptive_margin()``), and its corners lie
-    on the grid of the U-Net's strides, so that the prediction is that of the whole picture.
-    LR's features are those of the whole picture; they take 16 times fewer pixels.
+    A tile has a margin as wide as the U-Net looks (``unet.receptive_margin()``), and its corners lie
+    on the grid of the U-Net's strides, so that the prediction is the same as for the whole image.
+    LR's features are computed for the whole image: they have 16 times fewer pixels.
     """
 
     def __init__(self, model, lr):
         self.unet, s = model.unet, model.scaling_factor
-        cell = max(model.unet.cell, s)                        # everything below is counted in cells of HR pixels
+        cell = max(model.unet.cell, s)               # everything below is counted in cells of cell x cell HR pixels
         self.cell, self.features_cell = cell, cell // s
-        # Reflection needs two pixels at the lowest resolution, hence two cells at least.
+        # Reflection padding needs two pixels at the lowest resolution, hence at least two cells.
         h, w = (max(-(-s * length // cell), 2) for length in lr.shape[-2:])
         bottom, right = (n * self.features_cell - length for n, length in zip((h, w), lr.shape[-2:]))
         padded = functional.pad(lr, (0, right, 0, bottom), mode="replicate")
@@ -32,15 +32,15 @@ class Tiles:
         with self.precision.autocast():
             _, self.features = model.encoder.features(padded.contiguous(memory_format=torch.channels_last))
         margin = -(-model.unet.receptive_margin() // cell)
-        # Two maps in, two out and what a convolution keeps for itself, float32, at full resolution.
+        # Two maps in, two out, and the workspace of a convolution: float32, at full resolution.
         bytes_per_cell = len(lr) * cell**2 * 4 * 8 * model.settings["n_channels"]
         side = int((model.memory / bytes_per_cell) ** 0.5)
         if h * w > side**2:
-            side = max(side - 2 * margin, 1)                  # never none; with little memory it only takes longer
+            side = max(side - 2 * margin, 1)                  # at least one; with little memory it only takes longer
             self.boxes = [(box, grown(box, margin, h, w)) for box in tiles((0, h, 0, w), side)]
         else:
             self.boxes = [((0, h, 0, w), (0, h, 0, w))]
-        # Of a single tile the projected features fit into memory as well.
+        # If there is a single tile, its projected features fit into memory too.
         self.projected = self._project(self.boxes[0][1]) if len(self.boxes) == 1 else None
 
     def _project(self, box):
@@ -59,10 +59,10 @@ class Tiles:
         return result
 
 
-# ---------------------------------------------------------------- many pictures of one LR
+# ---------------------------------------------------------------- many images of one LR
 
 def diverse(model, lr, seeds):
-    """A picture for each seed: all of them give (nearly) the same LR.
+    """An image for each seed; downscaled, all of them give (nearly) the same LR.
 
     Args:
         lr: (N, 3, h, w) in [0, 1].
@@ -70,21 +70,21 @@ def diverse(model, lr, seeds):
     Returns:
         list of (N, 3, s h, s w).
     """
-    before, pictures = model.seed, []
+    before, images = model.seed, []
     try:
         for model.seed in seeds:
-            pictures.append(model.sample(lr))
+            images.append(model.sample(lr))
     finally:
         model.seed = before
-    return pictures
+    return images
 
 
 def latent_interpolation(model, lr, first, second, t=None, weights=(0, 0.25, 0.5, 0.75, 1)):
-    """Pictures between two: their residuals get noise, are mixed there, and walk back with one LR.
+    """Images between two: their residuals get noise, are mixed, and are denoised again with one LR.
 
     Args:
         lr: (N, 3, h, w) in [0, 1].
-        first, second: two pictures of this LR, (N, 3, s h, s w) in [-1, 1], such as two samples.
+        first, second: two images of this LR, (N, 3, s h, s w) in [-1, 1], such as two samples.
         t: steps of noise, 1 to T (default: half of T).  With few, the results are a cross-fade; with
             all, nothing is left of the two.
         weights: of ``second``.
@@ -93,17 +93,17 @@ def latent_interpolation(model, lr, first, second, t=None, weights=(0, 0.25, 0.5
         list of (N, 3, s h, s w), one for each weight.
 
     Raises:
-        ValueError: for a t outside of 1 to T, or pictures of another size than LR's.
+        ValueError: for a t outside 1 to T, or images whose size does not fit LR.
     """
     up = model.enlarged(lr)
     step = _last_step(model, t)
     generator = _generator(model)
-    residuals = [model.residual_of(_fitting(picture, up), up) for picture in (first, second)]
+    residuals = [model.residual_of(_fitting(image, up), up) for image in (first, second)]
     noises = [randn(up, generator) for _ in residuals]
     results = []
     for weight in weights:
         residual = (1 - weight) * residuals[0] + weight * residuals[1]
-        # A plain mean of two noises has half their variance, a level at which no step was trained: it is put right.
+        # The mean of two noises has half their variance, a level that no step was trained on: scaled back to 1.
         noise = ((1 - weight) * noises[0] + weight * noises[1]) / ((1 - weight) ** 2 + weight**2) ** 0.5
         x = model.diffusion.add_noise(residual, torch.full((len(up),), step), noise)
         results.append(model.sample(lr, x=x, start=step))
@@ -111,35 +111,35 @@ def latent_interpolation(model, lr, first, second, t=None, weights=(0, 0.25, 0.5
 
 
 def content_fusion(model, lr, own, other, box, t=None):
-    """A region of one picture in another: pasted, given noise, and walked back with the other's LR.
+    """A region of one image in another: pasted, given noise, and denoised with the LR of ``own``.
 
     Args:
-        lr: (N, 3, h, w) in [0, 1], of the picture ``own``.
+        lr: (N, 3, h, w) in [0, 1], of the image ``own``.
         own, other: (N, 3, s h, s w) in [-1, 1].
-        box: (top, left, height, width) in HR pixels: what is taken from ``other``, at the same place.
-        t: steps of noise, 1 to T (default: half of T).  Few keep the paste and its edge; many let LR win.
+        box: (top, left, height, width) in HR pixels: the region taken from ``other``, at the same position.
+        t: steps of noise, 1 to T (default: half of T).  With few, the paste and its edge stay; with many, LR wins.
 
     Returns:
         (pasted, fused), each (N, 3, s h, s w).
 
     Raises:
-        ValueError: for a t outside of 1 to T, a box outside of the picture, or pictures of another size than LR's.
+        ValueError: for a t outside 1 to T, a box outside the image, or images whose size does not fit LR.
     """
     up = model.enlarged(lr)
     step = _last_step(model, t)
     top, left, height, width = box
     if min(top, left) < 0 or min(height, width) < 1 or top + height > up.shape[2] or left + width > up.shape[3]:
-        raise ValueError(f"The box {tuple(box)} (top, left, height, width) is not inside of a picture of "
+        raise ValueError(f"The box {tuple(box)} (top, left, height, width) is not inside an image of "
                          f"{up.shape[2]} x {up.shape[3]} (height x width).")
-    pasted, inside = _fitting(own, up).clone(), (..., slice(top, top + height), slice(left, left + width))
-    pasted[inside] = _fitting(other, up)[inside]
+    pasted, region = _fitting(own, up).clone(), (..., slice(top, top + height), slice(left, left + width))
+    pasted[region] = _fitting(other, up)[region]
     noise = randn(up, _generator(model))
     x = model.diffusion.add_noise(model.residual_of(pasted, up), torch.full((len(up),), step), noise)
     return pasted, model.sample(lr, x=x, start=step)
 
 
 def _generator(model):
-    """For the noise to begin with: with the seed itself, the steps of the walk would draw the same numbers again."""
+    """For the first noise: with the seed itself, the steps of sampling would draw the same numbers again."""
     return torch.Generator().manual_seed(model.seed + 2**32)
 
 
@@ -152,8 +152,8 @@ def _last_step(model, t):
     return t - 1
 
 
-def _fitting(picture, up):
-    if picture.shape != up.shape:
-        raise ValueError(f"A picture of shape {tuple(picture.shape)} is not one of this LR, whose pictures are "
+def _fitting(image, up):
+    if image.shape != up.shape:
+        raise ValueError(f"An image of shape {tuple(image.shape)} is not one of this LR, whose images are "
                          f"{tuple(up.shape)}.")
-    return picture
+    return image

@@ -1,4 +1,4 @@
-"""Large pictures in squares that overlap and fade into each other, for networks of which nothing is known."""
+"""Large images in tiles that overlap and are blended, for networks whose receptive field is not known."""
 
 import math
 
@@ -6,16 +6,16 @@ import torch
 
 
 def by_tiles(function, side, step, *images, together=2**18):
-    """A function of images (N, C, H, W) -> (N, C', H, W), applied to tiles that overlap, and blended.
+    """A function of images (N, C, H, W) -> (N, C', H, W), applied to overlapping tiles and blended.
 
-    Neighbours overlap by a quarter and fade into each other, so that no border is seen, whatever the
-    network makes of what it does not see.  Images of no more than side x side pixels are taken whole.
+    Neighbours overlap by a quarter and fade into each other, so that no border is visible, whatever the
+    network does where it lacks context.  Images of no more than side x side pixels are processed whole.
 
     Args:
-        side: the largest height and width of a tile.  They are chosen as even as possible, all of one size.
-        step: H and W, the tiles' sides and the places where they begin are multiples of it.
+        side: the largest height and width of a tile.  All tiles have one size, and they are spread evenly.
+        step: H, W, the sides of the tiles and their positions are multiples of it.
         images: one or more tensors of equal N, H and W.
-        together: pixels that are computed at once (but one tile at least).
+        together: pixels that are processed at once (at least one tile).
     """
     n, _, h, w = images[0].shape
     if h * w <= side * side:
@@ -25,8 +25,8 @@ def by_tiles(function, side, step, *images, together=2**18):
     fade = (_fade(height)[:, None] * _fade(width)).to(images[0].device)
     result, total = None, torch.zeros(h, w, device=fade.device)
     at_once = max(1, together // (n * height * width))
-    for first in range(0, len(corners), at_once):
-        some = corners[first:first + at_once]
+    for start in range(0, len(corners), at_once):
+        some = corners[start:start + at_once]
         cut = [torch.cat([image[..., y:y + height, x:x + width] for y, x in some]) for image in images]
         out = function(*cut).float()                                       # (tiles x N, C', height, width)
         result = out.new_zeros(n, out.shape[1], h, w) if result is None else result
@@ -37,7 +37,7 @@ def by_tiles(function, side, step, *images, together=2**18):
 
 
 def _tiles(length, side, step):
-    """(where the tiles begin, their length) in one dimension: they reach both ends."""
+    """(positions of the tiles, their length) in one dimension: they cover both ends."""
     side = max(side // step, 1) * step
     n = 1 if length <= side else 1 + math.ceil((length - side) / (0.75 * side))
     side = math.ceil(length / (0.75 * n + 0.25) / step) * step             # n tiles that overlap by a quarter

@@ -1,7 +1,7 @@
 """The training of every extension: python -m extensions METHOD --preset small --data data
 
-A method is a network that says its own loss.  Everything around an update (checkpoints, resume,
-averaged weights, log, curves, validation) is the core's ``stage.Stage``.
+A method is a network with a loss of its own.  Everything around an update (checkpoints, resuming,
+averaged weights, log, curves, validation) is the core's ``support.stage.Stage``.
 """
 
 import argparse
@@ -25,11 +25,11 @@ from support.lists import DataError
 from support.precision import report_not_compiled
 from support.run import EpochProgress, random_states, restore_random_states, seed_everything, stage_config
 from support.safeguards import OutOfMemory, TrainingDiverged
-from support.settings import change
+from support.settings import UnknownSetting, change
 
 
 def one_epoch(train_loader, network, optimizer, epoch, *, name="extension", print_freq=50, progress=None):
-    """One epoch of a network that says its own loss: ``network.loss(lr, hr)``; arguments as ``solver.pretrain``.
+    """One epoch of a network with a loss of its own, ``network.loss(lr, hr)``; arguments as ``solver.pretrain``.
 
     Args:
         network: its ``loss`` takes LR in [0, 1] and HR in [-1, 1].
@@ -66,16 +66,16 @@ def loaders(config, name):
 
 
 def fit(config, name, network, train_loader, valid_set, monitor=None):
-    """One stage of an extension's training; goes on where an earlier run has stopped.
+    """One stage of an extension's training; resumes where an earlier run has stopped.
 
-    Leaves ``runs/<config.name>/checkpoints/<name>_{last,best}.pth`` and all else that the core's stages leave.
+    Writes ``runs/<config.name>/checkpoints/<name>_{last,best}.pth`` and all else that the core's stages write.
 
     Args:
         name: of the stage; its settings are config.<name> over the top level.
-        network: a registered method with ``loss(lr, hr)``; ``network(lr)`` makes the picture, in eval mode.
+        network: a registered method with ``loss(lr, hr)``; ``network(lr)`` gives SR, in eval mode.
 
     Returns:
-        the history: a dict an epoch, as ``solver.fit_pretrain``.
+        the history: a dict for each epoch, as ``solver.fit_pretrain``.
     """
     seed_everything(config.seed)
     stage = distributed.stage_class()(name, config, network, train_loader, valid_set, monitor=monitor)
@@ -90,9 +90,9 @@ def _epoch(stage, loader, epoch, progress):
 
 
 def compile_in_place(stage):
-    """torch.compile for what every update calls; where that fails the network stays as it is, with a notice.
+    """torch.compile for what every update calls; if that fails, the network stays as it is, with a notice.
 
-    In place: the names in checkpoints stay.  The averaged copy, which enlarges pictures of all
+    In place, so that the names in checkpoints stay.  The averaged copy, which upscales images of all
     sizes, is not compiled.
     """
     network, settings, before = stage.generator, stage.settings, random_states()
@@ -106,7 +106,7 @@ def compile_in_place(stage):
         lr, hr = stage.precision.to_unit_range(lr, hr)
         loss_of(network, lr, hr, stage.precision).backward()        # it compiles at the first call
     except Exception as error:                 # no C++ compiler, a Python or a card that is not supported
-        called._compiled_call_impl = None      # private: torch has no public call that undoes compile()
+        called._compiled_call_impl = None      # private: torch has no public call to undo compile()
         report_not_compiled(called, error)
     network.zero_grad(set_to_none=True)
     restore_random_states(before)
@@ -115,21 +115,21 @@ def compile_in_place(stage):
 # ---------------------------------------------------------------- configurations and the command
 
 METHODS = {"a2n": a2n, "srdiff": srdiff, "sr3": sr3}       # name -> module with PRESETS and build(config, stage)
-COMMANDS = {"preprocess": srdiff_preprocess.main}          # what else there is: name -> main(arguments)
+COMMANDS = {"preprocess": srdiff_preprocess.main}          # other commands: name -> main(arguments)
 
-# Section of a configuration -> the network whose arguments it holds, but for those that follow from other settings.
+# Section of a configuration -> the network whose arguments it holds, except those that follow from other settings.
 NETWORKS = {"A2N": a2n.A2N, "SRDiff": srdiff.SRDiff, "SRDiff.encoder": srdiff.Encoder,
             "sr3.network": sr3.SR3, "sr3.network.unet": sr3.UNet}
 FOLLOWING = {"scaling_factor", "c_in", "swish_level"}
 
 
 def extension_config(method, preset="demo", data_folder="data", name=None, seed=0):
-    """The configuration of a run: the core's (config.COMMON), and over it the method's own.
+    """The configuration of a run: the method's settings over those of the core (config.COMMON).
 
     Args:
         method: "a2n", "srdiff" or "sr3".
         preset: one of the method's PRESETS: "demo" (seconds), "small" (minutes on a CPU), "full" (a GPU).
-        name: of the run, kept in runs/<name>/ (default: <method>-<preset>).
+        name: of the run, which is kept in runs/<name>/ (default: <method>-<preset>).
 
     Raises:
         ValueError: for an unknown method or preset, or a name that is a path.
@@ -138,13 +138,13 @@ def extension_config(method, preset="demo", data_folder="data", name=None, seed=
         known = ", ".join(f"{key}: {', '.join(module.PRESETS)}" for key, module in METHODS.items())
         raise ValueError(f"There is no preset {preset!r} of {method!r}; there are {known}.")
     config = get_config("course", data_folder, name or f"{method}-{preset}", seed)
-    config.add(preset=preset, method=method, workers=0, **METHODS[method].PRESETS[preset])
+    config.add(**{"preset": preset, "method": method, "workers": 0, **METHODS[method].PRESETS[preset]})
     close(config)
     return config
 
 
 def close(config):
-    """Refuse unknown settings; a stage may have its own of anything, a network has its arguments."""
+    """Refuse unknown settings: a stage may override any setting, a network has its arguments."""
     config.close(own=["store"], **{stage: [*config, "store"] for stage in config.stages})
     for place, network in NETWORKS.items():
         section = config
@@ -155,7 +155,7 @@ def close(config):
 
 
 def train_all(config, monitor=LiveCurves):
-    """All stages of a method, one after the other; a stage that is complete is left as it is.
+    """All stages of a method, one after the other; a complete stage is left as it is.
 
     Returns:
         {stage: history}.
@@ -178,8 +178,8 @@ def main(arguments=None):
                                      epilog=f"other commands: {', '.join(COMMANDS)}")
     parser.add_argument("method", choices=list(METHODS))
     parser.add_argument("--preset", default="demo")
-    parser.add_argument("--data", help="folder of the lists (default: data; demo: data/demo, which is made)")
-    parser.add_argument("--name", help="name of the run, kept in runs/<name>/ (default: <method>-<preset>)")
+    parser.add_argument("--data", help="folder of the lists (default: data; demo: data/demo, which is created)")
+    parser.add_argument("--name", help="name of the run, which is kept in runs/<name>/ (default: <method>-<preset>)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", dest="changes",
                         help="change the configuration: --set crop_size=64 a2n.epochs=2")
@@ -189,6 +189,8 @@ def main(arguments=None):
             "data/demo" if args.preset == "demo" else "data"), args.name, args.seed)
         for text in args.changes:
             change(config, text)
+    except UnknownSetting as error:
+        parser.error(f"{error} What {args.method} has of its own: PRESETS in extensions/{args.method}.py.")
     except ValueError as error:
         parser.error(str(error))
     os.environ[provenance.COMMAND] = shlex.join(["-m", "extensions", *(arguments or sys.argv[1:])])
@@ -200,7 +202,7 @@ def main(arguments=None):
         train_all(config)
         distributed.cleanup()
     except KeyboardInterrupt:
-        return 130                  # as the shell says of a program that Ctrl-C has ended
+        return 130                  # the shell's status of a program that Ctrl-C has ended
     except (CheckpointError, DataError, OutOfMemory, TrainingDiverged, ValueError, OSError) as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import torch
 
-# (input channels, multipliers, sizes with attention, ResBlocks a level, size of the picture); the same for our network.
+# (input channels, multipliers, sizes with attention, ResBlocks a level, size of the images); the same for our network.
 TINY = (6, (1, 2), (4,), 1, 8)
 TINY_UNET = dict(n_channels=8, multipliers=[1, 2], attention_at=[4], n_res_blocks=1, dropout=0.0, groups=4, size=8)
 BETAS = np.linspace(1e-6, 1e-2, 2000)          # the schedule of the public configurations

@@ -47,41 +47,42 @@ TINY = dict(n_channels=8, n_up_channels=8, n_blocks=1, small=True, loss="l1")
 
 def tiny(data, **changes):
     """A configuration whose training takes a second: 2 epochs of 10 updates."""
-    config = tiny_config(data, **{**a2n.COMMON, **changes})
-    config.update(A2N={**TINY, **changes.get("A2N", {})}, a2n=dict(epochs=2, updates_per_epoch=10), method="a2n")
+    config = tiny_config(data)
+    config.add(**{**a2n.COMMON, **changes, "A2N": {**TINY, **changes.get("A2N", {})},
+                  "a2n": dict(epochs=2, updates_per_epoch=10), "method": "a2n"})
     return config
 
 
 # ---------------------------------------------------------------- sub-images
 
-def places_picture(height, width):
-    """A picture that says where each pixel is: red and green of (row, column) modulo 251, blue the number of 251s."""
+def places_image(height, width):
+    """An image that says where each pixel is: red and green of (row, column) modulo 251, blue the number of 251s."""
     rows, columns = np.mgrid[:height, :width]
     return np.stack([rows % 251, columns % 251, rows // 251 * 16 + columns // 251], axis=2).astype(np.uint8)
 
 
 def write_places(folder, sizes):
-    """Pairs whose LR is every fourth pixel of HR, so that both say where they come from."""
+    """Pairs in which LR is every fourth pixel of HR, so that both say where they come from."""
     for k, (height, width) in enumerate(sizes):
-        hr = places_picture(height, width)
+        hr = places_image(height, width)
         write_image(Path(folder, "HR", f"{k}.png"), hr)
         write_image(Path(folder, "LR", f"{k}.png"), hr[::4, ::4][:height // 4, :width // 4])
     write_list(folder, "train", [(f"HR/{k}.png", f"LR/{k}.png") for k in range(len(sizes))])
     return folder
 
 
-def sub_images(folder, size, stride, crop=16, **more):
-    return a2n.SubImages(tiny_config(folder, crop_size=crop, sub_images=dict(size=size, stride=stride), **more))
+def sub_images(folder, size, stride, **changes):
+    return a2n.SubImages(tiny(folder, sub_images=dict(size=size, stride=stride), **changes))
 
 
 def corner_of(patch):
-    """(row, column) of an upright or turned patch of places_picture, from the smallest numbers in it."""
+    """(row, column) of an upright or turned patch of places_image, from the smallest numbers in it."""
     red, green, blue = patch.astype(int)
     return (red + 251 * (blue // 16)).min(), (green + 251 * (blue % 16)).min()
 
 
-def test_a_picture_of_div2ks_size_has_the_tutorials_forty(tmp_path):
-    dataset = sub_images(write_places(tmp_path, [(1356, 2040)]), 480, 200, crop=192, patch_num=1)
+def test_an_image_of_div2ks_size_has_the_tutorials_forty(tmp_path):
+    dataset = sub_images(write_places(tmp_path, [(1356, 2040)]), 480, 200, crop_size=192, patch_num=1)
     assert len(dataset) == 40 and len(make_loader(dataset, 8)) == 5
     epochs = [dataset.batch(epoch, range(40)) for epoch in range(5)]
     for number, (top, left) in enumerate((top, left) for top in range(0, 801, 200) for left in range(0, 1401, 200)):
@@ -124,7 +125,7 @@ def test_sub_images_are_not_copied(tmp_path):
     assert sorted(path for path in folder.rglob("*") if path.is_file()) == before
 
 
-def test_pictures_that_are_too_small_are_named(tmp_path, capsys):
+def test_images_that_are_too_small_are_named(tmp_path, capsys):
     dataset = sub_images(write_places(tmp_path, [(32, 32), (64, 64)]), 32, 8)
     assert set(dataset.corners[:, 0]) == {1} and "1 of 2" in capsys.readouterr().out
     with pytest.raises(DataError, match="No training image is larger.*sub_images"):
@@ -137,7 +138,7 @@ def test_pictures_that_are_too_small_are_named(tmp_path, capsys):
     ("dict(size=32)", "a dict with size and stride"), (dict(size=32), "a dict with size and stride")])
 def test_sub_images_that_make_no_sense_are_refused(data, value, words):
     with pytest.raises(DataError, match=words):
-        a2n.SubImages(tiny_config(data, crop_size=16, sub_images=value))
+        a2n.SubImages(tiny(data, sub_images=value))
 
 
 def test_the_training_takes_them_where_the_configuration_says_so(data):
@@ -184,7 +185,7 @@ def test_each_loss_falls_on_one_batch_to_near_zero(loss):
 
 
 @pytest.mark.slow
-def test_it_learns_one_picture_by_heart():
+def test_it_learns_one_image_by_heart():
     torch.manual_seed(0)
     lr, hr, x, y = one_pair(32)
     network = a2n.A2N(4, 24, 24, 2, small=True)
@@ -192,7 +193,7 @@ def test_it_learns_one_picture_by_heart():
     assert psnr(super_resolve(network, lr), hr) > psnr(imresize(lr, 4), hr) + 6
 
 
-def test_the_start_is_nearly_interpolation_and_lets_the_picture_through():
+def test_the_start_is_nearly_interpolation_and_lets_the_image_through():
     torch.manual_seed(0)
     lr = torch.from_numpy(photo("coffee.png", 100, 200, 24, 32)).permute(2, 0, 1)[None].float() / 255
     bilinear = 2 * functional.interpolate(lr, scale_factor=4, mode="bilinear", align_corners=False) - 1
@@ -201,7 +202,7 @@ def test_the_start_is_nearly_interpolation_and_lets_the_picture_through():
         with torch.no_grad():
             errors.append((network(lr) - bilinear).abs().mean().item())
             features = network.stage2(network.stage1(network.first(lr)))
-            contrasts.append((features.std(dim=(2, 3)).mean() / lr.std()).item())       # what is left of the picture's
+            contrasts.append((features.std(dim=(2, 3)).mean() / lr.std()).item())       # what is left of the image's
     assert errors[0] < 0.05 and contrasts[0] > 5 * contrasts[1]
 
 
@@ -287,7 +288,7 @@ def test_a_wrong_file_is_an_error_that_says_what_to_do(data, tmp_path, monkeypat
     assert error.startswith("Error: There is no checkpoint nowhere.pth") and "Traceback" not in error
 
 
-def test_a_run_that_goes_on_does_not_begin_with_the_transfer_again(data, tmp_path, monkeypatch, capsys):
+def test_a_resumed_run_does_not_begin_with_the_transfer_again(data, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     path = saved(tiny(data), 4, "first")
     config = tiny(data, transfer=str(path), name="second")
@@ -397,14 +398,14 @@ def test_the_shipped_weights_are_far_above_bicubic_on_the_butterfly(benchmark):
     assert psnr(super_resolve(network, lr), hr) > psnr(imresize(lr, 4), hr) + 1.5
 
 
-def test_onnxruntime_makes_the_same_picture(tmp_path):
+def test_onnxruntime_makes_the_same_image(tmp_path):
     if onnx_export.missing():
         pytest.skip(f"pip install {onnx_export.missing()}")
     torch.manual_seed(0)
     network, lr = a2n.A2N(4, 8, 8, 1).eval(), imresize(photo("coffee.png", 100, 200, 80, 112), 1 / 4)
     path = onnx_export.export(network, tmp_path / "a2n.onnx")
-    for picture in (lr, lr[:13, :17]):                          # any size
-        sr, expected = onnx_export.run(path, picture), super_resolve(network, picture)
+    for image in (lr, lr[:13, :17]):                            # any size
+        sr, expected = onnx_export.run(path, image), super_resolve(network, image)
         assert sr.shape == expected.shape and np.abs(sr.astype(int) - expected).max() <= 1
 
 
@@ -414,28 +415,28 @@ def test_without_the_packages_the_export_says_what_to_install(monkeypatch, tmp_p
         onnx_export.export(nn.Identity(), tmp_path / "a.onnx")
 
 
-# ---------------------------------------------------------------- large pictures
+# ---------------------------------------------------------------- large images
 
-def test_a_picture_that_is_too_large_for_the_memory_is_made_of_tiles():
+def test_an_image_that_is_too_large_for_the_memory_is_made_of_tiles():
     seed_everything(0)
     network = a2n.A2N(n_channels=8, n_up_channels=6, n_blocks=2, small=True).start_as_interpolation().eval()
     lr = np.random.default_rng(0).integers(0, 256, (200, 240, 3), np.uint8)
     trunk, tail = network.bytes_per_pixel()
     whole = super_resolve(network, lr, memory=2**40)
-    # The tail in tiles: exactly the same picture.
+    # The tail in tiles: exactly the same image.
     assert np.array_equal(super_resolve(network, lr, memory=max(200 * 240 * trunk, 8 * 30**2 * tail)), whole)
-    # The trunk too: the means that weigh the branches are then those of a tile, and differ by next to nothing.
+    # The trunk too: the means that weight the branches are then those of a tile, and differ by next to nothing.
     tiled = super_resolve(network, lr, memory=8 * 16**2 * tail)
     assert 8 * 16**2 * tail < 200 * 240 * trunk and np.abs(whole.astype(int) - tiled).max() <= 1
 
 
 @pytest.mark.parametrize("scale", (2, 3, 4))
-def test_a_pixel_looks_no_further_than_reach_says(scale):
+def test_a_pixel_looks_no_further_than_the_margin_says(scale):
     seed_everything(0)
     network = a2n.A2N(scale, n_channels=8, n_up_channels=6, n_blocks=1).double().eval()
     x = torch.rand(1, 11, 21, 21, dtype=torch.float64)
     other = x.clone()
-    other[:, :, :, :10 - network.receptive_margin()[1]] += 1                  # further away than the tail's reach
-    inside = (..., slice(10 * scale, None))
+    other[:, :, :, :10 - network.receptive_margin()[1]] += 1                  # further away than the tail's margin
+    region = (..., slice(10 * scale, None))
     with torch.no_grad():
-        assert torch.equal(network.tail(x)[inside], network.tail(other)[inside])
+        assert torch.equal(network.tail(x)[region], network.tail(other)[region])

@@ -41,7 +41,7 @@ def test_the_parts_of_a_batch_are_the_batch_and_each_has_its_own_noise(config, m
     noise = [part[2].tolist() for parts in seen.values() for part in parts]
     assert len({tuple(numbers) for numbers in noise}) == 6
     monkeypatch.setattr(distributed, "rank", lambda: 1)
-    loader.sampler.set_epoch(3, 2)               # a run that goes on in this epoch
+    loader.sampler.set_epoch(3, 2)               # a run that is resumed in this epoch
     (_, _, again), = [(lr, hr, torch.rand(2)) for lr, hr in RankShare(loader, seed=5)]
     assert torch.equal(again, seen[1][2][2])
 

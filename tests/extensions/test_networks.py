@@ -35,11 +35,11 @@ def test_the_parts_of_a2n():
 def test_a2n_adds_bilinear_interpolation_and_gives_the_generators_range():
     network, lr = a2n.A2N(4, 8, 8, 1), torch.rand(2, 3, 5, 7)
     nn.init.zeros_(network.last.weight), nn.init.zeros_(network.last.bias)
-    enlarged = nn.functional.interpolate(lr, scale_factor=4, mode="bilinear", align_corners=False)
-    assert torch.allclose(network(lr), 2 * enlarged - 1)
+    upscaled = nn.functional.interpolate(lr, scale_factor=4, mode="bilinear", align_corners=False)
+    assert torch.allclose(network(lr), 2 * upscaled - 1)
 
 
-def test_the_two_branches_are_weighed_by_a_softened_softmax():
+def test_the_two_branches_are_weighted_by_a_softened_softmax():
     torch.manual_seed(0)
     block, x = a2n.AttentionInAttention(8, small=False), torch.randn(2, 8, 5, 6)
     h = nn.functional.leaky_relu(block.enter(x), 0.2)
@@ -56,7 +56,7 @@ def test_charbonnier_is_a_mean_and_nearly_l1():
     assert a2n.Charbonnier()(sr, hr).item() == pytest.approx((1e-3 + math.sqrt(16 + 1e-6)) / 2)
 
 
-def test_weights_go_from_x2_to_x4_but_for_the_second_stage():
+def test_weights_go_from_x2_to_x4_except_the_second_stage():
     torch.manual_seed(0)
     two, four = a2n.A2N(2), a2n.A2N(4)
     loaded, own = a2n.transfer(four, two.state_dict())
@@ -184,7 +184,7 @@ def test_the_posterior_is_bayes_rule():
 
 
 @pytest.mark.parametrize("options", [{}, dict(n_steps=5), dict(ddim=True), dict(n_steps=5, ddim=True)])
-def test_with_a_perfect_predictor_the_picture_comes_back_exactly(options):
+def test_with_a_perfect_predictor_the_image_comes_back_exactly(options):
     torch.manual_seed(0)
     d, x0 = diffusion(), torch.rand(2, 3, 5, 5, dtype=torch.float64) * 2 - 1
     result = d.sample(lambda x, t: d.noise_of(x, torch.full((2,), t), x0), torch.randn(2, 3, 5, 5, dtype=torch.float64),

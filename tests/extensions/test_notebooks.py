@@ -16,7 +16,7 @@ from tests.helpers import ROOT, copy_kit, outputs_of
 
 pytestmark = pytest.mark.xdist_group("extension notebooks")
 FOLDER = ROOT / "extensions"
-# Notebook -> (the questions of the course that it answers, its pictures).
+# Notebook -> (the questions of the course that it answers, the number of its images).
 NOTEBOOKS = {"a2n": ("12349", 7), "srdiff": ("78", 9), "sr3": ({"5", "6", "10"}, 8), "compare": ("", 2)}
 
 
@@ -29,7 +29,7 @@ def kit(tmp_path_factory):
 
 
 def execute(kit, name, added=None, **parameters):
-    """The executed notebook; ``added``: (text of a cell, lines behind it)."""
+    """The executed notebook; ``added``: (text of a cell, a cell to insert after it)."""
     notebook = nbformat.read(FOLDER / f"{name}.ipynb", as_version=4)
     set_parameters(notebook, **parameters)
     if added:
@@ -48,7 +48,7 @@ def text_of(notebook):
                    for output in outputs_of(notebook))
 
 
-def pictures_of(notebook):
+def images_of(notebook):
     return [np.array(Image.open(io.BytesIO(base64.b64decode(output.data["image/png"]))).convert("L"))
             for output in outputs_of(notebook) if "image/png" in output.get("data", {})]
 
@@ -69,7 +69,7 @@ def test_a2n(kit):
     if onnx_export.missing():
         assert f"pip install {onnx_export.missing()}" in text
     else:
-        assert int(re.search(r"largest difference from torch's picture: (\d+) grey", text)[1]) <= 1
+        assert int(re.search(r"largest difference from torch's image: (\d+) grey", text)[1]) <= 1
 
 
 @pytest.mark.slow
@@ -116,10 +116,10 @@ def test_the_stored_notebook_is_the_executed_one(stored):
     assert "widget" not in text and not re.search(r"/(?:home|root|tmp|work|Users)/|[A-Z]:\\\\", text)
 
 
-def test_its_pictures_are_not_blank(stored):
+def test_its_images_are_not_blank(stored):
     name, notebook = stored
-    pictures = pictures_of(notebook)
-    assert len(pictures) == NOTEBOOKS[name][1] and all(picture.std() > 10 for picture in pictures)
+    images = images_of(notebook)
+    assert len(images) == NOTEBOOKS[name][1] and all(image.std() > 10 for image in images)
 
 
 def test_every_text_speaks_english_and_chinese_and_questions_have_answers(stored):

@@ -1,4 +1,4 @@
-"""SR3 and DDPM: what is learnt, how it is sampled, whole pictures, the run."""
+"""SR3 and DDPM: what is learnt, how it is sampled, whole images, the run."""
 
 import math
 import subprocess
@@ -37,7 +37,7 @@ def as_tensor(image):
 
 
 class Known(nn.Module):
-    """In the place of the U-Net: the noise in x, where the picture x0 is known.  ``levels``: what it was told."""
+    """In the place of the U-Net: the noise in x, where the image x0 is known.  ``levels``: what it was told."""
 
     factor = 1
 
@@ -70,7 +70,7 @@ def test_a_training_level_lies_between_those_of_two_steps():
     told, level = network.draw_levels(2000)
     steps = [math.sqrt(0.35), math.sqrt(0.7), 1.0]
     assert torch.equal(told, level) and steps[0] <= level.min() and level.max() <= 1
-    # Each of the two intervals is drawn as often, and evenly inside.
+    # Each of the two intervals is drawn equally often, and its levels evenly.
     upper = level > steps[1]
     assert upper.double().mean().item() == pytest.approx(0.5, abs=0.05)
     assert level[upper].mean().item() == pytest.approx((steps[1] + 1) / 2, abs=0.01)
@@ -97,8 +97,8 @@ def test_the_embedding_is_that_of_the_specification():
 
 
 @pytest.mark.slow
-def test_the_loss_falls_on_one_batch_and_the_picture_is_learnt_by_heart():
-    """Black and white dots, of which LR keeps next to nothing: SR can have them from the weights only."""
+def test_the_loss_falls_on_one_batch_and_the_image_is_learnt_by_heart():
+    """Black and white dots, of which LR keeps almost nothing: SR can have them from the weights only."""
     seed_everything(0)
     hr = np.random.default_rng(0).choice(np.array([30, 220], np.uint8), (16, 16, 1)).repeat(3, axis=2)
     lr = imresize(hr, 0.25)
@@ -124,7 +124,7 @@ def test_with_a_perfect_predictor_sr_is_hr(target, options):
     assert torch.allclose(network(lr), hr, atol=5e-4)
 
 
-def test_in_sampling_the_network_is_told_the_level_of_each_step_of_the_walk():
+def test_in_sampling_the_network_is_told_the_level_of_each_step():
     network = tiny(betas=[1e-6, 1e-2, 2000], test_betas=sr3.SHORT, n_steps=None)
     network.unet = Known(torch.zeros(1, 3, 4, 4))
     network.eval()(torch.rand(1, 3, 1, 1))
@@ -133,7 +133,7 @@ def test_in_sampling_the_network_is_told_the_level_of_each_step_of_the_walk():
     assert network.unet.levels[0] ** 2 == pytest.approx(0.0056, rel=0.01)
 
 
-def test_ddpm_cannot_walk_another_schedule():
+def test_ddpm_cannot_use_another_schedule():
     network = tiny(variant="ddpm")
     network.walk(sr3.SHORT)
     with pytest.raises(ValueError, match="set n_steps"):
@@ -152,13 +152,13 @@ def test_sampling_is_a_function_of_the_seed_and_leaves_the_random_state_alone():
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 7), (9, 5)])
-def test_pictures_of_any_size(shape):
+def test_images_of_any_size(shape):
     network = tiny(unet=dict(TINY, multipliers=[1, 1, 2])).eval()
     sr = network(torch.rand(1, 3, *shape))
     assert sr.shape == (1, 3, 4 * shape[0], 4 * shape[1]) and sr.abs().max() <= 1
 
 
-def test_without_a_condition_lr_is_not_looked_at():
+def test_without_a_condition_lr_is_not_used():
     network = tiny(conditional=False, target="image").eval()
     assert torch.equal(network(torch.rand(1, 3, 4, 4)), network(torch.rand(1, 3, 4, 4)))
     assert network.loss(torch.rand(2, 3, 4, 4), torch.rand(2, 3, 16, 16)).isfinite()
@@ -169,7 +169,7 @@ def test_without_a_condition_lr_is_not_looked_at():
 @pytest.mark.parametrize("options, text", [
     (dict(target="noise"), "target is 'image' or 'residual'"), (dict(variant="sr4"), "'sr4'"),
     (dict(unet=dict(TINY, groups=5)), "5 groups")])
-def test_settings_that_do_not_go_together_are_refused(options, text):
+def test_settings_that_do_not_fit_together_are_refused(options, text):
     with pytest.raises(ValueError, match=text):
         tiny(**options)
 
@@ -177,7 +177,7 @@ def test_settings_that_do_not_go_together_are_refused(options, text):
 def test_the_process_shows_the_condition_and_ten_states():
     network, lr = tiny(n_steps=20).eval(), torch.rand(1, 3, 4, 4)
     states = sr3.process(network, lr)
-    assert [title for title, _ in states][:2] == ["LR, enlarged", "0 of 20 steps"]
+    assert [title for title, _ in states][:2] == ["LR, upscaled", "0 of 20 steps"]
     assert len(states) == 11 and states[-1][0] == "20 of 20 steps"
     assert torch.equal(states[-1][1], network(lr)[0]) and torch.allclose(states[0][1], 2 * bicubic(lr, 4)[0] - 1)
 
@@ -192,23 +192,23 @@ def test_tiles_of_a_pixelwise_function_change_nothing(size):
 
 
 @pytest.mark.parametrize("size, most", [((100, 60), 40), ((288, 288), 256), ((512, 344), 256), ((2000, 40), 96)])
-def test_tiles_cover_the_picture_begin_at_multiples_and_waste_little(size, most):
+def test_tiles_cover_the_image_begin_at_multiples_and_waste_little(size, most):
     place = torch.stack(torch.meshgrid(torch.arange(float(size[0])), torch.arange(float(size[1])), indexing="ij"))
     covered, seen = torch.zeros(size), []
 
-    def look(x):
+    def record(x):
         for part in x:
             top, left = map(int, part[:, 0, 0])
             covered[top:top + part.shape[1], left:left + part.shape[2]] += 1
             seen.append((top, left, *part.shape[1:]))
         return x
-    by_tiles(look, most, 4, place[None])
+    by_tiles(record, most, 4, place[None])
     assert covered.min() >= 1 and covered.mean() < 2
     assert all(top % 4 == left % 4 == h % 4 == w % 4 == 0 and max(h, w) <= most for top, left, h, w in seen)
     assert len({tile[2:] for tile in seen}) == 1
 
 
-def test_no_border_of_a_tile_is_seen():
+def test_no_border_of_a_tile_is_visible():
     """A function that answers with one number a tile, its mean: the blend is smooth all the same."""
     torch.manual_seed(0)
     result = by_tiles(lambda x: x.mean(dim=(2, 3), keepdim=True).expand_as(x), 32, 4, torch.randn(1, 1, 80, 80) * 30)
@@ -216,7 +216,7 @@ def test_no_border_of_a_tile_is_seen():
     assert max(jumps) < 0.2 * (result.max() - result.min())
 
 
-def test_tiles_are_the_whole_picture_where_the_network_sees_pixels_only():
+def test_tiles_are_the_whole_image_where_the_network_sees_pixels_only():
     network, lr = tiny().eval(), torch.rand(1, 3, 12, 20)
     network.predict = lambda x, condition, told: 0.5 * x + 0.1 * condition
     whole = network(lr)
@@ -227,10 +227,10 @@ def test_tiles_are_the_whole_picture_where_the_network_sees_pixels_only():
 # ---------------------------------------------------------------- the run
 
 def run_config(data, **changes):
-    config = tiny_config(data, name="run", crop_size=16, batch_size=4, stages=["sr3"], method="sr3", n_valid=1,
-                         sr3=dict(epochs=2, updates_per_epoch=4, lr=1e-3,
-                                  network=dict(unet=TINY, betas=sr3.SHORT, target="residual", n_steps=2, ddim=True)))
-    config.update(changes)
+    config = tiny_config(data, **{"name": "run", "n_valid": 1, **changes})
+    config.add(stages=["sr3"], method="sr3",
+               sr3=dict(epochs=2, updates_per_epoch=4, lr=1e-3,
+                        network=dict(unet=TINY, betas=sr3.SHORT, target="residual", n_steps=2, ddim=True)))
     return config
 
 
@@ -242,7 +242,7 @@ def train(config, loader=None):
 
 
 @pytest.mark.slow
-def test_a_run_that_was_killed_goes_on_bit_for_bit(data, tmp_path, monkeypatch):
+def test_a_run_that_was_killed_resumes_bit_for_bit(data, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     network, history = train(run_config(data, name="whole"))
     config = run_config(data, name="killed", checkpoint_every=1)

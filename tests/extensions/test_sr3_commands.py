@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from datasets import SRDataset
-from extensions import sr3, sr3_commands, sr3_config, sr3_trackers
+from extensions import sr3, sr3_actions, sr3_config, sr3_trackers
 from extensions.sr3_commands import main
 from extensions.sr3_data import prepare, square, three_sizes
 from imresize import imresize
@@ -37,13 +37,13 @@ def photographs(tmp_path_factory):
     write_image(folder / "deep/cup.png", photo("coffee.png", 100, 200, 64, 80))
     write_image(folder / "man.png", photo("camera.png", 100, 200, 80, 64))
     write_image(folder / "small.png", photo("coffee.png", 0, 0, 60, 80))
-    (folder / "broken.png").write_bytes(b"no picture")
+    (folder / "broken.png").write_bytes(b"no image")
     return folder
 
 
 @pytest.fixture
 def work(photographs, tmp_path, monkeypatch):
-    """A folder to work in, with the demo's pictures."""
+    """A folder to work in, with the demo's images."""
     monkeypatch.chdir(tmp_path)
     assert main(["prepare_data", "--path", str(photographs), "--out", "data/sr3_demo", "--size", "16,64"]) == 0
     return tmp_path
@@ -73,8 +73,9 @@ def test_prepare_data_makes_three_folders_and_lists_that_the_kit_reads(photograp
         assert shapes == dict.fromkeys(("00cup.png", "0face.png", "00man.png"), (side, side, 3))
     hr, lr, up = (read_image(folder / place / "0face.png")[0] for place in ("hr_64", "lr_16", "sr_16_64"))
     assert (lr == imresize(hr, 0.25)).all() and (up == imresize(lr, 4)).all()
-    notice = capsys.readouterr().out
-    assert "2 of 5 pictures are left out" in notice and "smaller than 64 x 64" in notice and "broken.png" in notice
+    said = capsys.readouterr().out
+    assert "Notice: 2 of 5 images are left out" in said and "broken.png" in said
+    assert "smaller than HR of 64 x 64" in said
     assert len(SRDataset("valid", types.SimpleNamespace(
         csv_folder=str(folder), get=lambda key, default=None: default))) == 3
 
@@ -98,14 +99,14 @@ def test_what_prepare_data_refuses(photographs, tmp_path, capsys):
         assert main(["prepare_data", "--path", str(photographs), "--out", "x", "--size", size]) == 1
         assert f"--size {size}" in capsys.readouterr().err
     assert main(["prepare_data", "--path", str(tmp_path), "--out", "x"]) == 1
-    assert "no folder with pictures" in capsys.readouterr().err
+    assert "no folder with images" in capsys.readouterr().err
     write_image(tmp_path / "a.png", photo("coffee.png", 0, 0, 64, 64)), write_image(
         tmp_path / "b/a.png", photo("coffee.png", 0, 0, 64, 64))
     with pytest.raises(DataError, match="rename one"):
         prepare(tmp_path, tmp_path / "out", 16, 64)
 
 
-def test_numbered_pictures_that_would_get_one_name_are_refused(tmp_path):
+def test_numbered_images_that_would_get_one_name_are_refused(tmp_path):
     """1.png becomes 00001.png, and so does 00001.png."""
     for name in ("1", "00001"):
         write_image(tmp_path / f"photos/{name}.png", photo("coffee.png", 0, 0, 64, 64))
@@ -119,7 +120,7 @@ def test_prepare_data_says_what_it_has_changed(tmp_path, capsys):
     write_image(tmp_path / "photos/whole.png", image)
     prepare(tmp_path / "photos", tmp_path / "out", 16, 64)
     said = capsys.readouterr().out
-    assert "1 of 2 pictures were changed" in said and "cut.png: its alpha channel was dropped." in said
+    assert "1 of 2 images were changed" in said and "cut.png: its alpha channel was dropped." in said
 
 
 # ---------------------------------------------------------------- configurations
@@ -141,12 +142,12 @@ def test_each_configuration_is_that_of_the_specification(file, name, monkeypatch
     assert config.crop_size // config.scaling_factor == (64 if name == "sr3_64_512" else 16)
 
 
-def test_comments_are_no_part_of_it_but_inside_a_text_they_are(tmp_path):
+def test_comments_are_no_part_of_it_except_inside_a_text(tmp_path):
     path = tmp_path / "a.json"
     path.write_text('// first\n{"url": "https://x//y", // "no": 1,\n "b": [1, 2] // last\n}\n', encoding="utf-8")
     assert sr3_config.read_config(path) == {"url": "https://x//y", "b": [1, 2]}
-    path.write_text('{"a": 1,\n // the comma behind b is one too many\n "b": 2,\n}', encoding="utf-8")
-    with pytest.raises(sr3_config.ConfigError, match="line 4.*none behind the last"):
+    path.write_text('{"a": 1,\n // the comma after b is one too many\n "b": 2,\n}', encoding="utf-8")
+    with pytest.raises(sr3_config.ConfigError, match="line 4.*none after the last"):
         sr3_config.read_config(path)
     with pytest.raises(sr3_config.ConfigError, match="config/sr_sr3.json"):
         sr3_config.read_config("config/sr_sr5.json")
@@ -191,8 +192,8 @@ def test_a_gpu_that_is_not_there_is_refused(monkeypatch):
     ("train__print_freq", 0, "train.print_freq is 0"), ("datasets__train__batch_size", "4", "batch_size is '4'"),
     ("datasets__train__data_len", 0, "datasets.train.data_len is 0"),
     ("datasets__val__data_len", 0, "datasets.val.data_len is 0"),
-    ("model__beta_schedule__train__schedule", "cosine", "linear"), ("model__unet__in_channel", 3, "it is 6"),
-    ("train__optimizer__type", "sgd", "Adam"), ("datasets__train__r_resolution", 65, "no multiple"),
+    ("model__beta_schedule__train__schedule", "cosine", "linear"), ("model__unet__in_channel", 3, "it must be 6"),
+    ("train__optimizer__type", "sgd", "Adam"), ("datasets__train__r_resolution", 65, "not a multiple"),
     ("model__which_model_G", "gan", "'gan'"), ("datasets__train__datatype", "lmdb", "PNG"),
     ("datasets__train__dataroot", "nowhere_16_64", "prepare_data --path PHOTOS --out nowhere --size 16,64"),
     ("path__resume_state", "nothing", "nothing")])
@@ -205,7 +206,7 @@ def test_what_cannot_be_done_is_refused_with_a_way_out(key, value, text, work, c
 @pytest.mark.parametrize("numbers", ["x", "0,x", "-1", "0.5"])
 def test_gpus_are_whole_numbers(numbers, capsys):
     assert main(["sr", "-c", "config/sr_sr3_demo.json", "-gpu", numbers]) == 1
-    assert capsys.readouterr().err == f"Error: -gpu {numbers}: whole numbers are wanted, such as 0 or 0,1.\n"
+    assert capsys.readouterr().err == f"Error: -gpu {numbers}: give whole numbers, such as 0 or 0,1.\n"
 
 
 def test_the_commands_know_which_configurations_are_theirs(capsys):
@@ -214,16 +215,16 @@ def test_the_commands_know_which_configurations_are_theirs(capsys):
     assert main(["sr", "-p", "val", "-c", "config/sr_sr3.json"]) == 1 and "has been trained" in capsys.readouterr().err
 
 
-def test_patches_are_mirrored_at_most(work):
+def test_patches_are_only_mirrored(work):
     options = sr3_config.read_config(changed(train__val_freq=40, train__n_iter=40))
     loader = sr3_config.train_loader(options, sr3_config.kit_config(options))
     assert len(loader) == 40 and loader.dataset.dataset.patch_num * 3 >= 80
-    pictures = [read_image(path)[0] for path in sorted((work / "data/sr3_demo_16_64/hr_64").glob("*.png"))]
+    images = [read_image(path)[0] for path in sorted((work / "data/sr3_demo_16_64/hr_64").glob("*.png"))]
     seen = set()
     for _, hr in loader:
         for x in hr.permute(0, 2, 3, 1).numpy():
-            seen |= {(i, flip) for i, picture in enumerate(pictures) for flip in (False, True)
-                     if (x == (picture[:, ::-1] if flip else picture)).all()}
+            seen |= {(i, flip) for i, image in enumerate(images) for flip in (False, True)
+                     if (x == (image[:, ::-1] if flip else image)).all()}
     assert seen == {(i, flip) for i in range(3) for flip in (False, True)}
 
 
@@ -258,7 +259,7 @@ class Killed(BaseException):
 
 
 @pytest.mark.slow
-def test_a_training_that_was_killed_goes_on_as_if_it_had_not_been(work, monkeypatch, capsys):
+def test_a_training_that_was_killed_resumes_as_if_it_had_not_been(work, monkeypatch, capsys):
     """The ninth update of ten is never made; the checkpoint is that of the seventh, the second of the second epoch."""
     settings = dict(train__n_iter=10, train__val_freq=5, train__save_checkpoint_freq=2, train__print_freq=1,
                     model__unet__dropout=0.2)
@@ -285,36 +286,36 @@ def shipped(name, **changes):
     return name
 
 
-def test_infer_keeps_pictures_of_one_name_apart_and_goes_on_after_a_broken_one(work, capsys):
+def test_infer_keeps_images_of_one_name_apart_and_continues_after_a_broken_one(work, capsys):
     image = photo("coffee.png", 100, 200, 8, 12)
     alpha = np.full((8, 12, 1), 255, np.uint8)
     alpha[:4] = 0
     write_image(work / "photos/a.png", image)
     write_image(work / "photos/a.jpg", image, icc_profile=b"a profile")
-    (work / "photos/b.png").write_bytes(b"no picture")
+    (work / "photos/b.png").write_bytes(b"no image")
     write_image(work / "photos/c.png", np.dstack([image, alpha]))
     config = changed(path__resume_state=shipped("x.safetensors"))
     assert main(["infer", "-c", config, "--input", "photos"]) == 1
     said, folder = capsys.readouterr(), work / "runs/sr3-demo-commands/results/infer"
     assert sorted(path.name for path in folder.iterdir()) == sorted(
         f"{name}_{ending}.png" for name in ("a_png", "a_jpg", "c") for ending in ("sr", "lr", "inf", "sr_process"))
-    assert "Error: 1 of 4 pictures were not enlarged:\n  b.png: " in said.err and "NOT ENLARGED: b.png" in said.out
+    assert "Error: 1 of 4 images were not upscaled:\n  b.png: " in said.err and "NOT UPSCALED: b.png" in said.out
     with Image.open(folder / "a_jpg_sr.png") as sr:
         assert sr.mode == "RGB" and sr.size == (48, 32) and sr.info["icc_profile"] == b"a profile"
     with Image.open(folder / "c_sr.png") as sr:
         assert (np.array(sr)[..., 3] == imresize(alpha[..., 0], 4)).all()
     assert main(["infer", "-c", config, "--input", "photos/a.png"]) == 0
     assert main(["infer", "-c", config, "--input", "photos/a.png"]) == 0
-    assert "the former one is replaced" in capsys.readouterr().out
+    assert "the previous one is replaced" in capsys.readouterr().out
     assert main(["infer", "-c", config, "--input", "nowhere"]) == 1 and "nowhere" in capsys.readouterr().err
 
 
-def test_a_picture_that_is_too_large_does_not_end_infer_but_a_mistake_in_the_code_does(work, monkeypatch, capsys):
+def test_an_image_that_is_too_large_does_not_end_infer_but_a_mistake_in_the_code_does(work, monkeypatch, capsys):
     config = changed(path__resume_state=shipped("x.safetensors"))
 
     def fails(network, lr):
         raise RuntimeError(text)
-    monkeypatch.setattr(sr3_commands, "pictures_of", fails)
+    monkeypatch.setattr(sr3_actions, "images_of", fails)
     text = "DefaultCPUAllocator: can't allocate memory"
     assert main(["infer", "-c", config]) == 1 and "of this size" in capsys.readouterr().err
     text = "shapes differ"
@@ -327,8 +328,8 @@ def test_without_a_condition(work):
                      name="free")
     assert main(["sample", "-p", "train", "-c", config]) == 0
     assert main(["sample", "-p", "val", "-c", config]) == 0
-    pictures = [read_image(work / f"runs/free/results/sample/00{seed}_sample.png")[0] for seed in (0, 1)]
-    assert pictures[0].shape == (64, 64, 3) and (pictures[0] != pictures[1]).any()
+    images = [read_image(work / f"runs/free/results/sample/00{seed}_sample.png")[0] for seed in (0, 1)]
+    assert images[0].shape == (64, 64, 3) and (images[0] != images[1]).any()
 
 
 def test_hr_alone_is_enough_to_learn_sampling(work, capsys):
@@ -338,11 +339,12 @@ def test_hr_alone_is_enough_to_learn_sampling(work, capsys):
         path.unlink()
     config = changed(model__diffusion__conditional=False, model__diffusion__target="image", model__unet__in_channel=3)
     assert main(["sample", "-p", "train", "-c", config]) == 0
-    assert "3 pictures" in capsys.readouterr().out
+    assert "Notice: 3 images of" in capsys.readouterr().out
+    assert "3 images of" in (work / "runs/sr3-demo-commands/notices.txt").read_text(encoding="utf-8")
 
 
 @pytest.mark.slow
-def test_public_weights_are_begun_with_and_converted(work, capsys, monkeypatch):
+def test_a_training_starts_from_public_weights_and_they_are_converted(work, capsys, monkeypatch):
     shapes = public_shapes(6, (1, 2), (), 1, 64, ddpm=False, inner=8)
     write_public(work / "I20_E1_gen.pth", shapes)
     (work / "I20_E1_opt.pth").write_bytes(b"")
@@ -354,7 +356,7 @@ def test_public_weights_are_begun_with_and_converted(work, capsys, monkeypatch):
     monkeypatch.setitem(sr3.CONFIGURATIONS, "tiny", ({**TINY_UNET, "attention_at": []}, (1e-6, 1e-2, 2000)))
     assert main(["convert", "I20_E1_gen.pth", "--out", "sr3.safetensors"]) == 0
     options = sr3_config.read_config(changed(path__resume_state="sr3.safetensors", **settings))
-    network = sr3_commands.trained(options, sr3_config.kit_config(options))
+    network = sr3_actions.trained(options, sr3_config.kit_config(options))
     raw = torch.load(work / "I20_E1_gen.pth", weights_only=True)
     assert torch.equal(network.unet.head[3].weight, raw["denoise_fn.final_conv.block.3.weight"])
 
@@ -376,9 +378,9 @@ def test_weights_of_another_kind_are_refused(theirs, own, key, work, capsys):
         assert "theirs.safetensors was trained with" in said and f"Set {key}" in said and not Path("runs").exists()
 
 
-def test_sr3_may_walk_another_schedule_than_that_of_its_weights(work):
+def test_sr3_may_use_another_schedule_than_that_of_its_weights(work):
     options = sr3_config.read_config(changed(path__resume_state=shipped("theirs.safetensors"), **LONGER))
-    network = sr3_commands.trained(options, sr3_config.kit_config(options))
+    network = sr3_actions.trained(options, sr3_config.kit_config(options))
     assert torch.equal(network.unet.head[3].weight, load_generator("theirs.safetensors").unet.head[3].weight)
 
 
@@ -391,12 +393,12 @@ def test_weights_of_another_method_are_refused(work, capsys):
 @pytest.mark.parametrize("error, status, text", [
     (TrainingDiverged("The loss is no longer a finite number."), 1, "finite number.*lr is train.optimizer.lr"),
     (OutOfMemory("The memory of cuda is full."), 1, "is full.*batch_size is datasets.train.batch_size"),
-    (RuntimeError("CUDA out of memory."), 1, "memory does not hold"), (MemoryError(), 1, "memory does not hold"),
+    (RuntimeError("CUDA out of memory."), 1, "not enough memory"), (MemoryError(), 1, "not enough memory"),
     (CheckpointError("It is damaged."), 1, "It is damaged"), (KeyboardInterrupt(), 130, "Stopped")], ids=repr)
 def test_a_command_that_ends_early_says_why_without_a_traceback(error, status, text, work, monkeypatch, capsys):
     def fit(*_):
         raise error
-    monkeypatch.setattr(sr3_commands, "fit", fit)
+    monkeypatch.setattr(sr3_actions, "fit", fit)
     assert main(["sr", "-p", "train", "-c", changed()]) == status
     said = capsys.readouterr().err
     assert re.search(text, said) and said.startswith("Error: ") == (status == 1) and "Traceback" not in said
@@ -474,11 +476,11 @@ def test_a_missing_package_is_named(work, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("flag", ["log_eval", "log_infer", "log_wandb_ckpt"])
-def test_what_is_kept_at_wandb_wants_wandb(flag, work, capsys):
+def test_what_is_kept_at_wandb_needs_wandb(flag, work, capsys):
     assert main(["sr", "-p", "train", "-c", changed(), f"-{flag}"]) == 1
     assert f"-{flag} keeps things" in capsys.readouterr().err and not (work / "runs").exists()
 
 
-def test_draw_wants_to_know_how_many(work, capsys):
+def test_draw_needs_to_know_how_many(work, capsys):
     config = changed(path__resume_state=shipped("free.safetensors", **FREE), datasets__val__data_len=-1, **FREE)
-    assert main(["sample", "-p", "val", "-c", config]) == 1 and "how many pictures" in capsys.readouterr().err
+    assert main(["sample", "-p", "val", "-c", config]) == 1 and "how many images" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""SR3's figures, and the weights that its notebook shows."""
+"""SR3's plots, and the weights that its notebook shows."""
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ def test_the_weights_of_the_notebook_come_with_the_kit_and_are_small():
     assert (WEIGHTS / "sr3-small-x4.safetensors").stat().st_size < 5e6
 
 
-def test_the_figures_have_every_picture():
+def test_the_plots_have_every_image():
     x = torch.rand(3, 8, 12) * 2 - 1
     figure = sr3_figures.strip_figure([("a", x), ("b", x), ("c", x)], columns=2)
     assert [axes.get_title() for axes in figure.axes][:3] == ["a", "b", "c"] and len(as_png(figure)) > 1000

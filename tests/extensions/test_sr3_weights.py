@@ -14,7 +14,7 @@ from tests.extensions.public_sr3 import TINY, TINY_UNET, public_shapes, write_pu
 
 COUNTS = {"sr3_16_128": 97_807_491, "sr3_64_512": 155_334_339, "ddpm_16_128": 26_451_587, "sr3_128": 97_805_763,
           "ddpm_128": 26_449_859}
-# Name -> (input channels, multipliers, sizes with attention, ResBlocks a level, size of the picture).
+# Name -> (input channels, multipliers, sizes with attention, ResBlocks a level, size of the images).
 PUBLIC = {"sr3_16_128": (6, (1, 2, 4, 8, 8), (16,), 2, 128), "sr3_64_512": (6, (1, 2, 4, 8, 16), (), 1, 512),
           "ddpm_16_128": (6, (1, 1, 2, 2, 4, 4), (16,), 2, 128), "sr3_128": (3, (1, 2, 4, 8, 8), (16,), 2, 128),
           "ddpm_128": (3, (1, 1, 2, 2, 4, 4), (16,), 2, 128)}
@@ -112,7 +112,7 @@ def test_a_configuration_is_found_by_its_shapes(tmp_path, monkeypatch):
 
 # ---------------------------------------------------------------- what is refused
 
-def test_ddpm_wants_the_schedule_that_it_was_trained_with(tmp_path):
+def test_ddpm_needs_the_schedule_that_it_was_trained_with(tmp_path):
     path = tmp_path / "a_gen.pth"
     write_public(path, public_shapes(*TINY, ddpm=True, inner=8), np.linspace(1e-4, 2e-2, 1000))
     take_public(sr3.SR3(TINY_UNET, (1e-4, 2e-2, 1000), variant="ddpm"), path)

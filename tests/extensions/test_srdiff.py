@@ -1,4 +1,4 @@
-"""SRDiff: its parts by closed formulas, sampling of whole pictures, training and its stops."""
+"""SRDiff: its parts by closed formulas, sampling of whole images, training and its interruptions."""
 
 import copy
 import math
@@ -70,7 +70,7 @@ def test_bicubic_is_not_torchs_and_can_be_trained_through():
     assert (up - theirs).abs().max() > 0.01
 
 
-def test_residual_and_picture_undo_each_other_where_the_residual_fits():
+def test_residual_and_image_undo_each_other_where_the_residual_fits():
     up = torch.rand(1, 3, 4, 4) * 2 - 1
     hr = up + torch.tensor([0.3, -0.5, 0.5]).view(1, 3, 1, 1)
     residual = srdiff.SRDiff.residual_of(hr, up)
@@ -120,8 +120,8 @@ def test_it_may_begin_with_x_as_the_noise_and_with_bilinear_interpolation(multip
     twice = lr
     for _ in range(2):
         twice = functional.interpolate(twice, scale_factor=2, mode="bilinear", align_corners=False)
-    inside = (..., slice(4, -4), slice(4, -4))                  # at the border there are zeros around LR
-    assert torch.allclose(model.encoder(lr)[inside], (2 * twice - 1)[inside], atol=1e-5)
+    region = (..., slice(4, -4), slice(4, -4))                  # at the border there are zeros around LR
+    assert torch.allclose(model.encoder(lr)[region], (2 * twice - 1)[region], atol=1e-5)
     with pytest.raises(ValueError, match='12 channels or more, not 8; set config.start = "random"'):
         model_of().unet.start_as_interpolation()
 
@@ -132,7 +132,7 @@ def test_sampling_is_a_function_of_the_seed_and_of_lr():
     model, lr = model_of(), torch.rand(1, 3, 6, 8)
     first = model(lr)
     assert first.shape == (1, 3, 24, 32)
-    torch.rand(5)                                   # the global random state is none of its business
+    torch.rand(5)                                   # the global random state does not matter
     assert torch.equal(model(lr), first)
     state = torch.get_rng_state()
     model.seed = 1
@@ -140,7 +140,7 @@ def test_sampling_is_a_function_of_the_seed_and_of_lr():
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 3), (5, 9), (8, 8)])
-def test_pictures_of_any_size_are_enlarged(size):
+def test_images_of_any_size_are_upscaled(size):
     lr = (np.random.default_rng(0).random((*size, 3)) * 255).astype(np.uint8)
     sr = super_resolve(model_of(n_steps=2, ddim=True), lr)
     assert sr.dtype == np.uint8 and sr.shape == (4 * size[0], 4 * size[1], 3)
@@ -157,16 +157,16 @@ def test_with_a_perfect_predictor_hr_comes_back(ddim, monkeypatch):
         keep = model.diffusion.alphabar[t].item()
         return (x - math.sqrt(keep) * x0) / math.sqrt(1 - keep)
     monkeypatch.setattr(Tiles, "noise", noise)
-    # From the middle: at the last step float32 has only a part in 2,000 of the picture left beside the noise.
+    # From the middle: at the last step float32 has only a part in 2,000 of the image left next to the noise.
     x = model.diffusion.add_noise(x0, torch.tensor([12]), torch.randn_like(x0))
     assert torch.allclose(model.sample(lr, x=x, start=12), hr, atol=1e-4)
 
 
-def test_the_reach_is_as_far_as_the_u_net_looks_and_no_farther():
+def test_the_margin_is_as_far_as_the_u_net_looks_and_no_farther():
     for multipliers in ((1, 2), (1, 2, 2)):
         unet = srdiff.UNet(4, multipliers, 8, 4).double()
-        reach = unet.receptive_margin()
-        n = 2 * (reach + 16) // 8 * 8
+        margin = unet.receptive_margin()
+        n = 2 * (margin + 16) // 8 * 8
         x = torch.randn(1, 3, 8, n, dtype=torch.float64, requires_grad=True)
         features = torch.randn(1, 8, 2, n // 4, dtype=torch.float64)
         y = unet(x, features, torch.tensor([3]))
@@ -175,7 +175,7 @@ def test_the_reach_is_as_far_as_the_u_net_looks_and_no_farther():
             slope, = torch.autograd.grad(y[..., column].sum(), x, retain_graph=True)
             seen = slope.abs().sum(dim=(0, 1, 2)).nonzero().flatten()
             farthest = max(farthest, column - seen.min().item(), seen.max().item() - column)
-        assert reach - unet.cell <= farthest <= reach
+        assert margin - unet.cell <= farthest <= margin
 
 
 @pytest.mark.parametrize("ddim", [False, True])
@@ -196,9 +196,9 @@ def test_the_condition_is_computed_once():
     assert calls == ["encoder", "condition"]
 
 
-def test_what_sampling_shows_on_its_way_are_pictures():
+def test_sampling_shows_an_image_after_each_step():
     model, lr, shown = model_of(n_steps=3, ddim=True), torch.rand(1, 3, 5, 5), []
-    sr = model.sample(lr, each=lambda number, expected, x: shown.append((number, expected, x)))
+    sr = model.sample(lr, on_step=lambda number, expected, x: shown.append((number, expected, x)))
     assert [number for number, _, _ in shown] == [0, 1, 2]
     assert torch.equal(shown[-1][1], sr) and all(x.shape == sr.shape for _, _, x in shown)
 
@@ -206,16 +206,16 @@ def test_what_sampling_shows_on_its_way_are_pictures():
 def test_diverse_samples_differ_and_leave_the_seed_alone():
     model, lr = model_of(), torch.rand(1, 3, 4, 4)
     model.seed = 7
-    pictures = diverse(model, lr, (1, 2, 1))
-    assert torch.equal(pictures[0], pictures[2]) and not torch.equal(pictures[0], pictures[1]) and model.seed == 7
+    images = diverse(model, lr, (1, 2, 1))
+    assert torch.equal(images[0], images[2]) and not torch.equal(images[0], images[1]) and model.seed == 7
 
 
-def test_latent_interpolation_walks_from_the_noisy_mixture(monkeypatch):
+def test_latent_interpolation_starts_from_the_noisy_mixture(monkeypatch):
     model, lr = model_of(), torch.rand(1, 3, 16, 16)
-    pictures = [model.enlarged(lr) + value for value in (0.25, -0.25)]
+    images = [model.enlarged(lr) + value for value in (0.25, -0.25)]
     begun = []
     monkeypatch.setattr(model, "sample", lambda lr, x, start: begun.append((x, start)))
-    latent_interpolation(model, lr, *pictures, t=8, weights=(0, 0.5, 1))
+    latent_interpolation(model, lr, *images, t=8, weights=(0, 0.5, 1))
     keep = model.diffusion.alphabar[7].item()
     for (x, start), mean in zip(begun, (0.5, 0, -0.5)):
         assert start == 7
@@ -237,7 +237,7 @@ def test_what_does_not_fit_is_refused():
         latent_interpolation(model, lr, hr, hr, t=21)
     with pytest.raises(ValueError, match="not one of this LR"):
         latent_interpolation(model, lr, hr[..., :8], hr)
-    with pytest.raises(ValueError, match=r"not inside of a picture of 24 x 24"):
+    with pytest.raises(ValueError, match=r"not inside an image of 24 x 24"):
         content_fusion(model, lr, hr, hr, (10, 10, 20, 4))
     with pytest.raises(ValueError, match="4 or 8 times, not 2"):
         srdiff.SRDiff(scaling_factor=2)
@@ -288,7 +288,7 @@ def test_without_an_encoder_there_is_no_training(config, tmp_path):
 def test_an_encoder_of_another_size_is_refused_and_one_of_another_run_taken(config, tmp_path):
     config.encoder = str(tmp_path / "e.safetensors")
     save_generator(config.encoder, srdiff.Encoder(4, 2))
-    with pytest.raises(CheckpointError, match="'n_channels': 4.*wants.*'n_channels': 8"):
+    with pytest.raises(CheckpointError, match="'n_channels': 4.*needs.*'n_channels': 8"):
         srdiff.build(config, "srdiff")
     other = model_of(5)
     for file in (other.encoder, other):                  # an encoder by itself, or that of a whole SRDiff
@@ -299,7 +299,7 @@ def test_an_encoder_of_another_size_is_refused_and_one_of_another_run_taken(conf
 
 
 @pytest.mark.parametrize("stage, after", [("srdiff_encoder", 4), pytest.param("srdiff", 7, marks=pytest.mark.slow)])
-def test_a_stopped_run_goes_on_bit_for_bit(config, stage, after, tmp_path):
+def test_a_stopped_run_resumes_bit_for_bit(config, stage, after, tmp_path):
     config.encoder = str(tmp_path / "e.safetensors")
     save_generator(config.encoder, model_of(5).encoder)
 
@@ -357,16 +357,16 @@ def test_the_encoders_loss_is_l1_and_falls():
 
 
 @pytest.mark.long
-def test_both_stages_overfit_one_picture():
-    picture, lr, hr = one_photograph(6)
+def test_both_stages_overfit_one_image():
+    image, lr, hr = one_photograph(6)
     model = model_of(encoder=dict(n_channels=16, n_blocks=2), n_channels=24, n_train_steps=100, n_steps=10).train()
     many = [x.expand(8, -1, -1, -1).contiguous(memory_format=torch.channels_last) for x in (lr, hr)]   # of noise
     learn(lambda: model.encoder.loss(lr, hr), model.encoder.requires_grad_(True).parameters(), 200, 2e-3)
     model.encoder.requires_grad_(False)
     learn(lambda: model.loss(*many), model.unet.parameters(), 600, 2e-3)
-    small = imresize(picture, 1 / 4)
-    # The encoder alone comes to 32 dB; 50 with the residual that the U-Net has learnt by heart.
-    assert psnr(super_resolve(model.eval(), small), picture) > psnr(imresize(small, 4), picture) + 10
+    small = imresize(image, 1 / 4)
+    # The encoder alone reaches 32 dB; with the residual that the U-Net has learnt by heart it is 50.
+    assert psnr(super_resolve(model.eval(), small), image) > psnr(imresize(small, 4), image) + 10
 
 
 @pytest.mark.slow

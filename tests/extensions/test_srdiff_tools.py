@@ -26,7 +26,7 @@ from tests.helpers import photo, write_image
 # ---------------------------------------------------------------- crops
 
 
-def test_crops_lie_side_by_side_and_the_last_is_shifted_inwards():
+def test_crops_lie_next_to_each_other_and_the_last_is_shifted_inwards():
     assert corners(319) == [] and corners(320) == [0] and corners(640) == [0, 320]
     assert corners(1356) == [0, 320, 640, 960, 1036] and corners(324) == [0, 4]
     assert len(corners(2040)) * len(corners(1356)) == 35
@@ -46,7 +46,7 @@ def div2k(tmp_path):
 def test_preprocess_writes_pairs_that_the_kit_trains_on(div2k, tmp_path, capsys):
     root, wide = div2k
     output = tmp_path / "crops"
-    # Status 1: one image is too small, and that is said.
+    # Status 1: one image is too small, which is reported.
     assert main(["preprocess", "--root", str(root), "--dataset", "div2k", "--output", str(output)]) == 1
     said = capsys.readouterr().out
     assert "0003.png is 400 x 300 pixels, smaller than a crop of 320" in said and "6 pairs in" in said
