@@ -30,6 +30,7 @@ def _write():
     """Move the notices that are not kept yet to the file, where there is one."""
     if _file is None:
         del _unkept[:-100]                           # a command without a run folder: only the latest are remembered
+    if _file is None or not _unkept:
         return
     with contextlib.suppress(OSError):               # a full disk is reported elsewhere; the notice was printed
         _file.parent.mkdir(parents=True, exist_ok=True)

@@ -45,6 +45,12 @@ def test_each_run_keeps_its_own_and_adds_them_to_those_of_an_earlier_sitting(tmp
     assert kept(tmp_path / "a") == ["first", "second"] and kept(tmp_path / "b") == ["other", "between two runs"]
 
 
+def test_without_a_notice_there_is_no_file(tmp_path):
+    with notices_kept_in(tmp_path):
+        pass
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_folder_that_cannot_be_written_stops_nothing(tmp_path, capsys):
     (tmp_path / "file").write_text("")
     with notices_kept_in(tmp_path / "file"):
