@@ -135,14 +135,14 @@ class SRDataset(Dataset):
         size, s = self.crop // self.scale, self.scale
         lr_batch = np.empty((len(indices), size, size, 3), np.uint8)
         hr_batch = np.empty((len(indices), s * size, s * size, 3), np.uint8)
-        for n, (image, top, left, turn) in enumerate(zip(*self._places(epoch, indices))):
+        for n, (image, top, left, turn) in enumerate(zip(*self.places(epoch, indices))):
             pair = self.pairs[image]
             _cut(self.store.get(pair.lr), top, left, turn, lr_batch[n])
             # Aligned: the HR patch covers exactly the LR patch's pixels.
             _cut(self.store.get(pair.hr), s * top, s * left, turn, hr_batch[n])
         return _as_images(lr_batch), _as_images(hr_batch)
 
-    def _places(self, epoch, indices):
+    def places(self, epoch, indices):
         """Where the patches lie: lists image, top and left (in LR pixels), turn (0 to 7)."""
         indices = np.asarray(indices)
         image = indices // self.patch_num

@@ -28,6 +28,36 @@ from support.run import has_trained, run_folder, stage_config
 SHIPPED = {"pretrain": "srresnet-x4", "srgan": "srgan-mse-x4"}      # in weights/
 
 
+def load_generator(path):
+    """The generator in a checkpoint (.pth) or in a .safetensors file, in eval mode, on the CPU.
+
+    Of a checkpoint the averaged weights are taken: they are what was validated.
+
+    Args:
+        path: of the file, or the name of weights that come with the kit: "srresnet-x4".
+
+    Raises:
+        CheckpointError: if the file is missing or damaged, holds no generator, or is of
+            a method that is not registered (import its module first).
+    """
+    path = weight_file(path)
+    if path.suffix == ".safetensors":
+        state, metadata = read_weights(path), read_metadata(path)
+        method, settings = metadata["method"], metadata["settings"]
+    else:
+        checkpoint = load_checkpoint(path)
+        method, settings = checkpoint.get("method"), checkpoint.get("settings")
+        state = checkpoint.get("averaged") or checkpoint.get("generator")
+        if not (method and settings and state):
+            raise CheckpointError(f"{path} holds no generator (method, settings or weights are missing). "
+                                  "Name a checkpoint of a training, such as runs/<name>/checkpoints/srgan_last.pth.")
+    if method not in METHODS:
+        raise CheckpointError(f"{path} holds a network of the method {method!r}; known here: "
+                              f"{', '.join(sorted(METHODS))}. Import the module that defines it first "
+                              "(in a terminal: python -m extensions.super_resolution).")
+    return load_weights(METHODS[method](**settings), state, path).eval()
+
+
 def generators_of(config):
     """The generators that test.ipynb and super_resolution.ipynb show, in eval mode, on config.device.
 
@@ -159,35 +189,6 @@ def _benchmark(config, methods, sets, progress):
             results[name][method] = evaluate(upscale, dataset, results=folder)
         write_benchmark(run_folder(config) / "benchmark.csv", results)     # after each set: stopping loses nothing
     return results, missing
-
-
-def load_generator(path):
-    """The generator in a checkpoint (.pth) or in a .safetensors file, in eval mode, on the CPU.
-
-    Of a checkpoint the averaged weights are taken: they are what was validated.
-
-    Args:
-        path: of the file, or the name of weights that come with the kit: "srresnet-x4".
-
-    Raises:
-        CheckpointError: if the file is missing or damaged, holds no generator, or is of
-            a method that is not registered (import its module first).
-    """
-    path = weight_file(path)
-    if path.suffix == ".safetensors":
-        state, metadata = read_weights(path), read_metadata(path)
-        method, settings = metadata["method"], metadata["settings"]
-    else:
-        checkpoint = load_checkpoint(path)
-        method, settings = checkpoint.get("method"), checkpoint.get("settings")
-        state = checkpoint.get("averaged") or checkpoint.get("generator")
-        if not (method and settings and state):
-            raise CheckpointError(f"{path} holds no generator (method, settings or weights are missing).")
-    if method not in METHODS:
-        raise CheckpointError(f"{path} holds a network of the method {method!r}; known here: "
-                              f"{', '.join(sorted(METHODS))}. Import the module that defines it first "
-                              "(in a terminal: python -m extensions.super_resolution).")
-    return load_weights(METHODS[method](**settings), state, path).eval()
 
 
 def write_benchmark(path, results):

@@ -325,7 +325,8 @@ class TruncatedVGG19(nn.Module):
         own = self.features.state_dict(prefix="features.")
         missing = [name for name in own if name not in state]
         if missing:
-            raise RuntimeError(f"{path} is not a VGG19 weight file: it lacks {', '.join(missing)}.")
+            raise RuntimeError(f"{path} is not a VGG19 weight file: it lacks {', '.join(missing)}. Name "
+                               "torchvision's file in config.vgg19_weights, or set it to 'imagenet'.")
         self.load_state_dict({name: state[name] for name in own})
 
     def forward(self, images):

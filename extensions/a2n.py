@@ -317,7 +317,7 @@ class SubImages(SRDataset):
     def __len__(self):
         return len(self.corners) * self.patch_num
 
-    def _places(self, epoch, indices):
+    def places(self, epoch, indices):
         indices = np.asarray(indices)
         image, top, left = self.corners[indices // self.patch_num].T                    # each (N,)
         draws = hash_numbers(self.seed, epoch, indices, np.arange(3)[:, None])          # (3, N)

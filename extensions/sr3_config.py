@@ -212,8 +212,8 @@ class Faces(SRDataset):
         super().__init__(split, config)
         self.pairs, self.lr_sizes = self.pairs[:n_images], self.lr_sizes[:n_images]
 
-    def _places(self, epoch, indices):
-        *places, turn = super()._places(epoch, indices)
+    def places(self, epoch, indices):
+        *places, turn = super().places(epoch, indices)
         return *places, [bits & 2 for bits in turn]            # datasets.turned: bit 2 mirrors the columns
 
 

@@ -163,7 +163,8 @@ def read_weights(path):
     from safetensors.torch import load_file
     path = Path(path)
     if not path.is_file():
-        raise CheckpointError(f"There is no weight file {path}.")
+        raise CheckpointError(f"There is no weight file {path}. Check the path; it is relative to the folder in "
+                              "which Python was started.")
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
@@ -252,6 +253,7 @@ def read_metadata(path):
     with safe_open(path, framework="pt") as file:
         metadata = file.metadata() or {}
     if "method" not in metadata:
-        raise CheckpointError(f"{path} does not say which network it holds (no 'method' in its metadata).")
+        raise CheckpointError(f"{path} does not say which network it holds (no 'method' in its metadata). "
+                              "Files that say so are written by support.checkpoints.save_generator.")
     return {"method": metadata["method"],
             **{key: json.loads(metadata.get(key, "{}")) for key in ("settings", "facts")}}

@@ -14,12 +14,12 @@ from pathlib import Path
 import torch
 
 from support.files import write_atomically
+from support.messages import few
 from support.progress import in_notebook
-from support.version import kit_version
+from support.version import ROOT, kit_version
 
 PACKAGES = ("torchvision", "numpy", "pillow")
 COMMAND = "SRGAN_KIT_COMMAND"         # environment variable, set by run_notebooks.py for its notebooks
-ROOT = Path(__file__).resolve().parents[1]           # of the kit
 
 
 def record(path, seed, stage, digests):
@@ -110,5 +110,4 @@ def changes(old, new):
                             ("new", [n for n in now if n not in before]),
                             ("gone", [n for n in before if n not in now])):
             if names:
-                shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-                yield f"of the list {split!r}, {what} since: {shown}"
+                yield f"of the list {split!r}, {what} since: {few(names, 5)}"

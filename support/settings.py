@@ -99,7 +99,8 @@ def change(config, text):
     place = config
     for name in sections:
         if not isinstance(place.get(name), dict):
-            raise UnknownSetting(f"--set {text}: {place._unknown(name)}")
+            reason = f"{place._name}.{name} has no parts." if name in place else place._unknown(name)
+            raise UnknownSetting(f"--set {text}: {reason}")
         place = place[name]
     own = [f"{stage}.{last}" for stage in config.get("stages", ()) if last in config.get(stage, {})]
     if not sections and own:

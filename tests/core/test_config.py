@@ -134,6 +134,7 @@ def test_a_copy_is_equal_and_keeps_its_values():
 
 @pytest.mark.parametrize("text, message", [
     ("batch_size", "KEY=VALUE"), ("pretain.lr=1", "no setting 'pretain'. Did you mean pretrain"),
+    ("crop_size.x=1", "config.crop_size has no parts"),
     ("G.n_channel=8", "config.G has no setting 'n_channel'. Did you mean n_channels"), ("lr=fast", "is a number")])
 def test_set_says_the_same_words(text, message):
     with pytest.raises(ValueError, match=re.escape(message)) as error:

@@ -91,7 +91,7 @@ def test_a_batch_is_what_cutting_and_turning_one_by_one_gives(tmp_path, grey):
     write_list(tmp_path, "train", [("a.png", "b.png")])
     dataset = SRDataset("train", tiny_config(tmp_path, crop_size=32, patch_num=60))
     indices, epoch = np.arange(60)[::-1], 2
-    places = list(zip(*dataset._places(epoch, indices)))
+    places = list(zip(*dataset.places(epoch, indices)))
     assert {turn for _, _, _, turn in places} == set(range(8))
     lr_batch, hr_batch = (images.permute(0, 2, 3, 1).numpy() for images in dataset.batch(epoch, indices))
     dataset.set_epoch(epoch)

@@ -118,7 +118,7 @@ def test_crops_are_aligned_and_never_outside(h, w, side, scale, seed, epoch, ind
     assert lr.shape == (side, side, 3) and hr.shape == (side * scale, side * scale, 3)
     assert np.array_equal(hr, lr.repeat(scale, axis=0).repeat(scale, axis=1))
     unturned = [turned(lr, turn) for turn in (0, 1, 2, 3, 4, 5, 6, 7)]
-    (image,), (top,), (left,), (turn,) = dataset._places(epoch, [index])
+    (image,), (top,), (left,), (turn,) = dataset.places(epoch, [index])
     assert 0 <= top <= h - side and 0 <= left <= w - side and 0 <= turn < 8
     assert any(np.array_equal(patch, dataset.store.lr[top:top + side, left:left + side]) for patch in unturned)
 

@@ -171,5 +171,5 @@ def test_a_setting_that_would_change_nothing_ends_the_command(capsys):
         main(["a2n", "--set", "epochs=1"])
     assert "a2n.epochs" in capsys.readouterr().err
     with pytest.raises(SystemExit):
-        main(["sr3", "--set", "sr3.network.targt=image"])
+        main(["sr3", "--set", "sr3.network.targetx=image"])
     assert re.search("Did you mean target.*PRESETS in extensions/sr3.py", capsys.readouterr().err)
