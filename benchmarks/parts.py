@@ -142,7 +142,7 @@ def step(work, sizes=FULL):
 def prepare_srgan(folder, batch_size, sizes):
     keep_freed_memory()
     precision = Precision("cpu", channels_last=True)
-    generator, discriminator, vgg19 = map(precision.place, full_networks(sizes))
+    generator, discriminator, vgg19 = map(precision.to_device, full_networks(sizes))
     optimizers = [torch.optim.Adam(n.parameters(), lr=1e-4, fused=True) for n in (generator, discriminator)]
     loader = loader_of(folder, sizes, batch_size)
 
