@@ -204,6 +204,7 @@ def test_no_result_without_the_published_bicubic_score(tmp_path, monkeypatch, sm
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.slow
 def test_the_pages_are_updated_where_they_are_marked(benchmark, tmp_path, monkeypatch, small_weights):
     """--write, on copies of the pages."""
     monkeypatch.chdir(tmp_path)

@@ -621,6 +621,7 @@ def test_a_star_import_gives_all_that_slides_rely_on():
     assert names["psnr"] is psnr and names["np"] is np and callable(names["load_generator"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("start", ["inference", "solver", "models", "utils"])
 def test_a_students_models_may_take_everything_from_utils(tmp_path, start):
     """inference imports models, and utils hands on inference: no order of imports may end in a circle."""

@@ -361,6 +361,7 @@ def flat_hand_in(flat, student, tmp, models="", copies=()):
     return {**files, **{name: (flat / name).read_bytes() for name in (*NOTEBOOKS, *copies)}}
 
 
+@pytest.mark.slow
 def test_hand_ins_of_the_flat_edition_get_their_points_and_are_no_copies_of_each_other(tmp_path, flat, bundle, data):
     """Packed by its own ``pack`` a hand-in brings a copy of each flat file; packed by hand perhaps none."""
     copies = [path.name for path in flat.glob("*.py") if path.name not in CODE]

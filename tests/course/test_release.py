@@ -111,6 +111,7 @@ def test_what_gives_the_solution_away_is_left_out(edition):
     assert (edition.parent / "hidden.zip").exists()
 
 
+@pytest.mark.slow
 def test_the_top_level_holds_what_a_student_reads_and_support_the_rest(edition):
     top = {path.name for path in edition.iterdir()}
     assert {name for name in top if name.endswith(".py")} == {path.name for path in ROOT.glob("*.py")}
@@ -118,12 +119,14 @@ def test_the_top_level_holds_what_a_student_reads_and_support_the_rest(edition):
     assert {path.name for path in (edition / "support").iterdir()} == {path.name for path in ROOT.glob("support/*.py")}
 
 
+@pytest.mark.slow
 def test_the_edition_knows_what_was_handed_out(edition):
     handin = HandIn(edition)
     assert set(handin.given()) == {name.as_posix() for name in code_files(edition)}
     assert [name.as_posix() for name in handin.code()] == ["models.py", "solver.py"]
 
 
+@pytest.mark.slow
 def test_the_names_of_the_roster_are_not_handed_out(edition):
     assert "[roster]" in (ROOT / "course.toml").read_text(encoding="utf-8")
     assert "[roster]" not in (edition / "course.toml").read_text(encoding="utf-8")

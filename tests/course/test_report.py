@@ -64,6 +64,7 @@ def test_another_run_is_chosen_and_one_that_is_not_there_is_named(kit, capsys):
     assert command.main(["report", "--again"]) == 2 and str(Path("runs", "mine")) in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_students_commands_do_not_load_code_that_may_be_half_written():
     code = ("import sys, course.commands, course.report\n"
             "assert not {'models', 'solver', 'inference'} & set(sys.modules)")
