@@ -5,7 +5,7 @@
 # make test-long  50 kills of a training, many thousands of random inputs, a class of 60: half an hour
 ### END SOLUTION
 ### BEGIN SOLUTION
-# make bench      how quick it is, beside the plain way of doing it, in under ten minutes
+# make bench      how fast it is, compared with the plain way of doing it, in about ten minutes
 ### END SOLUTION
 # make lab        JupyterLab with the notebooks
 ### BEGIN SOLUTION
@@ -14,13 +14,16 @@
 ### END SOLUTION
 #
 # Each makes .venv and installs requirements.txt the first time.
-# Without make (Windows): see README.md, the same three steps in plain Python.
+# Without make (Windows): see README.md, the same in plain Python.
 
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: demo test test-quick test-long bench browser lab lint notebooks
+.PHONY: demo test lab
+### BEGIN SOLUTION
+.PHONY: test-quick test-long bench browser lint notebooks
+### END SOLUTION
 
 demo: $(INSTALLED)
 	$(BIN)/python run_notebooks.py
@@ -66,7 +69,7 @@ lint: $(INSTALLED)
 ### END SOLUTION
 
 ### BEGIN SOLUTION
-# Run the demo afresh and store its outputs in the notebooks of the repository.  Training comes last:
+# Run the demo again from the beginning and store its outputs in the notebooks of the repository.  Training comes last:
 # test.ipynb and super_resolution.ipynb are stored with the weights that come with the kit.
 notebooks: $(INSTALLED)
 	$(BIN)/python run_notebooks.py test super_resolution train --fresh --store
