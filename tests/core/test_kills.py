@@ -57,6 +57,10 @@ def assert_same_runs(a, b):
         first, second = (load_checkpoint(folder / "checkpoints" / f"{name}.pth") for folder in (a, b))
         assert differences(first, second) == [], name
     files = [{file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()} for folder in (a, b)]
+    if (b / "notices.txt").exists():          # what the killed run has noticed, and the other had no reason to
+        files[1].remove("notices.txt")
+        for line in (b / "notices.txt").read_text(encoding="utf-8").splitlines():
+            assert "The one before it is whole" in line
     assert files[0] == files[1] and not any(UNFINISHED.search(file) for file in files[0])
     for file in files[0]:
         if file.endswith(".png"):
