@@ -87,7 +87,7 @@ def test_srdiff(kit):
 @pytest.mark.long
 def test_sr3(kit):
     text = text_of(execute(kit, "sr3", run_name="tiny-sr3", lesson_updates=2))
-    assert "which come with the kit" in text and "97,807,491" in text
+    assert "weights that come with the kit: `sr3-small-x4`" in text and "97,807,491" in text
     assert float(re.search(r"loss of trained weights ([\d.]+)", text)[1]) < 0.5
 
 
