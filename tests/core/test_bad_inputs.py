@@ -13,6 +13,8 @@ from support.lists import DataError
 from tests.bad import corpus
 from tests.helpers import tiny_config
 
+pytestmark = pytest.mark.slow        # each bad input goes through the whole command
+
 
 @pytest.fixture(autouse=True)
 def wide(monkeypatch):

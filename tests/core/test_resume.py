@@ -16,6 +16,8 @@ from support.run import run_folder
 from support.stage import Stage
 from tests.helpers import ROOT, Stop, differences, fit, interrupt, last, run_of
 
+pytestmark = pytest.mark.slow        # trainings, stopped and resumed
+
 
 # An epoch has 10 updates, a checkpoint is made after the updates 3, 6, 9 and 10 of each.
 @pytest.mark.parametrize("stage, stops", [

@@ -23,6 +23,8 @@ from support.run import run_folder
 from support.safeguards import OutOfMemory, StopRequest, TrainingDiverged, TrainingMonitor, largest_that_fits
 from tests.helpers import Stop, differences, fit, interrupt, last, run_of, tiny_config, write_image
 
+pytestmark = pytest.mark.slow        # trainings, stopped and resumed
+
 
 def checkpoint_path(config, which="last", stage="pretrain"):
     return run_folder(config) / "checkpoints" / f"{stage}_{which}.pth"

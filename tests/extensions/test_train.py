@@ -53,7 +53,7 @@ def test_a_setting_is_changed(method, text, value_of, value):
     ("sr3", "sr3.network.lr=1", "sr3.network has no setting .* has betas, conditional"),
     ("sr3", "sr3.network.unet.c_in=3", "n_channels"),
     ("a2n", "sr3.network.target=image", "config has no setting 'sr3'"), ("a2n", "a2n.epoch=1", "Did you mean epochs"),
-    ("a2n", "crop_size.x=1", "no setting")])
+    ("a2n", "crop_size.x=1", "config.crop_size has no parts")])
 def test_a_setting_that_would_change_nothing_is_refused(method, text, answer):
     with pytest.raises(ValueError, match=f"^--set {text}.*{answer}"):
         change(extension_config(method, "small"), text)
