@@ -1,15 +1,13 @@
 """One stage of a run, around its updates: averaged weights, learning rate, checkpoints, resume."""
 
 import copy
-import csv
 import math
 import time
 
 import torch
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from metrics import fullest_boxes, gradients
-from support import provenance
+from support import provenance, records
 from support.checkpoints import (
     CheckpointError,
     CheckpointShelf,
@@ -17,7 +15,7 @@ from support.checkpoints import (
     save_generator,
 )
 from support.enlarging import evaluate, mean_of, super_resolve
-from support.files import remove_unfinished, save_image, write_csv
+from support.files import remove_unfinished
 from support.messages import notice, notices_kept_in
 from support.precision import Precision, compiled, keep_freed_memory
 from support.run import (
@@ -43,16 +41,7 @@ from support.safeguards import (
     largest_that_fits,
 )
 
-LOG_COLUMNS = ("stage", "epoch", "updates", "lr", "content", "adversarial", "discriminator", "d_real", "d_sr",
-               "valid_psnr", "valid_ssim", "seconds")
-
 CORE = ("pretrain", "srgan")        # the stages of solver.py, whose generator config.G describes
-
-# Settings that change nothing in the weights, or nothing in those of the pre-training.
-WITHOUT_EFFECT = {"preset", "name", "pretrain", "workers", "print_freq", "checkpoint_every", "keep_every", "test_sets",
-                  "store", "on_trouble", "exploding_gradient", "d_has_won_loss", "d_has_won_updates"}
-SRGAN_ONLY = {"D", "d_shift", "freeze_tail", "lr_d", "content_loss", "vgg19_i", "vgg19_j", "vgg19_weights",
-              "feature_scale", "beta"}
 
 
 class Stage:
@@ -241,25 +230,12 @@ class Stage:
             self.monitor.epoch_end(self)
 
     def save_sample(self):
-        """samples/<stage>_<epoch>.png: the most detailed crop of the first validation image."""
-        lr, hr = self.valid_set.pair(0)
-        s, size = self.valid_set.scale, min(32, *lr.shape[:2])
-        top, left = (place // s for place in fullest_boxes(gradients(hr), s * size, step=s)[0][:2])
-        crop = lr[top:top + size, left:left + size]
-        images = {"lr": crop, "hr": hr[s * top:s * (top + size), s * left:s * (left + size)],
-                  f"{self.name}_{self.epoch:03d}": super_resolve(self.averaged, crop)}
-        for name, image in images.items():
-            save_image(self.folder / "samples" / f"{name}.png", image)
+        """The fixed crop, as the averaged weights upscale it now."""
+        records.save_sample(self.folder / "samples", f"{self.name}_{self.epoch:03d}", self.averaged, self.valid_set)
 
     def write_log(self):
-        """log.csv: a row for each epoch of both stages; this stage's rows come from its history."""
-        path = self.folder / "log.csv"
-        rows = []
-        if path.exists():         # people edit it in spreadsheets: whatever is in it must not end a training
-            with open(path, encoding="utf-8", errors="replace", newline="") as file:
-                rows = [row for row in csv.DictReader(file) if row.get("stage") not in (None, self.name)]
-        rows = sorted(rows + self.history, key=lambda row: row["stage"])
-        write_csv(path, [LOG_COLUMNS, *([row.get(name, "") for name in LOG_COLUMNS] for row in rows)])
+        """This stage's rows of log.csv."""
+        records.write_log(self.folder / "log.csv", self.name, self.history)
 
     # ---- memory
 
@@ -357,11 +333,8 @@ class Stage:
             notice("the result will differ from that of an uninterrupted run: " + "; ".join(changed) + ".")
 
     def changes_since(self, checkpoint):
-        """What has changed since the checkpoint was written, as a list of sentences."""
-        old, new = (stage_config(config, self.name) for config in (checkpoint["config"], plain(self.config)))
-        without_effect = WITHOUT_EFFECT | (SRGAN_ONLY if self.name == "pretrain" else set())
-        changed = [f"{key} was {old.get(key)!r} and is {value!r}" for key, value in new.items()
-                   if key not in without_effect and old.get(key) != value]
+        """What is no longer as it was when the checkpoint was written, as a list of phrases."""
+        changed = records.changed_settings(checkpoint["config"], plain(self.config), self.name)
         if checkpoint["threads"] != torch.get_num_threads():
             changed.append(f"torch used {checkpoint['threads']} threads and uses {torch.get_num_threads()}")
         return changed + list(provenance.changes(checkpoint.get("images", {}), self.digests))

@@ -12,8 +12,8 @@ import pytest
 from course import __main__ as command
 from course.report import WRITE_HERE
 from support.files import write_atomically, write_csv
+from support.records import LOG_COLUMNS
 from support.run import save_config
-from support.stage import LOG_COLUMNS
 from tests.helpers import ROOT, photo, png
 
 
