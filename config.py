@@ -53,7 +53,7 @@ COMMON = dict(
     ### REPLACED BY
     # start="random",
     ### END SOLUTION
-    checkpoint=None,            # weights to start from: a file, or a name such as "srresnet-x4" (see weights/)
+    checkpoint=None,            # weights to start from, such as a checkpoint of an earlier run (load_generator's path)
     start_epoch=0,
     epochs=40,                  # 0: this stage is skipped
     updates_per_epoch=None,     # at most this many updates per epoch; None: every patch once
@@ -100,8 +100,12 @@ PRESETS = {
         vgg19_i=1, vgg19_j=1, vgg19_weights="random", averaging=0.99, print_freq=25, checkpoint_every=100,
         test_sets=["demo", *TEST_SETS]),
 
+    ### BEGIN SOLUTION
     # No GPU: both stages within 90 minutes of processor time (half an hour by the clock on two
     # cores), so an epoch is cut short.  A larger discriminator, or longer SRGAN training, ends in a grid.
+    ### REPLACED BY
+    # # No GPU: an epoch is cut short.  A larger discriminator, or longer SRGAN training, ends in a grid.
+    ### END SOLUTION
     "laptop": dict(
         crop_size=64,
         G=dict(large_kernel_size=9, small_kernel_size=3, n_channels=32, n_blocks=8),
@@ -115,10 +119,12 @@ PRESETS = {
         content_loss="mse", n_valid=3),
 
     # Full size, one evening on one ordinary GPU.  With DIV2K's 800 images an epoch is 5,000 updates.
+    ### BEGIN SOLUTION
     # Arithmetic, in floating-point operations, for 16 crops of 96 x 96, forward and backward:
     #   pre-training   G 7.7 x 16                              = 0.12 TFLOP an update, 100,000 updates
     #   SRGAN          (G 7.7 + D 14.2 + VGG 21.6) x 16        = 0.70 TFLOP an update,  50,000 updates
     # together 47,000 TFLOP: 1.6 hours at 8 TFLOP/s really reached, 3.3 hours at 4.
+    ### END SOLUTION
     "course": dict(
         workers=2,
         ### BEGIN SOLUTION
@@ -128,7 +134,7 @@ PRESETS = {
         ### END SOLUTION
         epochs=10, lr_milestones=[0.5]),
 
-    # As published: 10^6 updates, then 10^5 at 1e-4 and 10^5 at 1e-5 (with DIV2K's 800 images).
+    # As published (with DIV2K's 800 images): 10^6 updates of pre-training, then 10^5 at 1e-4 and 10^5 at 1e-5.
     "paper": dict(
         workers=2, start="random", averaging=0, feature_scale=1 / 12.75,
         ### BEGIN SOLUTION

@@ -34,7 +34,7 @@ def load_generator(path):
     Of a checkpoint the averaged weights are taken: they are what was validated.
 
     Args:
-        path: of the file, or the name of weights that come with the kit: "srresnet-x4".
+        path: of the file, or the name of one in weights/, where the kit comes with any.
 
     Raises:
         CheckpointError: if the file is missing or damaged, holds no generator, or is of
@@ -53,8 +53,8 @@ def load_generator(path):
                                   "Name a checkpoint of a training, such as runs/<name>/checkpoints/srgan_last.pth.")
     if method not in METHODS:
         raise CheckpointError(f"{path} holds a network of the method {method!r}; known here: "
-                              f"{', '.join(sorted(METHODS))}. Import the module that defines it first "
-                              "(in a terminal: python -m extensions.super_resolution).")
+                              f"{', '.join(sorted(METHODS))}. Import the module that defines it first; "
+                              "for A2N, SRDiff and SR3: extensions.")
     return load_weights(METHODS[method](**settings), state, path).eval()
 
 
@@ -62,9 +62,10 @@ def generators_of(config):
     """The generators that test.ipynb and super_resolution.ipynb show, in eval mode, on config.device.
 
     "pretrain" is the run's best of the pre-training, "srgan" its last of SRGAN; a stage of no
-    epochs has none (without pre-training, "pretrain" is what config.checkpoint names).  A run of
+    epochs has none (without pre-training, "pretrain" is what ``checkpoint`` names): the run's
+    config.json says which there are.  A run of
     another method (its module has to be imported) has the best of its own stages.  Where
-    nothing has been trained in the run folder yet, they are those that come with the kit (SHIPPED).
+    nothing has been trained in the run folder yet, they are those that come with the kit (SHIPPED), if any do.
 
     Returns:
         (generators, note, run): a dict; a sentence (Markdown) that says where the weights come from; and
@@ -107,18 +108,19 @@ def weights_to_show(config, own, shipped):
 
 def _paths_of(config):
     """dict stage -> path of the weights to show, of the stages that the run has."""
-    folder = run_folder(config) / "checkpoints"
+    folder, path = run_folder(config) / "checkpoints", run_folder(config) / "config.json"
+    # What was trained, train.ipynb says: the configuration of another notebook need not know it.
+    trained = json.loads(path.read_text(encoding="utf-8")) if path.exists() else config
     paths = {"pretrain": folder / "pretrain_best.pth", "srgan": folder / "srgan_last.pth"}
     best = {path.name.removesuffix("_best.pth"): path for path in sorted(folder.glob("*_best.pth"))}
     others = {stage: path for stage, path in best.items() if stage not in paths}
     if others:                             # a run of another method: its stages in the order of its training
-        path = run_folder(config) / "config.json"
-        order = json.loads(path.read_text(encoding="utf-8")).get("stages", []) if path.exists() else []
+        order = trained.get("stages", [])
         return dict(sorted(others.items(), key=lambda item: order.index(item[0]) if item[0] in order else -1))
-    for stage in [stage for stage in paths if stage_config(config, stage).epochs == 0]:
+    for stage in [stage for stage in paths if stage_config(trained, stage).epochs == 0]:
         paths.pop(stage)
-        if stage == "pretrain" and config.checkpoint:       # SRGAN started from these
-            paths = {stage: config.checkpoint, **paths}
+        if stage == "pretrain" and trained["checkpoint"]:       # SRGAN started from these
+            paths = {stage: trained["checkpoint"], **paths}
     return paths
 
 

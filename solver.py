@@ -115,6 +115,8 @@ def train(train_loader, generator, discriminator, truncated_vgg19, content_loss_
         ### REPLACED BY
         # # This works, and its results are poor: the generator starts from random weights and has to convince a
         # # discriminator before it can draw anything. Make it better (section 3.2).
+        # # The settings amp, on_trouble and d_shift have an effect once your code uses progress.precision.autocast(),
+        # # progress.step(name, loss, optimizer) instead of zero_grad, backward and step, and progress.d_shift.
         # # ---- Generator
         # sr = generator(lr)                                        # (N, 3, s h, s w) in [-1, 1]
         # if truncated_vgg19 is None:
@@ -203,6 +205,10 @@ def fit_srgan(config, generator, discriminator, truncated_vgg19, train_loader, v
         return []
     # Trained, the sub-pixel layers soon write one pattern everywhere: the easiest way to look less smooth.
     # With these layers frozen, that happens later.
+    if config.freeze_tail and not (hasattr(generator, "upsampling") and hasattr(generator, "last")):
+        raise TypeError("config.freeze_tail = True freezes generator.upsampling and generator.last, and this "
+                        f"{type(generator).__name__} has no layers of these names. Give them to the layers that "
+                        "upscale and to the last convolution, or set config.freeze_tail = False.")
     frozen = (generator.upsampling, generator.last) if config.freeze_tail else ()
     for part in frozen:
         part.requires_grad_(False)

@@ -109,9 +109,11 @@ def result_names(paths, scale):
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("pictures", nargs="+", metavar="IMAGE", help="image files, or folders of them")
-    parser.add_argument("--weights", default=SHIPPED["srgan"], metavar="NAME|FILE",
-                        help=f"{', '.join(shipped_names()) or '(this edition comes without weights)'}, or a .pth or "
-                             ".safetensors file (default: %(default)s)")
+    shipped = shipped_names()                  # a student's edition comes without weights
+    parser.add_argument("--weights", default=SHIPPED["srgan"] if shipped else None, required=not shipped,
+                        metavar="NAME|FILE" if shipped else "FILE",
+                        help=f"{', '.join(shipped)}, or a .pth or .safetensors file (default: %(default)s)" if shipped
+                        else "a .pth or .safetensors file, such as runs/demo/checkpoints/srgan_last.pth")
     parser.add_argument("--out", type=Path, default=Path("enlarged"), metavar="FOLDER", help="default: %(default)s")
     parser.add_argument("--self-ensemble", action="store_true",
                         help="the mean over eight flips and rotations: it takes eight times as long and gives a little "

@@ -732,3 +732,11 @@ def test_best_is_the_epoch_with_the_highest_validation_psnr(config, monkeypatch)
     folder = run_folder(config) / "checkpoints"
     assert load_checkpoint(folder / "pretrain_best.pth")["epoch"] == 2
     assert load_checkpoint(folder / "pretrain_last.pth")["epoch"] == 3
+
+
+def test_freeze_tail_needs_layers_of_these_names_and_says_which():
+    class Own(nn.Module):
+        pass
+
+    with pytest.raises(TypeError, match=r"Own has no layers of these names.*freeze_tail = False"):
+        fit_srgan(EasyDict(epochs=1, freeze_tail=True), Own(), None, None, None, None)

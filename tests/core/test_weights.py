@@ -26,7 +26,7 @@ from support.checkpoints import (
 )
 from support.enlarging import super_resolve
 from support.images import read_image
-from support.run import seed_everything
+from support.run import save_config, seed_everything
 from tests.helpers import photo, tiny_config
 
 NAMES = shipped_names()
@@ -201,6 +201,15 @@ def test_a_stage_of_no_epochs_has_no_generator(config):
     config.pretrain.epochs, config.epochs = 2, 0
     save_checkpoint(Path("runs/tiny/checkpoints/pretrain_best.pth"), checkpoint_of(config, 0))
     assert list(generators_of(config)[0]) == ["pretrain"]
+
+
+def test_the_run_says_which_stages_it_has_and_not_the_other_notebooks_configuration(config):
+    """A pre-training that was switched on in train.ipynb only is shown all the same."""
+    save_config(config)
+    for name in ("pretrain_best", "srgan_last"):
+        save_checkpoint(Path("runs/tiny/checkpoints", f"{name}.pth"), checkpoint_of(config, 0))
+    config.pretrain.epochs = 0
+    assert list(generators_of(config)[0]) == ["pretrain", "srgan"]
 
 
 def test_other_scaling_factors_have_no_weights_in_the_kit(data, tmp_path, monkeypatch):
