@@ -63,10 +63,17 @@ COMMON = dict(
     lr_factor=0.1,              # paper
     lr_milestones=[0.5],        # as fractions of the stage's updates
     warmup=0,                   # updates in which the learning rate rises from 0
-    content_loss="vgg",         # "vgg" (equation 5) or "mse" (equation 4)
+    ### BEGIN SOLUTION
+    content_loss="vgg",         # "vgg" (equation 5), "mse" (equation 4) or "perceptual" (solver.PerceptualLoss)
+    pixel_weight=0.25,          # the three terms of "perceptual"
+    feature_weight=0.01,
+    grid_weight=50.0,
+    ### REPLACED BY
+    # content_loss="vgg",         # "vgg" (equation 5) or "mse" (equation 4)
+    ### END SOLUTION
     freeze_tail=False,          # True: SRGAN does not train the generator's upsampling and last layers; the paper does
     vgg19_i=5, vgg19_j=4,       # VGG 5,4, the paper's sharpest
-    vgg19_weights="imagenet",
+    vgg19_weights="imagenet",   # or "vgg16": a smaller learned network, see support/vgg16.py; "random"; a file
     feature_scale=1.0,          # the course's formula; the paper's 1 / 12.75 divides this loss by 163
     beta=1e-3,                  # paper, equation 3
     d_shift=0,                  # D sees windows of the crops this many pixels smaller, at a random place; the paper: 0
@@ -82,6 +89,7 @@ COMMON = dict(
     keep_every=1,               # keep the generator's weights of every n-th epoch (0: never)
     n_valid=10,                 # images of "valid" that are measured after each epoch
     test_sets=TEST_SETS,
+    measures=["niqe", "vgg16", "texture", "grid"],      # beside PSNR and SSIM, see support/measures.py; also "lpips"
 )
 
 PRESETS = {

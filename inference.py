@@ -22,7 +22,8 @@ from support.checkpoints import (
 from support.enlarging import evaluate
 from support.files import write_csv
 from support.lists import MissingList
-from support.messages import notices_kept_in
+from support.measures import MEASURES, available, measured, measured_of_hr
+from support.messages import notice, notices_kept_in
 from support.run import has_trained, run_folder, stage_config
 
 SHIPPED = {"pretrain": "srresnet-x4", "srgan": "srgan-mse-x4"}      # in weights/
@@ -164,18 +165,25 @@ def benchmark(config, methods, sets=None, progress=None):
         progress: function that is given a line of text now and then.
 
     Returns:
-        (results, missing): results[set][method] is a list of (image, psnr in dB, ssim);
-        missing[set] says how to get a set that is not there.
+        (results, missing): results[set][method] is a list of (image, psnr in dB, ssim, dict of the measures of
+        config.measures); missing[set] says how to get a set that is not there.
 
     Raises:
         DataError: for a set that is there but cannot be used.
+        ValueError: for a measure that does not exist.
     """
     with notices_kept_in(run_folder(config)):
         return _benchmark(config, methods, sets or config.test_sets, progress)
 
 
 def _benchmark(config, methods, sets, progress):
-    results, missing = {}, {}
+    results, of_hr, missing = {}, {}, {}
+    measures, not_here = available(config.measures)
+    for measure, command in not_here.items():
+        notice(f"{MEASURES[measure].title} is not measured: it is not installed here. To install it: {command}")
+
+    def also(sr, hr):
+        return measured(sr, hr, measures)
     for name in sets:
         try:
             dataset = SRDataset(name, config)
@@ -183,21 +191,32 @@ def _benchmark(config, methods, sets, progress):
             missing[name] = str(error)
             continue
         results[name] = {}
+        of_hr[name] = [measured_of_hr(dataset.pair(i)[1], measures) for i in range(len(dataset))]
         for method, upscale in methods.items():
             folder = {"bicubic": None, "srgan": run_folder(config) / "results" / name}.get(
                 method, run_folder(config) / "results" / method / name)
             if progress:
                 progress(f"Measuring {method} on {name}, {len(dataset)} images")
-            results[name][method] = evaluate(upscale, dataset, results=folder)
-        write_benchmark(run_folder(config) / "benchmark.csv", results)     # after each set: stopping loses nothing
+            results[name][method] = evaluate(upscale, dataset, results=folder, also=also)
+        # After each set: stopping loses nothing.
+        write_benchmark(run_folder(config) / "benchmark.csv", results, of_hr)
     return results, missing
 
 
-def write_benchmark(path, results):
-    """Write benchmark.csv: set, image, and psnr (dB) and ssim of each method; results as ``benchmark`` returns them."""
-    methods = list(next(iter(results.values())))
-    table = [["set", "image"] + [f"{method}_{measure}" for method in methods for measure in ("psnr", "ssim")]]
+def write_benchmark(path, results, of_hr):
+    """Write benchmark.csv: set, image, and for each method psnr (dB), ssim and the measures; HR's own measures last.
+
+    Args:
+        results: as ``benchmark`` returns them.
+        of_hr: dict set -> list of dict measure -> value.
+    """
+    by_method, first = next(iter(results.values())), next(iter(of_hr.values()))[0]
+    header = ["set", "image"]
+    for method, rows in by_method.items():
+        header += [f"{method}_{measure}" for measure in ("psnr", "ssim", *rows[0][3])]
+    table = [header + [f"HR_{measure}" for measure in first]]
     for name, by_method in results.items():
-        for rows in zip(*by_method.values()):
-            table.append([name, rows[0][0]] + [f"{value:.6f}" for row in rows for value in row[1:]])
+        for *rows, hr in zip(*by_method.values(), of_hr[name]):
+            values = [value for row in rows for value in (*row[1:3], *row[3].values())] + list(hr.values())
+            table.append([name, rows[0][0]] + [f"{value:.6f}" for value in values])
     write_csv(path, table)

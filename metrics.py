@@ -1,7 +1,8 @@
-"""The ruler: PSNR and SSIM by the protocol of the papers, and where in a picture the detail is (numpy only)."""
+"""The ruler: PSNR and SSIM by the protocol of the papers, what they cannot see, and where in an image the detail is."""
 
 import numpy as np
 
+from support import naturalness
 from support.gaussian import STRIP, gaussian_means
 
 LUMA = (65.481, 128.553, 24.966)      # ITU-R BT.601: Y = 16 + (65.481 R + 128.553 G + 24.966 B), RGB in [0, 1]
@@ -108,6 +109,58 @@ def gradients(image):
 def gradient_magnitude(image):
     """Mean length of the luma gradient, in grey levels a pixel: how much texture a picture has."""
     return float(gradients(image).mean())
+
+
+def texture(sr, hr):
+    """How much texture SR has, compared with HR: the ratio of their mean gradients; 1 is as much.
+
+    Blind spot: it does not ask whether the texture is the right one.  Noise, a grid and ringing count too.
+
+    Args:
+        sr, hr: uint8 arrays of equal size, (H, W, 3) or (H, W).
+    """
+    return gradient_magnitude(sr) / max(gradient_magnitude(hr), 1e-9)
+
+
+def grid(sr, hr, scale=4, size=32, flattest=0.1):
+    """Strength of a regular grid in the flat parts of an image, in grey levels: the lower, the better.
+
+    Sub-pixel convolution fills squares of scale x scale pixels, each position with weights of its own.  Where a
+    photograph is flat, all positions must have the same mean; the score is the standard deviation of these means
+    (over the ``flattest`` part of the blocks of size x size, the ones where HR varies least).  From about 0.5 on,
+    people see dots or lines.  Blind spot: a grid that changes its sign from block to block, and all texture.
+
+    Args:
+        sr, hr: uint8 arrays of equal size, (H, W, 3) or (H, W), with sides of at least ``size``.
+    """
+    y, reference = (luma(three_channels(np.asarray(image))) for image in (sr, hr))
+    if min(y.shape) < size:
+        raise naturalness.ImageTooSmall(f"The grid is measured in blocks of {size} x {size}; the image has {y.shape}.")
+    rows, columns = (length // size for length in y.shape)
+
+    def blocks(plane):
+        squares = plane[:rows * size, :columns * size].reshape(rows, size, columns, size)
+        return squares.swapaxes(1, 2).reshape(-1, size, size)
+    flat = blocks(reference).std((1, 2)).argsort(kind="stable")[:max(1, int(flattest * rows * columns))]
+    means = blocks(y)[flat].reshape(-1, size // scale, scale, size // scale, scale).mean((1, 3))    # (N, scale, scale)
+    return float(means.mean(0).std())
+
+
+def niqe(image, crop=4):
+    """Natural image quality evaluator (Mittal et al. 2013): how natural an image's fine structure is; low is natural.
+
+    It needs no HR: the statistics of the image's pixels are compared with those of photographs (support/naturalness.py
+    has the equations).  On luma, ``crop`` pixels cut off every side.  Blind spot: it does not know what the image
+    shows.  Well-made texture in the wrong place scores well, and an HR that is smooth by nature scores badly.
+
+    Args:
+        image: uint8 array (H, W, 3) or (H, W).
+
+    Raises:
+        ImageTooSmall: where fewer than two blocks of 96 x 96 pixels fit (a ValueError).
+    """
+    y = luma(three_channels(np.asarray(image)))
+    return naturalness.distance(y[crop:y.shape[0] - crop, crop:y.shape[1] - crop])
 
 
 def fullest_boxes(values, size, n=1, step=1):

@@ -237,6 +237,12 @@ class Discriminator(nn.Module):
                        nn.LeakyReLU(0.2, inplace=True)]
             channels_in = channels_out
         self.blocks = nn.Sequential(*blocks)
+        if fc_size == 0:
+            # PatchGAN (Isola et al. 2017, arXiv 1611.07004): each patch gets a logit of its own, (N, 1, h, w).
+            # It judges texture, whatever the image shows, and teaches the generator at every place.
+            self.pool = nn.Identity()
+            self.decide = nn.Conv2d(channels_out, 1, kernel_size, padding=kernel_size // 2)
+            return
         # 96 x 96 crops are 6 x 6 here after four halvings; the pooling allows other crop sizes.
         self.pool = nn.AdaptiveAvgPool2d((6, 6))
         self.decide = nn.Sequential(
@@ -253,7 +259,7 @@ class Discriminator(nn.Module):
 
     def forward(self, images):
         ### BEGIN SOLUTION
-        return self.decide(self.pool(self.blocks(images)))    # (N, 1)
+        return self.decide(self.pool(self.blocks(images)))    # (N, 1), or (N, 1, h, w) without fc layer
         ### REPLACED BY
         # raise NotImplementedError("Discriminator.forward is yours to write: (N, 3, H, W) -> logits (N, 1)")
         ### END SOLUTION

@@ -5,11 +5,13 @@ Equations are those of Ledig et al. 2017 (arXiv 1609.04802).  All images of a ba
 """
 
 import torch
+from torch.nn import functional
 
 from support.convert import convert_image
 from support.enlarging import evaluate, mean_of, super_resolve  # noqa: F401  for the notebooks: solver.super_resolve
 from support.run import EpochProgress, stage_config
 from support.stage import Stage
+from support.vgg16 import distance
 
 # ---------------------------------------------------------------- one epoch
 
@@ -160,6 +162,46 @@ def random_window(images, shift):
     """
     top, left = torch.randint(shift + 1, (2,)).tolist() if shift else (0, 0)
     return ..., slice(top, top + images.shape[2] - shift), slice(left, left + images.shape[3] - shift)
+
+
+class PerceptualLoss(torch.nn.Module):
+    """A content loss closer to what people see than equation 5: pixels, learned features, and no grid.
+
+        L_X = pixel_weight * MSE + feature_weight * distance of features + grid_weight * grid loss
+
+    The features are those of all five stages of a learned VGG16, each place's divided by their length: edges and
+    textures of every size count, however strongly the network answers to them.
+
+    Args:
+        vgg16: a TruncatedVGG16 whole, i = 5 and j = 3.
+        config: pixel_weight, feature_weight, grid_weight, d_shift and scaling_factor are read.
+        precision: a support.precision.Precision.
+    """
+
+    def __init__(self, vgg16, config, precision):
+        super().__init__()
+        self.vgg16, self.config, self.precision = vgg16, config, precision
+
+    def forward(self, sr, hr):
+        """SR and HR (N, 3, H, W) in [-1, 1] -> the loss, a scalar."""
+        # VGG16 halves the size four times, in step with the squares of sub-pixel convolution, as D does.
+        seen = random_window(hr, self.config.d_shift)
+        with self.precision.autocast():
+            features = features_of(sr[seen], hr[seen], self.vgg16.stages)
+        return (self.config.pixel_weight * functional.mse_loss(sr, hr)
+                + self.config.feature_weight * distance(*features)
+                + self.config.grid_weight * grid_loss(sr, hr, self.config.scaling_factor))
+
+
+def grid_loss(sr, hr, scale):
+    """How differently the scale x scale positions of a sub-pixel square err on average: (N, 3, H, W) -> a scalar.
+
+    The mean error of each position, less that of all, squared.  A texture errs as often upwards as downwards and costs
+    nothing; a pattern that repeats every ``scale`` pixels, the cheapest way to look less smooth, costs its energy.
+    """
+    n, channels, h, w = sr.shape
+    errors = (sr - hr).reshape(n, channels, h // scale, scale, w // scale, scale).mean((2, 4))       # (N, 3, s, s)
+    return (errors - errors.mean((2, 3), keepdim=True)).square().mean()
 ### END SOLUTION
 
 
@@ -218,7 +260,13 @@ def fit_srgan(config, generator, discriminator, truncated_vgg19, train_loader, v
     # D is not compiled: each loss needs a different part of its gradients, and a compiled graph computes all of them.
     features = truncated_vgg19
     if features is not None:
-        features = stage.compiled(stage.precision.to_device(features), config.crop_size)
+        stage.precision.to_device(features)
+    ### BEGIN SOLUTION
+    if config.content_loss == "perceptual":          # it compares images, not one feature map
+        content, features = PerceptualLoss(truncated_vgg19, config, stage.precision), None
+    ### END SOLUTION
+    if features is not None:
+        features = stage.compiled(features, config.crop_size)
 
     def one_epoch(loader, epoch, progress):
         return train(loader, network, discriminator, features, content, adversarial,

@@ -94,6 +94,8 @@ def facts_of(run, stage, checkpoint):
         recipe.update({key: settings[key] for key in ("lr_d", "beta", "d_shift", "freeze_tail", "content_loss", "D")})
         if settings["content_loss"] == "vgg":
             recipe.update({key: settings[key] for key in ("vgg19_i", "vgg19_j", "vgg19_weights", "feature_scale")})
+        if settings["content_loss"] == "perceptual":
+            recipe.update({key: settings[key] for key in ("pixel_weight", "feature_weight", "grid_weight")})
     begins_with = (settings.get("transfer") or settings.get("checkpoint")
                    or BEGINNINGS.get(stage, "start = {start}").format(start=settings["start"]))
     return {"stage": stage, "begins_with": begins_with, "recipe": recipe,

@@ -135,7 +135,7 @@ def _turned_back(x, turn):
     return x.flip([axis for bit, axis in ((1, -2), (2, -1)) if turn & bit])
 
 
-def evaluate(upscale, dataset, n_images=None, results=None):
+def evaluate(upscale, dataset, n_images=None, results=None, also=None):
     """PSNR and SSIM of each image of a test set, by the protocol of metrics.psnr.
 
     Args:
@@ -144,9 +144,10 @@ def evaluate(upscale, dataset, n_images=None, results=None):
         dataset: an SRDataset of whole pairs.
         n_images: only the first n.
         results: folder for the upscaled images, ``<image>.png``; None keeps none.
+        also: function (sr, hr) -> anything, measured too.
 
     Returns:
-        list of (name, psnr in dB, ssim).
+        list of (name, psnr in dB, ssim), or of (name, psnr, ssim, what ``also`` gave).
     """
     rows = []
     for i in range(min(len(dataset), n_images or len(dataset))):
@@ -154,7 +155,8 @@ def evaluate(upscale, dataset, n_images=None, results=None):
         sr = upscale(lr)
         if results is not None:
             save_image(Path(results, dataset.names[i] + ".png"), sr)
-        rows.append((dataset.names[i], psnr(sr, hr), ssim(sr, hr)))
+        row = dataset.names[i], psnr(sr, hr), ssim(sr, hr)
+        rows.append(row if also is None else (*row, also(sr, hr)))
     return rows
 
 

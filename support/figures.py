@@ -19,10 +19,12 @@ from metrics import fullest_boxes, gradients, three_channels
 from support.checkpoints import METHODS
 from support.files import write_atomically, write_csv
 from support.images import read_image
+from support.measures import MEASURES
 from support.messages import duration
 from support.progress import StatusLine, in_notebook
 
-CORE_METHODS = {"bicubic": "bicubic", "pretrain": "pre-trained", "srgan": "SRGAN", "self-ensemble": "self-ensemble"}
+CORE_METHODS = {"bicubic": "bicubic", "pretrain": "pre-trained", "srgan": "SRGAN", "self-ensemble": "self-ensemble",
+                "HR": "HR"}
 CORE_STAGES = {"pretrain": ("Pre-training", "tab:blue"), "srgan": ("SRGAN", "tab:orange")}
 
 
@@ -225,6 +227,74 @@ def read_benchmark(path):
             method: tuple(fmean(float(row[f"{method}_{measure}"]) for row in of_set) for measure in ("psnr", "ssim"))
             for method in methods}
     return means
+
+
+def read_measures(path):
+    """The means of the other measures in benchmark.csv: dict set -> dict method, "HR" too -> dict measure -> mean.
+
+    An image that is too small for a measure has no value and does not count.
+    """
+    with open(path, encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    columns = [(key, *key.rsplit("_", 1)) for key in rows[0] if key.rsplit("_", 1)[-1] in MEASURES]
+    means = {}
+    for key, method, measure in columns:
+        for name in dict.fromkeys(row["set"] for row in rows):
+            values = [float(row[key]) for row in rows if row["set"] == name and float(row[key]) == float(row[key])]
+            if values:
+                means.setdefault(name, {}).setdefault(method, {})[measure] = fmean(values)
+    return means
+
+
+def measures_table(of_set, methods):
+    """What PSNR cannot see, of one set: a row for each method and HR, a column for each measure.
+
+    Args:
+        of_set: dict method -> dict measure -> mean, as ``read_measures`` gives it for a set.
+        methods: the rows' order.
+
+    Returns:
+        (header, rows) of strings.
+    """
+    present = [name for name in MEASURES if any(name in values for values in of_set.values())]
+    header = [f"{MEASURES[name].title} {MEASURES[name].direction}" for name in present]
+    rows = []
+    for method in [*methods, "HR"]:
+        values = of_set.get(method, {})
+        rows.append([method_title(method)] + [
+            f"{values[name]:.{MEASURES[name].digits}f}" if name in values else "" for name in present])
+    return header, rows
+
+
+def plane_figure(title, scores, measure, line=None):
+    """The perception-distortion plane (Blau and Michaeli 2018, arXiv 1711.06077): a point for each method.
+
+    Args:
+        scores: dict title -> (psnr in dB, value of the measure); HR has no PSNR and is a dashed line: (None, value).
+        measure: name of the measure on the vertical axis, one of which low is good.
+        line: list of (alpha, psnr, value): the networks between two generators, drawn as a line.
+    """
+    figure = Figure(figsize=(7.5, 4.8))
+    axes = figure.subplots()
+    if line:
+        axes.plot([psnr for _, psnr, _ in line], [value for *_, value in line], "-", color="grey", zorder=1,
+                  label="interpolated weights")
+        for alpha, psnr, value in line:
+            axes.plot(psnr, value, "o", color="grey", markersize=3, zorder=1)
+            axes.annotate(f"{alpha:g}", (psnr, value), textcoords="offset points", xytext=(4, 4), fontsize=8,
+                          color="grey")
+    for name, (psnr, value) in scores.items():
+        if psnr is None:
+            axes.axhline(value, linestyle="--", color="black", linewidth=0.8, label=name)
+        else:
+            axes.plot(psnr, value, "o", markersize=8, zorder=2, label=name)
+    axes.set_xlabel("PSNR on Y, dB  (right: nearer to HR pixel by pixel)", fontsize=9)
+    axes.set_ylabel(f"{MEASURES[measure].title}  (down: better to look at)", fontsize=9)
+    axes.set_title(title, fontsize=10)
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8)
+    figure.tight_layout()
+    return figure
 
 
 def patches_figure(lr, hr, n=8):

@@ -19,14 +19,14 @@ from imresize import imresize
 from inference import load_generator
 from metrics import psnr, ssim
 from models import Discriminator, Generator, TruncatedVGG19
-from solver import fit_pretrain, fit_srgan, pretrain, train
+from solver import PerceptualLoss, fit_pretrain, fit_srgan, grid_loss, pretrain, train
 from support.checkpoints import load_checkpoint
 from support.convert import to_float
 from support.enlarging import evaluate, mean_of, super_resolve
 from support.precision import Precision
-from support.run import EpochProgress, learning_rate, run_folder
+from support.run import EpochProgress, learning_rate, run_folder, seed_everything
 from support.safeguards import TrainingDiverged
-from tests.helpers import tiny_config
+from tests.helpers import Stop, differences, last, run_of, tiny_config
 
 # ---------------------------------------------------------------- stand-ins with known weights
 
@@ -740,3 +740,59 @@ def test_freeze_tail_needs_layers_of_these_names_and_says_which():
 
     with pytest.raises(TypeError, match=r"Own has no layers of these names.*freeze_tail = False"):
         fit_srgan(EasyDict(epochs=1, freeze_tail=True), Own(), None, None, None, None)
+
+
+# ---------------------------------------------------------------- the perceptual loss
+
+def test_the_grid_loss_is_the_energy_of_what_repeats_in_step_with_the_squares():
+    pattern = torch.randn(1, 3, 4, 4, generator=torch.Generator().manual_seed(1))
+    hr = torch.rand(2, 3, 32, 24)
+    expected = pattern.var(dim=(2, 3), correction=0).mean()
+    assert grid_loss(hr + pattern.repeat(1, 1, 8, 6), hr, 4) == pytest.approx(expected.item(), rel=1e-4)
+    # the same energy, with a sign that changes from square to square, is no grid; nor is a shift of all colours
+    signs = torch.ones(8, 6)
+    signs[::2, ::2] = signs[1::2, 1::2] = -1
+    texture = torch.einsum("ij,nckl->ncikjl", signs, pattern).reshape(1, 3, 32, 24)
+    assert grid_loss(hr + texture, hr, 4) == pytest.approx(0, abs=1e-9)
+    assert grid_loss(hr + 0.3, hr, 4) == pytest.approx(0, abs=1e-9)
+
+
+def test_the_perceptual_loss_by_hand():
+    class Maps(nn.Module):
+        """Two stages: the image in [0, 1], and the image with its first channel zero."""
+
+        def stages(self, images):
+            return [images, images * torch.tensor([0.0, 1, 1]).view(1, 3, 1, 1)]
+
+    config = EasyDict(pixel_weight=3, feature_weight=5, grid_weight=7, d_shift=0, scaling_factor=4)
+    sr, hr = torch.zeros(1, 3, 8, 8), torch.zeros(1, 3, 8, 8)
+    sr[:, 0], hr[:, 0], hr[:, 1] = -1, -1, -1          # in [0, 1]: SR (0, .5, .5), HR (0, 0, .5) everywhere
+    loss = PerceptualLoss(Maps(), config, Precision("cpu"))(sr, hr)
+    # the squared distance of the unit vectors (0, 1, 1) / sqrt(2) and (0, 0, 1), at every place of both stages
+    of_features = 0.5 + (math.sqrt(0.5) - 1) ** 2
+    assert loss == pytest.approx(3 * 1 / 3 + 5 * of_features + 0, rel=1e-5)
+
+
+def test_a_training_with_the_perceptual_loss_resumes_bit_for_bit(config):
+    class Maps(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(3, 4, 3).requires_grad_(False)
+
+        def stages(self, images):
+            return [self.conv(images)]
+
+    config.update(content_loss="perceptual", d_shift=4, checkpoint_every=2)
+
+    def trained(name, monitor=None):
+        own = run_of(config, name)
+        seed_everything(7)
+        maps, loader = Maps(), make_loader(SRDataset("train", own), own.batch_size)
+        history = fit_srgan(own, *networks(), maps, loader, SRDataset("valid", own), monitor)
+        return history, last(own, "srgan")
+    history, whole = trained("whole")
+    with pytest.raises(KeyboardInterrupt):
+        trained("resumed", Stop(3))
+    _, resumed = trained("resumed")
+    assert history[0]["content"] > 0
+    assert not differences(whole["generator"], resumed["generator"])
