@@ -84,4 +84,6 @@ $(INSTALLED): requirements.txt
 	@echo "Installing requirements.txt into .venv"; \
 	index="$${PIP_INDEX_URL:-`$(BIN)/python -m pip config get global.index-url 2>/dev/null`}"; \
 	$(BIN)/uv pip install --quiet $${index:+--default-index "$$index"} --python $(BIN)/python -r requirements.txt
+# The learned VGG16 of the demo's SRGAN.  Where it cannot be had, the demo says so and trains with the pixel loss.
+	@$(BIN)/python -m support.vgg16 || true
 	@touch $(INSTALLED)

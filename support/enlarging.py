@@ -24,7 +24,8 @@ def super_resolve(model, lr, memory=MEMORY, self_ensemble=False, progress=None):
 
     Args:
         model: a generator, on any device; it is used in eval mode.
-        lr: the image; a grey one goes in as three equal channels (``utils.three_channels``).
+        lr: the image.  A grey one goes in as three equal channels (``utils.three_channels``), and comes out so: a
+            network, above all an adversarially trained one, would give it coloured edges.
         memory: bytes for the network's feature maps; image and result are not counted.
         self_ensemble: the mean over the eight flips and rotations of the image (Timofte et
             al. 2016, arXiv 1511.02228): eight times the work, a slightly higher PSNR.
@@ -38,6 +39,10 @@ def super_resolve(model, lr, memory=MEMORY, self_ensemble=False, progress=None):
     network = folded(model).to(memory_format=torch.channels_last)
     x = torch.from_numpy(np.array(lr)).permute(2, 0, 1)[None]      # (1, 3, h, w) uint8
     passes, done = 8 if self_ensemble else 1, 0
+    is_grey = bool((lr == lr[..., :1]).all())
+
+    def finish(sr):                         # float (1, 3, H, W) in [-1, 1] -> uint8
+        return as_8_bit(sr.mean(1, keepdim=True).expand_as(sr) if is_grey else sr)
 
     def report(n_pixels):
         nonlocal done
@@ -47,10 +52,10 @@ def super_resolve(model, lr, memory=MEMORY, self_ensemble=False, progress=None):
 
     with torch.inference_mode():
         if self_ensemble:      # the mean is taken before rounding to 8 bits
-            sr = as_8_bit(sum(_turned_back(_upscale(network, _turned(x, turn), memory, report, torch.Tensor.cpu), turn)
+            sr = finish(sum(_turned_back(_upscale(network, _turned(x, turn), memory, report, torch.Tensor.cpu), turn)
                                for turn in range(8)) / 8)
         else:
-            sr = _upscale(network, x, memory, report, as_8_bit)
+            sr = _upscale(network, x, memory, report, finish)
     return sr[0].permute(1, 2, 0).contiguous().numpy()
 
 
