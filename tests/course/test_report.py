@@ -70,3 +70,14 @@ def test_the_students_commands_do_not_load_code_that_may_be_half_written():
             "assert not {'models', 'solver', 'inference'} & set(sys.modules)")
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_draft_shows_what_psnr_cannot_see(kit, capsys):
+    write_csv(Path("runs/mine/benchmark.csv"), [
+        ["set", "image", *(f"{method}_{measure}" for method in ("bicubic", "srgan")
+                           for measure in ("psnr", "ssim", "niqe")), "HR_niqe"],
+        ["Set5", "baby", 28, 0.8, 8, 30, 0.9, 6, 5], ["Set5", "bird", 29, 0.7, 9, 31, 0.8, "nan", 4]])
+    assert command.main(["report"]) == 0
+    text = Path("report.md").read_text(encoding="utf-8")
+    assert "| Set5 | NIQE ↓ |" in text
+    assert "| bicubic | 8.50 |" in text and "| SRGAN | 6.00 |" in text and "| HR | 4.50 |" in text
