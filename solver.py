@@ -193,15 +193,28 @@ class PerceptualLoss(torch.nn.Module):
                 + self.config.grid_weight * grid_loss(sr, hr, self.config.scaling_factor))
 
 
-def grid_loss(sr, hr, scale):
-    """How differently the scale x scale positions of a sub-pixel square err on average: (N, 3, H, W) -> a scalar.
+def grid_loss(sr, hr, scale, n=4):
+    """How much of the error repeats in step with the squares of sub-pixel convolution: (N, 3, H, W) -> a scalar.
 
-    The mean error of each position, less that of all, squared.  A texture errs as often upwards as downwards and costs
-    nothing; a pattern that repeats every ``scale`` pixels, the cheapest way to look less smooth, costs its energy.
+    In windows of n x n squares, the mean error of each of the scale x scale positions, less that of all.  A pattern
+    that repeats every ``scale`` pixels, the cheapest way to look less smooth, costs its energy.  A texture errs as
+    often upwards as downwards; so that its means, which are never exactly zero, cost nothing either, those of every
+    other square are multiplied by those of the squares between, as on a chessboard, and not by themselves.
+
+    Raises:
+        ValueError: if not even one window fits.
     """
-    n, channels, h, w = sr.shape
-    errors = (sr - hr).reshape(n, channels, h // scale, scale, w // scale, scale).mean((2, 4))       # (N, 3, s, s)
-    return (errors - errors.mean((2, 3), keepdim=True)).square().mean()
+    channels, h, w = sr.shape[1:]
+    tops, lefts = h // (n * scale), w // (n * scale)
+    if not tops * lefts:
+        raise ValueError(f"grid_loss needs crops of at least {n * scale} pixels, not {h} x {w}: raise config.crop_size.")
+    errors = (sr - hr)[..., :tops * n * scale, :lefts * n * scale]
+    errors = errors.reshape(-1, channels, tops, n, scale, lefts, n, scale).permute(0, 1, 2, 5, 3, 6, 4, 7)
+    rows, columns = torch.meshgrid(torch.arange(n), torch.arange(n), indexing="ij")
+    white = ((rows + columns) % 2 == 0).to(errors.device)
+    means = [errors[..., colour, :, :].mean(4) for colour in (white, ~white)]         # each (N, 3, ., ., s, s)
+    first, second = (mean - mean.mean((-2, -1), keepdim=True) for mean in means)
+    return (first * second).mean()
 ### END SOLUTION
 
 
