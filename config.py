@@ -70,7 +70,7 @@ COMMON = dict(
     content_loss="vgg",         # "vgg" (equation 5), "mse" (equation 4) or "perceptual" (solver.PerceptualLoss)
     pixel_weight=0.25,          # the three terms of "perceptual"
     feature_weight=0.01,
-    grid_weight=50.0,
+    grid_weight=0.02,
     ### REPLACED BY
     # content_loss="vgg",         # "vgg" (equation 5) or "mse" (equation 4)
     ### END SOLUTION

@@ -194,12 +194,15 @@ class PerceptualLoss(torch.nn.Module):
 
 
 def grid_loss(sr, hr, scale, n=4):
-    """How much of the error repeats in step with the squares of sub-pixel convolution: (N, 3, H, W) -> a scalar.
+    """How much of the error repeats in step with the squares of sub-pixel convolution, 0 to 1, a scalar.
 
-    In windows of n x n squares, the mean error of each of the scale x scale positions, less that of all.  A pattern
-    that repeats every ``scale`` pixels, the cheapest way to look less smooth, costs its energy.  A texture errs as
-    often upwards as downwards; so that its means, which are never exactly zero, cost nothing either, those of every
-    other square are multiplied by those of the squares between, as on a chessboard, and not by themselves.
+    The easiest way to look less smooth is to draw one pattern into every square of scale x scale pixels.  In windows of
+    n x n squares: the variance of the mean errors at the scale x scale positions, as a share of the mean squared error.
+    It is 1 for a pure grid, whatever its strength, and about 1 / n^2 for an error without any order, of a
+    texture too: a share cannot be lowered by making everything weaker, as the energy of the pattern itself could.
+
+    Args:
+        sr, hr: (N, 3, H, W) in [-1, 1].
 
     Raises:
         ValueError: if not even one window fits.
@@ -207,14 +210,13 @@ def grid_loss(sr, hr, scale, n=4):
     channels, h, w = sr.shape[1:]
     tops, lefts = h // (n * scale), w // (n * scale)
     if not tops * lefts:
-        raise ValueError(f"grid_loss needs crops of at least {n * scale} pixels, not {h} x {w}: raise config.crop_size.")
+        raise ValueError(f"grid_loss needs crops of at least {n * scale} pixels, not {h} x {w}; raise crop_size.")
     errors = (sr - hr)[..., :tops * n * scale, :lefts * n * scale]
-    errors = errors.reshape(-1, channels, tops, n, scale, lefts, n, scale).permute(0, 1, 2, 5, 3, 6, 4, 7)
-    rows, columns = torch.meshgrid(torch.arange(n), torch.arange(n), indexing="ij")
-    white = ((rows + columns) % 2 == 0).to(errors.device)
-    means = [errors[..., colour, :, :].mean(4) for colour in (white, ~white)]         # each (N, 3, ., ., s, s)
-    first, second = (mean - mean.mean((-2, -1), keepdim=True) for mean in means)
-    return (first * second).mean()
+    errors = errors.reshape(-1, channels, tops, n, scale, lefts, n, scale)
+    means = errors.mean((3, 6))                                                    # (N, 3, tops, s, lefts, s)
+    pattern = means.var(dim=(3, 5), correction=0)                                  # (N, 3, tops, lefts)
+    # an error of one grey level, 2 / 255, is invisible and must not count as much as a strong one
+    return (pattern / (errors.square().mean((3, 4, 6, 7)) + (2 / 255) ** 2)).mean()
 ### END SOLUTION
 
 

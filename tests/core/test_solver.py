@@ -744,22 +744,29 @@ def test_freeze_tail_needs_layers_of_these_names_and_says_which():
 
 # ---------------------------------------------------------------- the perceptual loss
 
-def test_the_grid_loss_is_the_energy_of_what_repeats_in_step_with_the_squares():
-    pattern = torch.randn(1, 3, 4, 4, generator=torch.Generator().manual_seed(1))
-    hr = torch.rand(2, 3, 48, 32)
-    energy = pattern.var(dim=(2, 3), correction=0).mean().item()
-    assert grid_loss(hr + pattern.repeat(1, 1, 12, 8), hr, 4) == pytest.approx(energy, rel=1e-4)
+def test_the_grid_loss_is_the_share_of_the_error_that_repeats_in_step_with_the_squares():
+    generator = torch.Generator().manual_seed(1)
+    pattern, hr = torch.randn(1, 3, 4, 4, generator=generator), torch.rand(2, 3, 48, 32, generator=generator)
+    pattern = pattern - pattern.mean((2, 3), keepdim=True)
+    tiled = pattern.repeat(1, 1, 12, 8)
+    assert grid_loss(hr + tiled, hr, 4) == pytest.approx(1, abs=0.01)
     # also where it changes its sign from window to window, as a grid does that goes with the brightness
     signs = torch.tensor([[1.0, -1], [-1, 1], [1, 1]]).repeat_interleave(16, 0).repeat_interleave(16, 1)
-    assert grid_loss(hr + signs * pattern.repeat(1, 1, 12, 8), hr, 4) == pytest.approx(energy, rel=1e-4)
-    assert grid_loss(hr + 0.3, hr, 4) == pytest.approx(0, abs=1e-9)      # a shift of all colours is no grid
+    assert grid_loss(hr + signs * tiled, hr, 4) == pytest.approx(1, abs=0.01)
+    assert grid_loss(hr + 0.3, hr, 4) == pytest.approx(0, abs=1e-6)              # a shift of all colours is no grid
+    assert grid_loss(hr + tiled / 1e4, hr, 4) < 0.001                            # nor what nobody can see
+    with pytest.raises(ValueError, match="at least 16 pixels"):
+        grid_loss(hr[..., :12], hr[..., :12], 4)
 
 
-def test_the_grid_loss_of_a_texture_is_zero_on_average():
-    texture = torch.randn(500, 3, 16, 16, generator=torch.Generator().manual_seed(2))
+def test_the_grid_loss_does_not_ask_for_less_texture():
+    texture = torch.randn(200, 3, 32, 32, generator=torch.Generator().manual_seed(2)).requires_grad_()
     loss = grid_loss(texture, torch.zeros_like(texture), 4)
-    # the squares of the means themselves would give 15/16 of 1/8
-    assert abs(loss) < 0.005
+    # sixteen squares: their means have a sixteenth of the variance, of which the mean of all takes a sixteenth away
+    assert loss.item() == pytest.approx(15 / 16 / 16, rel=0.05)
+    slope, = torch.autograd.grad(loss, texture)
+    towards_weaker = (slope * texture).sum() / (slope.norm() * texture.norm())
+    assert abs(towards_weaker) < 0.01
 
 
 def test_the_perceptual_loss_by_hand():
