@@ -215,8 +215,8 @@ def grid_loss(sr, hr, scale, n=4):
     errors = errors.reshape(-1, channels, tops, n, scale, lefts, n, scale)
     means = errors.mean((3, 6))                                                    # (N, 3, tops, s, lefts, s)
     pattern = means.var(dim=(3, 5), correction=0)                                  # (N, 3, tops, lefts)
-    # an error of one grey level, 2 / 255, is invisible and must not count as much as a strong one
-    return (pattern / (errors.square().mean((3, 4, 6, 7)) + (2 / 255) ** 2)).mean()
+    # an error of half a grey level, 1 / 255, is invisible and must not count as much as a strong one
+    return (pattern / (errors.square().mean((3, 4, 6, 7)) + (1 / 255) ** 2)).mean()
 ### END SOLUTION
 
 
