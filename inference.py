@@ -166,7 +166,8 @@ def benchmark(config, methods, sets=None, progress=None):
 
     Returns:
         (results, missing): results[set][method] is a list of (image, psnr in dB, ssim, dict of the measures of
-        config.measures); missing[set] says how to get a set that is not there.
+        config.measures, (psnr, ssim) with a grey HR by the colour formula), see ``evaluate``; missing[set] says how
+        to get a set that is not there.
 
     Raises:
         DataError: for a set that is there but cannot be used.
@@ -197,14 +198,17 @@ def _benchmark(config, methods, sets, progress):
                 method, run_folder(config) / "results" / method / name)
             if progress:
                 progress(f"Measuring {method} on {name}, {len(dataset)} images")
-            results[name][method] = evaluate(upscale, dataset, results=folder, also=also)
+            results[name][method] = evaluate(upscale, dataset, results=folder, also=also, by_colour=True)
         # After each set: stopping loses nothing.
         write_benchmark(run_folder(config) / "benchmark.csv", results, of_hr)
     return results, missing
 
 
 def write_benchmark(path, results, of_hr):
-    """Write benchmark.csv: set, image, and for each method psnr (dB), ssim and the measures; HR's own measures last.
+    """Write benchmark.csv: set, image, and for each method psnr (dB), ssim and the measures; HR's own measures; and for
+    each method psnr_colour and ssim_colour, with a grey HR by the colour formula.
+
+    These last columns are full for every image, so that the mean of a column is the set's score.
 
     Args:
         results: as ``benchmark`` returns them.
@@ -214,9 +218,12 @@ def write_benchmark(path, results, of_hr):
     header = ["set", "image"]
     for method, rows in by_method.items():
         header += [f"{method}_{measure}" for measure in ("psnr", "ssim", *rows[0][3])]
-    table = [header + [f"HR_{measure}" for measure in first]]
+    header += [f"HR_{measure}" for measure in first]
+    header += [f"{method}_{measure}_colour" for method in by_method for measure in ("psnr", "ssim")]
+    table = [header]
     for name, by_method in results.items():
         for *rows, hr in zip(*by_method.values(), of_hr[name]):
             values = [value for row in rows for value in (*row[1:3], *row[3].values())] + list(hr.values())
+            values += [value for row in rows for value in row[4]]
             table.append([name, rows[0][0]] + [f"{value:.6f}" for value in values])
     write_csv(path, table)

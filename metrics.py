@@ -6,6 +6,7 @@ from support import naturalness
 from support.gaussian import STRIP, gaussian_means
 
 LUMA = (65.481, 128.553, 24.966)      # ITU-R BT.601: Y = 16 + (65.481 R + 128.553 G + 24.966 B), RGB in [0, 1]
+GREY = ("values", "colour")           # the two ways to compare a grey HR, see ``psnr``
 
 
 def three_channels(image):
@@ -31,48 +32,54 @@ def luma(image):
     return y
 
 
-def _compared(sr, hr, crop):
+def _compared(sr, hr, crop, grey):
     """Both images as the protocol compares them: luma in float64, border cut off."""
+    if grey not in GREY:
+        raise ValueError(f'grey={grey!r} is unknown. Write "values" to compare a grey HR on its grey values, or '
+                         '"colour" to put it through the colour formula as three equal channels.')
     sr, hr = np.asarray(sr), np.asarray(hr)
     if sr.shape[:2] != hr.shape[:2]:
         raise ValueError(f"SR and HR differ in size: {sr.shape[:2]} and {hr.shape[:2]} (height, width).")
     if min(hr.shape[:2]) <= 2 * crop:
         raise ValueError(f"An image of {hr.shape[:2]} has nothing left when {crop} pixels are cut off every side.")
-    if hr.ndim == 2 and sr.ndim == 3:
-        # Set14's "bridge" is a grey file.  MATLAB evaluations compare grey values; through
-        # the colour formula (219 levels instead of 255) it would gain 1.3 dB.
-        luma(sr)                       # checks dtype and shape
-        y_sr = sr.mean(axis=2)
-    else:
-        y_sr = luma(three_channels(sr) if hr.ndim == 3 else sr)
+    if hr.ndim == 2 and grey == "values":
+        y_sr, y_hr = luma(sr), luma(hr)                  # checks dtype and shape
+        if sr.ndim == 3:
+            y_sr = sr.mean(axis=2)
+    else:                                                # where HR is a colour image, there is one way only
+        y_sr, y_hr = luma(three_channels(sr)), luma(three_channels(hr))
     inside = np.s_[crop:hr.shape[0] - crop, crop:hr.shape[1] - crop]
-    return y_sr[inside], luma(hr)[inside]
+    return y_sr[inside], y_hr[inside]
 
 
-def squared_error(sr, hr, crop=4):
+def squared_error(sr, hr, crop=4, grey="values"):
     """(Y_SR - Y_HR)^2 at each pixel that is left, float64; arguments and errors as in ``psnr``."""
-    y_sr, y_hr = _compared(sr, hr, crop)
+    y_sr, y_hr = _compared(sr, hr, crop, grey)
     error = y_sr - y_hr
     error *= error        # in place: to fetch new memory takes longer than the product
     return error
 
 
-def psnr(sr, hr, crop=4):
+def psnr(sr, hr, crop=4, grey="values"):
     """Peak signal-to-noise ratio in dB: 10 log10(255^2 / MSE), on luma, without the border.
 
     Args:
-        sr, hr: uint8 arrays of equal size, (H, W, 3) or (H, W).  Where HR is grey, the mean
-            of SR's channels is compared with it.
+        sr, hr: uint8 arrays of equal size, (H, W, 3) or (H, W).
         crop: pixels cut off every side (the scaling factor, by custom).
+        grey: how a grey HR is compared (Set14 has one, "bridge"); no effect where HR is a colour image.
+            "values": its grey values with the mean of SR's channels, as evaluations in MATLAB do (the bicubic row
+            of the papers, VDSR, SRGAN).
+            "colour": as three equal channels, through the formula of ``luma``, as evaluations in PyTorch do (EDSR,
+            IMDN, PAN, A2N).  The same image gains 1.32 dB, for it has 219 levels then and not 255.
 
     Raises:
-        ValueError: for other dtypes or shapes, or sizes that differ.
+        ValueError: for other dtypes or shapes, sizes that differ, or an unknown ``grey``.
     """
-    mse = squared_error(sr, hr, crop).mean()
+    mse = squared_error(sr, hr, crop, grey).mean()
     return float(10 * np.log10(255**2 / mse)) if mse > 0 else float("inf")
 
 
-def ssim(sr, hr, crop=4):
+def ssim(sr, hr, crop=4, grey="values"):
     """Structural similarity (Wang et al. 2004), on luma, without the border, averaged over the image.
 
         SSIM = (2 mu_x mu_y + c1) (2 cov_xy + c2) / ((mu_x^2 + mu_y^2 + c1) (var_x + var_y + c2))     (equation 13)
@@ -80,7 +87,7 @@ def ssim(sr, hr, crop=4):
     Means, variances and covariance are taken under a Gaussian window of 11 x 11 pixels, sigma 1.5, where it lies
     wholly inside; c1 = (0.01 L)^2 and c2 = (0.03 L)^2 with L = 255.  Arguments and errors as in ``psnr``.
     """
-    x, y = _compared(sr, hr, crop)
+    x, y = _compared(sr, hr, crop, grey)
     if min(x.shape) < 11:
         raise ValueError(f"SSIM's window is 11 x 11; what is left of the image is {x.shape}.")
     c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2

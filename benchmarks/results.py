@@ -26,7 +26,7 @@ from inference import SHIPPED, interpolated, load_generator
 from metrics import fullest_boxes, gradient_magnitude, gradients, psnr, ssim
 from support.checkpoints import read_metadata, shipped_names, weight_file
 from support.enlarging import evaluate, mean_of, super_resolve
-from support.figures import as_png, table
+from support.figures import as_png, published_score, score_rows, table
 from support.figures import picture as show_picture
 from support.files import write_atomically, write_csv
 from support.lists import list_path, read_list
@@ -40,7 +40,7 @@ FOLDER = Path("runs", "benchmarks")
 SETS = {"Set5": "Set5", "Set14": "Set14", "B100": "B100", "Urban100": "Urban100", "valid": "DIV2K valid"}
 MISSING = {"valid": "python create_data_lists.py --download div2k"}       # the others: --download benchmark
 CHINESE = {"PSNR (dB) / SSIM on Y": "PSNR (dB) / SSIM，Y 通道", "parameters": "参数量",
-           "510 x 339 upscaled in": "放大 510 x 339 用时",
+           "Set14, colour formula": "Set14，彩色公式", "510 x 339 upscaled in": "放大 510 x 339 用时",
            "Upscaled in: ": "放大用时的测试环境：", " threads": " 线程",
            "not measured: not here": "未测：没有该数据集", "how to get it": "获取方法", "DIV2K valid": "DIV2K 验证集",
            ", self-ensemble": "，自集成", ", published": "，公开数值", " (paper)": "（论文）", "bicubic ": "双三次 ",
@@ -48,6 +48,9 @@ CHINESE = {"PSNR (dB) / SSIM on Y": "PSNR (dB) / SSIM，Y 通道", "parameters":
            # between the networks
            "mean gradient, grey levels per pixel": "平均梯度（每像素灰度级）",
            "Set5 is not here: not measured.": "没有 Set5，未测。",
+           # the two ways to measure a grey image
+           "| by grey values | by the colour formula | published |": "| 按灰度值 | 按彩色公式 | 公开数值 |",
+           ", its public weights": "，公开权重",
            # the sources' scores
            "| source | data | protocol | score |": "| 出处 | 数据 | 评测协议 | 数值 |",
            "A2N, a tutorial's x4": "A2N，某教程的 x4", "A2N, the same tutorial's x2": "A2N，同一教程的 x2",
@@ -57,13 +60,14 @@ CHINESE = {"PSNR (dB) / SSIM on Y": "PSNR (dB) / SSIM，Y 通道", "parameters":
            "| faces |": "| 人脸 |",
            "DIV2K, x4": "DIV2K，x4", "; trained for ": "；训练了 ", " hours |": " 小时 |",
            "Y, 4 pixels cut off: the kit's": "Y，四周裁去 4 个像素：与本套件相同",
+           "; Set14 by the colour formula": "；Set14 用彩色公式",
            "Y, no border cut off": "Y，不裁边", "RGB, no border cut off": "RGB，不裁边", ", LPIPS": "，LPIPS",
            " with DDIM, ": "（DDIM，", " with ": "（", " steps; ": " 步）；", " steps |": " 步） |",
            # full size
            "network, full size": "完整规模的网络", "| training |": "| 训练 |", "A2N, the tutorial's": "A2N，教程中的",
            "A2N, ": "A2N，", " blocks |": " 个块 |", " updates in ": " 次更新，", " minutes |": " 分钟 |",
            " updates (": " 次更新（其中 ", " of them at x2), patches twice as wide, batches of ":
-           " 次为 x2），图像块的边长为两倍，批大小 ", "not run here yet": "尚未训练"}
+           " 次为 x2），图像块的边长为两倍，批大小 ", "not run here yet": "尚未训练", " (computed)": "（计算所得）"}
 ALPHAS = (0, 0.25, 0.5, 0.75, 1)
 SLOW = 60                    # seconds: what has taken longer is not timed again
 TIMED = (339, 510)           # height and width of the LR image whose upscaling is timed: 510 x 339 -> 2040 x 1356
@@ -81,9 +85,10 @@ def main(arguments=None, root=ROOT, timed=TIMED):
         return write_twin(root / "docs/results.md")
     methods = shipped_methods()
     measured = measure(config, args.sets, methods)
-    write_csv(FOLDER / "results.csv", [["set", "method", "image", "psnr", "ssim"], *(
-        [name, method, image, f"{dB:.6f}", f"{similarity:.6f}"]
-        for (name, method), rows in measured.items() for image, dB, similarity in rows)])
+    write_csv(FOLDER / "results.csv", [
+        ["set", "method", "image", "psnr", "ssim", "psnr_colour", "ssim_colour"],
+        *([name, method, image, *(f"{value:.6f}" for value in (dB, similarity, *by_colour))]
+          for (name, method), rows in measured.items() for image, dB, similarity, by_colour in rows)])
     text = as_text(measured, methods, args.sets, seconds_of(methods, timed))
     between, plot = interpolation(config, args.sets), as_png(interpolation_figure(), dpi=90)
     write_atomically(FOLDER / "results.md", f"{text}\n\n{between}\n".encode())
@@ -145,7 +150,7 @@ def measure(config, sets, methods):
         dataset = SRDataset(name, config)
         for method, (upscale, _) in methods.items():
             line.show(f"Measuring {method} on {name}, {len(dataset)} images")
-            measured[name, method] = evaluate(upscale, dataset)
+            measured[name, method] = evaluate(upscale, dataset, by_colour=True)
             if method == "bicubic":
                 check_bicubic(name, mean_of(measured[name, method]))
     line.show(f"Measured {len(measured)} rows.", last=True)
@@ -176,7 +181,8 @@ def seconds_of(methods, size=TIMED, repeats=3):
 
 
 def as_text(measured, methods, sets, seconds):
-    """The table in Markdown, a row a method; then a row for each set that is not there.
+    """The table in Markdown, a row a method, a column a set (of Set14 two: support.figures.score_rows); then a row for
+    each set that is not there.
 
     Args:
         measured: what ``measure`` gives.
@@ -185,17 +191,18 @@ def as_text(measured, methods, sets, seconds):
     sizes = {method: sum(p.numel() for p in generator.parameters()) for method, (_, generator) in methods.items()
              if generator is not None}
     there = [name for name in sets if any(key[0] == name for key in measured)]
-    shown = [name for name in sets if name in there or any(name in by_set for by_set in PUBLISHED.values())]
+    shown = [(name, *row) for name in sets if name in there or any(name in by_set for by_set in PUBLISHED.values())
+             for row in score_rows(name)]
     rows = []
     for method in dict.fromkeys(key[1] for key in measured):
-        values = [mean_of(measured[name, method]) if name in there else None for name in shown]
+        values = [mean_of(measured[name, method], grey) if name in there else None for name, _, grey in shown]
         rows.append([method, *map(cell, values), f"{sizes[method] / 1e6:.2f} M" if method in sizes else "",
                      f"{seconds[method]:.2f} s" if method in seconds else ""])
     for method, by_set in PUBLISHED.items():
         rows.append([f"{method}, published" if "paper" not in method else method,
-                     *(cell(by_set.get(name)) for name in shown), "", ""])
-    text = table(["PSNR (dB) / SSIM on Y", *(SETS[name] for name in shown), "parameters", "510 x 339 upscaled in"],
-                 rows)
+                     *(cell(published_score(by_set, name, grey)) for name, _, grey in shown), "", ""])
+    titles = [SETS.get(title, title) for _, title, _ in shown]
+    text = table(["PSNR (dB) / SSIM on Y", *titles, "parameters", "510 x 339 upscaled in"], rows)
     text += f"\n\nUpscaled in: {machine()}."
     absent = [[SETS[name], f"`{MISSING.get(name, 'python create_data_lists.py --download benchmark')}`"]
               for name in sets if name not in there]
@@ -206,7 +213,8 @@ def in_short(text):
     """Of the table a few rows, and of the sets Set5 and Set14; with the machine, without what is not there."""
     whole, measured_on = text.split("\n\n")[:2]
     header, _, *rows = [[value.strip() for value in line.strip("|").split("|")] for line in whole.splitlines()]
-    shown = [k for k, title in enumerate(header) if title not in SETS.values() or title in ("Set5", "Set14")]
+    shown = [k for k, title in enumerate(header)
+             if title in ("Set5", "Set14") or title.split(",")[0] not in SETS.values()]
     rows = [[row[k] for k in shown] for row in rows if row[0] in IN_SHORT]
     return f"{table([header[k] for k in shown], rows)}\n\n{measured_on}"
 

@@ -9,7 +9,17 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from config import PUBLISHED
 from course.facts import TEST_SETS
 from course.handin import HandIn
-from support.figures import measures_table, method_title, read_benchmark, read_log, read_measures, stage_title
+from metrics import GREY
+from support.figures import (
+    measures_table,
+    method_title,
+    published_score,
+    read_benchmark,
+    read_log,
+    read_measures,
+    score_rows,
+    stage_title,
+)
 from support.files import write_atomically
 
 WRITE_HERE = "(write here) 在此填写"
@@ -116,17 +126,22 @@ def stage_row(stage, log):
 
 
 def results_and_published(path):
-    """The means of benchmark.csv next to the published scores: a row per set, also for sets that were not measured."""
+    """The means of benchmark.csv next to the published scores: a row per set, also for sets that were not measured.
+
+    Set14 has two rows (support.figures.score_rows).
+    """
     if not path.exists():
         return [["Y: PSNR (dB) / SSIM"], ["test.ipynb has not been run 尚未运行 test.ipynb"]]
-    means = read_benchmark(path)
-    methods = list(next(iter(means.values()))[1])
-    published = {name: by_set for name, by_set in PUBLISHED.items() if "paper" in name}
+    means = {grey: read_benchmark(path, grey) for grey in GREY}
+    methods = list(next(iter(means["values"].values()))[1])
+    published = {name: by_set for name, by_set in PUBLISHED.items() if "paper" in name or name == "EDSR-baseline"}
     table = [["Y: PSNR (dB) / SSIM", *map(method_title, methods), *published]]
-    for name in dict.fromkeys([*TEST_SETS, *means]):
-        measured = means[name][1] if name in means else {}
-        values = [measured.get(method) for method in methods] + [by_set.get(name) for by_set in published.values()]
-        table.append([name] + ["–" if value is None else "{:.2f} / {:.4f}".format(*value) for value in values])
+    for name in dict.fromkeys([*TEST_SETS, *means["values"]]):
+        for title, grey in score_rows(name):
+            measured = means[grey][name][1] if name in means[grey] else {}
+            values = [measured.get(method) for method in methods]
+            values += [published_score(by_set, name, grey) for by_set in published.values()]
+            table.append([title] + ["–" if value is None else "{:.2f} / {:.4f}".format(*value) for value in values])
     return table
 
 

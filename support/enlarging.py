@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from metrics import psnr, ssim
+from metrics import GREY, psnr, ssim
 from support.convert import convert_image, to_float, to_uint8
 from support.files import save_image
 from support.layers import folded
@@ -140,7 +140,7 @@ def _turned_back(x, turn):
     return x.flip([axis for bit, axis in ((1, -2), (2, -1)) if turn & bit])
 
 
-def evaluate(upscale, dataset, n_images=None, results=None, also=None):
+def evaluate(upscale, dataset, n_images=None, results=None, also=None, by_colour=False):
     """PSNR and SSIM of each image of a test set, by the protocol of metrics.psnr.
 
     Args:
@@ -150,9 +150,11 @@ def evaluate(upscale, dataset, n_images=None, results=None, also=None):
         n_images: only the first n.
         results: folder for the upscaled images, ``<image>.png``; None keeps none.
         also: function (sr, hr) -> anything, measured too.
+        by_colour: measure a grey HR in both ways, see ``grey`` of metrics.psnr.
 
     Returns:
-        list of (name, psnr in dB, ssim), or of (name, psnr, ssim, what ``also`` gave).
+        list of (name, psnr in dB, ssim), for each image; then what ``also`` gave, where there is one; then, of
+        ``by_colour``, the pair (psnr, ssim) with grey="colour", which is the same one for a colour HR.
     """
     rows = []
     for i in range(min(len(dataset), n_images or len(dataset))):
@@ -160,11 +162,28 @@ def evaluate(upscale, dataset, n_images=None, results=None, also=None):
         sr = upscale(lr)
         if results is not None:
             save_image(Path(results, dataset.names[i] + ".png"), sr)
-        row = dataset.names[i], psnr(sr, hr), ssim(sr, hr)
-        rows.append(row if also is None else (*row, also(sr, hr)))
+        scores = psnr(sr, hr), ssim(sr, hr)
+        row = [dataset.names[i], *scores]
+        if also is not None:
+            row.append(also(sr, hr))
+        if by_colour:                      # only a grey HR has to be measured again
+            row.append(scores if hr.ndim == 3 else (psnr(sr, hr, grey="colour"), ssim(sr, hr, grey="colour")))
+        rows.append(tuple(row))
     return rows
 
 
-def mean_of(rows):
-    """(psnr in dB, ssim) averaged over the rows of ``evaluate``."""
-    return tuple(float(np.mean([row[k] for row in rows])) for k in (1, 2))
+def mean_of(rows, grey="values"):
+    """(psnr in dB, ssim) averaged over the rows of ``evaluate``.
+
+    Args:
+        grey: as in metrics.psnr; "colour" takes rows that ``evaluate`` made with by_colour=True.
+
+    Raises:
+        ValueError: if the rows were not measured in this way, or there is no such way.
+    """
+    if grey not in GREY:
+        raise ValueError(f"grey={grey!r} is unknown; known: {', '.join(GREY)}.")
+    if grey == "colour" and not all(isinstance(row[-1], tuple) for row in rows):
+        raise ValueError("These rows have no scores by the colour formula: evaluate(..., by_colour=True) gives them.")
+    pairs = [row[1:3] if grey == "values" else row[-1] for row in rows]
+    return tuple(float(np.mean([pair[k] for pair in pairs])) for k in (0, 1))

@@ -25,6 +25,7 @@ from support.progress import StatusLine, in_notebook
 
 CORE_METHODS = {"bicubic": "bicubic", "pretrain": "pre-trained", "srgan": "SRGAN", "self-ensemble": "self-ensemble",
                 "HR": "HR"}
+SETS_WITH_GREY = ("Set14",)      # of those with published scores: its "bridge" is grey
 CORE_STAGES = {"pretrain": ("Pre-training", "tab:blue"), "srgan": ("SRGAN", "tab:orange")}
 
 
@@ -215,16 +216,36 @@ def read_log(folder):
         return list(csv.DictReader(file))
 
 
-def read_benchmark(path):
-    """The means of benchmark.csv: dict set -> (number of images, dict method -> (psnr, ssim))."""
+def score_rows(set_name):
+    """The rows of a set in a table of scores: list of (title, grey), ``grey`` as in metrics.psnr.
+
+    Set14, which holds a grey image, has two: a score stands in the row of the way that it was measured in.
+    """
+    return [(set_name, "values")] + [(f"{set_name}, colour formula", "colour")] * (set_name in SETS_WITH_GREY)
+
+
+def published_score(by_set, set_name, grey):
+    """The (psnr, ssim) of a row of config.PUBLISHED, or None where there is none that was measured in this way."""
+    same_way = set_name not in SETS_WITH_GREY or by_set["grey"] == grey
+    return by_set.get(set_name) if same_way else None
+
+
+def read_benchmark(path, grey="values"):
+    """The means of benchmark.csv: dict set -> (number of images, dict method -> (psnr, ssim)).
+
+    Args:
+        grey: as in metrics.psnr; with "colour", a file that an older kit wrote has no methods.
+    """
     with open(path, encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    methods = [key.removesuffix("_psnr") for key in rows[0] if key.endswith("_psnr")]
+    ending = "_colour" if grey == "colour" else ""
+    methods = [key.removesuffix(f"_psnr{ending}") for key in rows[0] if key.endswith(f"_psnr{ending}")]
     means = {}
     for name in dict.fromkeys(row["set"] for row in rows):
         of_set = [row for row in rows if row["set"] == name]
         means[name] = len(of_set), {
-            method: tuple(fmean(float(row[f"{method}_{measure}"]) for row in of_set) for measure in ("psnr", "ssim"))
+            method: tuple(fmean(float(row[f"{method}_{measure}{ending}"]) for row in of_set)
+                          for measure in ("psnr", "ssim"))
             for method in methods}
     return means
 

@@ -182,7 +182,23 @@ def test_the_results_have_a_row_a_method_and_say_what_is_not_here(tmp_path, monk
         rows = list(csv.DictReader(file))
     assert [row["method"] for row in rows] == ["bicubic", "`srresnet-x4`", "`srresnet-x4`, self-ensemble",
                                                "`srgan-mse-x4`"]
+    assert all(row["psnr_colour"] == row["psnr"] and row["ssim_colour"] == row["ssim"] for row in rows)      # no grey
     assert text.splitlines()[0] in capsys.readouterr().out
+
+
+def test_set14_has_two_columns_and_each_published_score_stands_in_its_own():
+    rows = [("baboon", 22.0, 0.5, (22.0, 0.5)), ("bridge", 24.0, 0.6, (25.5, 0.625))]
+    measured = {("Set5", "`a`"): [("baby", 31.0, 0.875, (31.0, 0.875))], ("Set14", "`a`"): rows}
+    text = results.as_text(measured, {}, ["Set5", "Set14", "B100"], {})
+    table = [[value.strip() for value in line.strip("|").split("|")] for line in text.split("\n\n")[0].splitlines()]
+    assert table[0][1:5] == ["Set5", "Set14", "Set14, colour formula", "B100"]
+    by_method = {row[0]: row[1:5] for row in table[2:]}
+    assert by_method["`a`"] == ["31.00 / 0.8750", "23.00 / 0.5500", "23.75 / 0.5625", ""]
+    assert by_method["bicubic, published"][1:3] == ["26.00 / 0.7027", ""]
+    assert by_method["SRResNet (paper)"][1:3] == ["28.49 / 0.8184", ""]
+    assert by_method["EDSR-baseline, published"] == ["32.09 / 0.8938", "", "28.58 / 0.7813", "27.57 / 0.7357"]
+    short = results.in_short(text).splitlines()[0]
+    assert "Set14 " in short and "colour" not in short and "B100" not in short and "parameters" in short
 
 
 @pytest.mark.parametrize("arguments, fault", [
@@ -271,7 +287,7 @@ def test_each_table_of_the_chinese_results_is_the_english_one():
     """A failure: run python -m benchmarks.results --twin; for words that stayed English, extend results.CHINESE."""
     page = results.ROOT / "docs/results.md"
     english, chinese = map(results.between_marks, (page, page.with_suffix(".zh-CN.md")))
-    assert list(english) == list(chinese) == ["results", "sources", "full-size", "interpolation"]
+    assert list(english) == list(chinese) == ["results", "grey", "sources", "full-size", "interpolation"]
     for name, text in english.items():
         assert chinese[name] == results.in_chinese(text), name
         words = re.findall(r"(?<![A-Za-z])[a-z]{3,}(?![A-Za-z0-9])", re.sub(r"`[^`]*`", "", chinese[name]))

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from course import __main__ as command
-from course.report import WRITE_HERE
+from course.check import prose
+from course.report import WRITE_HERE, results_and_published
 from support.files import write_atomically, write_csv
 from support.records import LOG_COLUMNS
 from support.run import save_config
@@ -47,6 +48,32 @@ def test_the_draft_holds_settings_log_table_and_pictures(kit, capsys):
     pictures = re.findall(r"data:image/png;base64,([^\"]+)", page)
     assert [base64.b64decode(data) for data in pictures] == [Path("report_files/pretrain.png").read_bytes()] * 2
     assert "<李华>" not in page and "&lt;李华&gt;" in page and not re.search(r"(src|href)=\"(?!data:)", page)
+
+
+def test_set14_has_a_row_for_each_way_to_measure_its_grey_image(kit):
+    write_csv(Path("runs/mine/benchmark.csv"), [
+        ["set", "image", "srgan_psnr", "srgan_ssim", "srgan_psnr_colour", "srgan_ssim_colour"],
+        ["Set14", "baboon", 22, 0.5, 22, 0.5], ["Set14", "bridge", 24, 0.6, 25.5, 0.625]])
+    header, *rows = results_and_published(Path("runs/mine/benchmark.csv"))
+    place = {title: k for k, title in enumerate(header)}
+    by_set = {row[0]: row for row in rows}
+    values, colour = by_set["Set14"], by_set["Set14, colour formula"]
+    assert rows.index(colour) == rows.index(values) + 1
+    assert (values[1], colour[1]) == ("23.00 / 0.5500", "23.75 / 0.5625")
+    for title, expected in (("SRResNet (paper)", ("28.49 / 0.8184", "–")), ("EDSR-baseline", ("–", "28.58 / 0.7813"))):
+        assert (values[place[title]], colour[place[title]]) == expected
+    assert by_set["Set5"][place["EDSR-baseline"]] == "32.09 / 0.8938"
+    assert command.main(["report"]) == 0
+    for text in (Path(f"report.{kind}").read_text(encoding="utf-8") for kind in ("md", "html")):
+        assert "bridge" in text and "Set14, colour formula" in text
+    assert "bridge" not in prose(Path("report.md").read_text(encoding="utf-8"))     # not the student's words
+
+
+def test_a_table_of_an_older_kit_leaves_the_second_row_of_set14_empty(kit):
+    write_csv(Path("runs/mine/benchmark.csv"), [["set", "image", "srgan_psnr", "srgan_ssim"],
+                                                ["Set14", "bridge", 24, 0.6]])
+    rows = {row[0]: row[1] for row in results_and_published(Path("runs/mine/benchmark.csv"))}
+    assert (rows["Set14"], rows["Set14, colour formula"]) == ("24.00 / 0.6000", "–")
 
 
 def test_what_a_student_has_written_is_not_overwritten(kit, capsys):
