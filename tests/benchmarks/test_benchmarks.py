@@ -15,12 +15,13 @@ import torch
 
 import solver
 from benchmarks import __main__ as command
-from benchmarks import common, diffusion, measure, model_card, plain, quality, results
+from benchmarks import common, diffusion, measure, model_card, natural_scenes, plain, quality, results
 from datasets import SRDataset, make_loader
 from imresize import imresize
 from inference import load_generator
 from metrics import psnr, ssim
 from models import Generator
+from support import naturalness
 from support.checkpoints import read_metadata, save_generator
 from tests.benchmarks.bench_stubs import prepare_failure, prepare_work
 from tests.helpers import photo, tiny_config, write_image, write_list, write_set
@@ -367,6 +368,34 @@ def test_ways_of_diffusion_that_differ_are_not_timed(monkeypatch):
     with pytest.raises(SystemExit, match="differ by 1.0"):
         diffusion.main(["srdiff", "--preset", "demo", "--steps", "3", "--side", "32", "--repeats", "1",
                         "--device", "cpu"])
+
+
+# ---------------------------------------------------------------- the parameters of NIQE
+
+def test_niqe_is_made_from_the_sharp_blocks_of_photographs(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    # three blocks of 96 x 96 in a row: strong noise, a little weaker, weak
+    image = np.repeat(rng.normal(128, 1, (96, 288)), 3).reshape(96, 288, 3)
+    image[:, :96] += 40 * rng.normal(size=(96, 96, 1))
+    image[:, 96:192] += 36 * rng.normal(size=(96, 96, 1))
+    write_image(tmp_path / "photos/a.png", image.clip(0, 255).astype(np.uint8))
+    write_image(tmp_path / "photos/b.png", image[:, ::-1].clip(0, 255).astype(np.uint8))
+    (tmp_path / "photos/readme.txt").write_text("not an image", encoding="utf-8")
+    natural_scenes.main([str(tmp_path / "photos"), "--out", str(tmp_path / "made.npz")])
+    assert "4 blocks" in capsys.readouterr().out             # the weak one of each image does not count
+    mean, covariance = naturalness.read_parameters(tmp_path / "made.npz")
+    assert mean.shape == (36,) and np.allclose(covariance, covariance.T)
+    # white noise has Gaussian coefficients: shape 2 (a little more after the division by the local deviation)
+    assert 2 < mean[0] < 3.5
+
+
+def test_the_public_parameters_of_niqe_are_read_too(tmp_path):
+    np.savez(tmp_path / "public.npz", mu_pris_param=np.arange(36.0)[None], cov_pris_param=np.eye(36))
+    mean, covariance = naturalness.read_parameters(tmp_path / "public.npz")
+    assert (mean == np.arange(36)).all() and (covariance == np.eye(36)).all()
+    np.savez(tmp_path / "other.npz", mean=np.zeros(36))
+    with pytest.raises(ValueError, match="no parameters of NIQE"):
+        naturalness.read_parameters(tmp_path / "other.npz")
 
 
 # ---------------------------------------------------------------- all of them
