@@ -24,9 +24,10 @@ from datasets import SRDataset
 from imresize import imresize
 from inference import SHIPPED, interpolated, load_generator
 from metrics import fullest_boxes, gradient_magnitude, gradients, psnr, ssim
+from support import measures
 from support.checkpoints import read_metadata, shipped_names, weight_file
 from support.enlarging import evaluate, mean_of, super_resolve
-from support.figures import as_png, published_score, score_rows, table
+from support.figures import as_png, measures_table, published_score, score_rows, table
 from support.figures import picture as show_picture
 from support.files import write_atomically, write_csv
 from support.lists import list_path, read_list
@@ -45,6 +46,8 @@ CHINESE = {"PSNR (dB) / SSIM on Y": "PSNR (dB) / SSIM，Y 通道", "parameters":
            "not measured: not here": "未测：没有该数据集", "how to get it": "获取方法", "DIV2K valid": "DIV2K 验证集",
            ", self-ensemble": "，自集成", ", published": "，公开数值", " (paper)": "（论文）", "bicubic ": "双三次 ",
            "bicubic，": "双三次，", " (trained on the 291 images)": "（用 291 张图像训练）",
+           # what PSNR cannot see
+           "VGG16 distance": "VGG16 距离", "texture → 1": "纹理 → 1", "grid ↓": "网格 ↓",
            # between the networks
            "mean gradient, grey levels per pixel": "平均梯度（每像素灰度级）",
            "Set5 is not here: not measured.": "没有 Set5，未测。",
@@ -86,21 +89,24 @@ def main(arguments=None, root=ROOT, timed=TIMED):
     methods = shipped_methods()
     measured = measure(config, args.sets, methods)
     write_csv(FOLDER / "results.csv", [
-        ["set", "method", "image", "psnr", "ssim", "psnr_colour", "ssim_colour"],
-        *([name, method, image, *(f"{value:.6f}" for value in (dB, similarity, *by_colour))]
-          for (name, method), rows in measured.items() for image, dB, similarity, by_colour in rows)])
+        ["set", "method", "image", "psnr", "ssim", "psnr_colour", "ssim_colour", *next(iter(measured.values()))[0][3]],
+        *([name, method, image, *(f"{value:.6f}" for value in (dB, similarity, *by_colour, *others.values()))]
+          for (name, method), rows in measured.items() for image, dB, similarity, others, by_colour in rows)])
+    others = perceptual_text(measured, config)
     text = as_text(measured, methods, args.sets, seconds_of(methods, timed))
     between, plot = interpolation(config, args.sets), as_png(interpolation_figure(), dpi=90)
-    write_atomically(FOLDER / "results.md", f"{text}\n\n{between}\n".encode())
+    write_atomically(FOLDER / "results.md", f"{text}\n\n{others}\n\n{between}\n".encode())
     write_atomically(FOLDER / "interpolation.png", plot)
     if args.write:
         for page in PAGES:
             block = in_short(text) if "README" in page else text
             write_between(root / page, "results", in_chinese(block) if "zh-CN" in page else block)
+        write_between(root / "docs/results.md", "perceptual", others)
         write_between(root / "docs/results.md", "interpolation", between)
         write_twin(root / "docs/results.md")
         write_atomically(root / "docs/interpolation.png", plot)
-    print(f"\n{text}\n\n{between}\n\nkept in {FOLDER / 'results.md'}; an image a row: {FOLDER / 'results.csv'}")
+    print(f"\n{text}\n\n{others}\n\n{between}\n\n"
+          f"kept in {FOLDER / 'results.md'}; an image a row: {FOLDER / 'results.csv'}")
 
 
 def parse(arguments):
@@ -140,17 +146,18 @@ def is_there(name, config):
 
 
 def measure(config, sets, methods):
-    """{(set, method): rows of ``evaluate``} of all sets that are there.
+    """{(set, method): rows of ``evaluate``, with the measures of config.measures} of all sets that are there.
 
     Raises:
         SystemExit: if bicubic interpolation does not give the published score: no other would be worth anything.
     """
-    measured, line = {}, StatusLine()
+    measured, line, names = {}, StatusLine(), measures.available(config.measures)[0]
     for name in filter(lambda name: is_there(name, config), sets):
         dataset = SRDataset(name, config)
         for method, (upscale, _) in methods.items():
             line.show(f"Measuring {method} on {name}, {len(dataset)} images")
-            measured[name, method] = evaluate(upscale, dataset, by_colour=True)
+            measured[name, method] = evaluate(upscale, dataset, by_colour=True,
+                                              also=lambda sr, hr: measures.measured(sr, hr, names))
             if method == "bicubic":
                 check_bicubic(name, mean_of(measured[name, method]))
     line.show(f"Measured {len(measured)} rows.", last=True)
@@ -207,6 +214,30 @@ def as_text(measured, methods, sets, seconds):
     absent = [[SETS[name], f"`{MISSING.get(name, 'python create_data_lists.py --download benchmark')}`"]
               for name in sets if name not in there]
     return text + ("\n\n" + table(["not measured: not here", "how to get it"], absent) if absent else "")
+
+
+def perceptual_text(measured, config):
+    """What PSNR cannot see, in Markdown: for each set a table with a row for each method, and HR's own scores.
+
+    Args:
+        measured: what ``measure`` gives.
+    """
+    parts = []
+    for name in dict.fromkeys(key[0] for key in measured):
+        of_set = {method: mean_measures([row[3] for row in rows])
+                  for (of, method), rows in measured.items() if of == name}
+        dataset = SRDataset(name, config)
+        names = list(next(iter(of_set.values())))
+        of_set["HR"] = mean_measures([measures.measured_of_hr(dataset.pair(i)[1], names) for i in range(len(dataset))])
+        header, rows = measures_table(of_set, [method for method in of_set if method != "HR"])
+        parts.append(table([SETS.get(name, name), *header], rows))
+    return "\n\n".join(parts)
+
+
+def mean_measures(rows):
+    """The mean of each measure over the images that have one: list of dicts -> dict."""
+    values = {name: [row[name] for row in rows if row[name] == row[name]] for name in rows[0]}
+    return {name: statistics.fmean(of_images) for name, of_images in values.items() if of_images}
 
 
 def in_short(text):

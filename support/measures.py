@@ -37,7 +37,7 @@ def distance_of(sr, hr, stages):
 
 def as_batch(image):
     """uint8 (H, W, 3) or (H, W) -> float tensor (1, 3, H, W) in [0, 1]."""
-    array = np.ascontiguousarray(three_channels(np.asarray(image)))
+    array = np.array(three_channels(np.asarray(image)))
     return to_float(torch.from_numpy(array).permute(2, 0, 1)[None]).contiguous(memory_format=torch.channels_last)
 
 
