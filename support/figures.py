@@ -1,7 +1,7 @@
 """What people look at: the progress line, live curves, patches, zoomed comparisons, contact sheets.
 
-Everything shown in a notebook is plain text or a PNG, so that a stored notebook still
-shows what its reader saw.  All texts are English: a Chinese font is not installed everywhere.
+Everything shown in a notebook is plain text, a picture or HTML that needs nothing else, so that a
+stored notebook still shows what its reader saw.  All texts are English: a Chinese font is not installed everywhere.
 """
 
 import csv
@@ -12,16 +12,16 @@ from statistics import fmean
 
 import numpy as np
 from matplotlib.figure import Figure  # not pyplot: no window, no global state
-from matplotlib.patches import Rectangle
 from PIL import Image
 
-from metrics import fullest_boxes, gradients, three_channels
+from metrics import three_channels
 from support.checkpoints import METHODS
 from support.files import write_atomically, write_csv
 from support.images import read_image
 from support.measures import MEASURES
 from support.messages import duration
 from support.progress import StatusLine, in_notebook
+from support.squares import comparison_figure, contact_sheet, part_to_judge, patches_figure  # noqa: F401  handed on
 
 CORE_METHODS = {"bicubic": "bicubic", "pretrain": "pre-trained", "srgan": "SRGAN", "self-ensemble": "self-ensemble",
                 "HR": "HR"}
@@ -47,16 +47,28 @@ def colour_of(stage):
 # ---------------------------------------------------------------- showing things
 
 def as_png(figure, dpi=80):
-    """A matplotlib Figure as the bytes of a PNG file."""
+    """A matplotlib Figure as the bytes of a PNG file; ``dpi``: of plots, a Sheet has its own."""
     drawn, buffer = io.BytesIO(), io.BytesIO()
-    figure.savefig(drawn, format="png", dpi=dpi, bbox_inches="tight", facecolor="white")
+    # A Sheet (support/squares.py) has its size in pixels: to cut its margins off would move them by parts of a pixel.
+    size = {"dpi": figure.dpi} if figure.images else {"dpi": dpi, "bbox_inches": "tight"}
+    figure.savefig(drawn, format="png", facecolor="white", **size)
     # Without matplotlib's alpha channel, which is opaque everywhere: stored notebooks become an eighth smaller.
     Image.open(drawn).convert("RGB").save(buffer, "PNG", optimize=True)
     return buffer.getvalue()
 
 
-def show(figure, path=None, handle=None):
+def as_jpeg(png):
+    """The bytes of a PNG file as those of a JPEG file, a quarter of them, with the colours of every pixel."""
+    buffer = io.BytesIO()
+    Image.open(io.BytesIO(png)).save(buffer, "JPEG", quality=90, subsampling=0, optimize=True)
+    return buffer.getvalue()
+
+
+def show(figure, path=None, handle=None, jpeg=False):
     """Show a figure as a PNG below the cell; also keep it as ``path``.
+
+    Args:
+        jpeg: show a JPEG of quality 90, for large sheets: a stored notebook stays small.  The file is a PNG.
 
     Returns the display's handle, None outside a notebook.  The next figure that is shown with this ``handle``
     replaces the former one.
@@ -68,7 +80,7 @@ def show(figure, path=None, handle=None):
         return None
     from IPython.display import Image as Shown
     from IPython.display import display
-    shown = Shown(data=png)
+    shown = Shown(data=as_jpeg(png), format="jpeg") if jpeg else Shown(data=png)
     if handle is None:
         return display(shown, display_id=True)
     handle.update(shown)
@@ -318,77 +330,7 @@ def plane_figure(title, scores, measure, line=None):
     return figure
 
 
-def patches_figure(lr, hr, n=8):
-    """Training patches: LR above, HR below; lr (N, 3, h, w) and hr (N, 3, s h, s w) in [0, 1]."""
-    figure = Figure(figsize=(12.5, 3.3))
-    for column, pair in enumerate(zip(figure.subplots(2, n).T, lr[:n], hr[:n])):
-        axes, *patches = pair
-        for axis, patch, name in zip(axes, patches, ("LR", "HR")):
-            picture(axis, patch.permute(1, 2, 0).numpy())
-            if column == 0:
-                axis.set_ylabel(f"{name}\n{patch.shape[2]} x {patch.shape[1]}", fontsize=9)
-    figure.subplots_adjust(wspace=0.05, hspace=0.05)
-    return figure
-
-
-# ---------------------------------------------------------------- plots of results
-
 def thumbnail(image, side=1000):
     """A uint8 image with sides of at most ``side``, by averaging whole pixels: all that a plot can show."""
     factor = -(-max(image.shape[:2]) // side)
     return np.asarray(Image.fromarray(image).reduce(factor)) if factor > 1 else image
-
-
-def comparison_figure(name, lr, versions, hr=None, scores=None, size=24):
-    """One image as a whole, with the two squares that have most detail, and these in LR, each version and HR.
-
-    Args:
-        lr: uint8 (h, w, 3); its squares are shown with their pixels as they are.
-        versions: dict title -> image, uint8 (s h, s w, 3).
-        hr: uint8 (s h, s w, 3) or (s h, s w), where there is one.
-        scores: dict title -> text below the title, such as "28.4 dB / 0.81".
-        size: side of the squares in LR pixels.
-    """
-    shown = {"LR": lr, **versions, **({} if hr is None else {"HR": hr})}
-    boxes = fullest_boxes(gradients(lr), size, 2, step=2)
-    size = min(size, *lr.shape[:2])
-    share = 0.46 * len(shown)                          # width of the squares, where the whole image has 1
-    side = 11.5 * share / (1 + share) / len(shown)
-    figure = Figure(figsize=(11.5, len(boxes) * side + 0.55))
-    left, right = figure.subfigures(1, 2, width_ratios=(1, share))
-    axes = left.subplots()
-    whole = thumbnail(lr if hr is None else hr)
-    picture(axes, whole, name, 11)
-    unit = whole.shape[0] / lr.shape[0]                # pixels of the whole image for one of LR
-    rows = right.subplots(len(boxes), len(shown), squeeze=False)
-    for row, (top, x, _), colour in zip(rows, boxes, ("yellow", "cyan")):
-        axes.add_patch(Rectangle((unit * x, unit * top), unit * size, unit * size, fill=False, edgecolor=colour,
-                                 linewidth=2))
-        for square, (title, image) in zip(row, shown.items()):
-            s = image.shape[0] // lr.shape[0]
-            text = f"{title}\n{(scores or {}).get(title, '')}" if row[0].get_subplotspec().is_first_row() else None
-            picture(square, image[s * top:s * (top + size), s * x:s * (x + size)], text)
-        row[0].set_ylabel("■", color=colour, rotation=0, labelpad=10, fontsize=14)
-    left.subplots_adjust(left=0.02, right=0.98)
-    right.subplots_adjust(wspace=0.04, hspace=0.04, left=0.03, right=0.99, top=1 - 0.48 / (len(boxes) * side + 0.55),
-                          bottom=0.02)
-    return figure
-
-
-def contact_sheet(rows):
-    """All images of a set on one sheet.
-
-    Args:
-        rows: list of (name, dict title -> (uint8 image, text below it)).
-    """
-    columns = list(rows[0][1])
-    ratios = [version[columns[-1]][0].shape[0] / version[columns[-1]][0].shape[1] for _, version in rows]
-    figure = Figure(figsize=(1.9 * len(columns), sum(1.9 * ratio + 0.4 for ratio in ratios)))
-    grid = figure.subplots(len(rows), len(columns), squeeze=False, height_ratios=[ratio + 0.17 for ratio in ratios])
-    for n, (axes_row, (name, versions)) in enumerate(zip(grid, rows)):
-        for axes, (title, (image, text)) in zip(axes_row, versions.items()):
-            picture(axes, image, title if n == 0 else None)
-            axes.set_xlabel(text, fontsize=8)
-        axes_row[0].set_ylabel(name, fontsize=9)
-    figure.subplots_adjust(wspace=0.04, hspace=0.12, left=0.04, right=0.99, top=0.97, bottom=0.03)
-    return figure
