@@ -12,6 +12,7 @@ from statistics import fmean
 
 import numpy as np
 from matplotlib.figure import Figure  # not pyplot: no window, no global state
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 from PIL import Image
 
 from metrics import three_channels
@@ -21,7 +22,16 @@ from support.images import read_image
 from support.measures import MEASURES
 from support.messages import duration
 from support.progress import StatusLine, in_notebook
-from support.squares import comparison_figure, contact_sheet, part_to_judge, patches_figure  # noqa: F401  handed on
+from support.records import losses_between
+from support.squares import (  # noqa: F401  the notebooks take them from here
+    GAP,
+    LINE,
+    Sheet,
+    comparison_figure,
+    contact_sheet,
+    part_to_judge,
+    patches_figure,
+)
 
 CORE_METHODS = {"bicubic": "bicubic", "pretrain": "pre-trained", "srgan": "SRGAN", "self-ensemble": "self-ensemble",
                 "HR": "HR"}
@@ -162,54 +172,93 @@ def picture(axes, image, title=None, size=9):
 
 
 def training_figure(stage):
-    """The curves of a stage and its fixed crop over the epochs."""
-    samples = sample_strip(stage.folder, stage.name)
-    figure = Figure(figsize=(12.5, 5.2))
-    top, bottom = figure.subfigures(2, 1, height_ratios=(3, 2))
-    draw_curves(top, stage.history)
-    for axes, (title, image) in zip(np.atleast_1d(bottom.subplots(1, len(samples))), samples):
-        picture(axes, image, title)
-    top.subplots_adjust(left=0.05, right=0.98, wspace=0.25, bottom=0.2, top=0.9)
-    bottom.subplots_adjust(left=0.02, right=0.98, wspace=0.04, top=0.9, bottom=0.02)
+    """The curves of a stage and its fixed crop over the epochs, pixel for pixel at a whole zoom."""
+    cells = inner_parts(sample_strip(stage.folder, stage.name))
+    side = max(CELL // len(image) * len(image) for _, image in cells)
+    page, columns, curves = Sheet(), 4, 260              # height of the curves, in pixels
+    for place, (title, image) in enumerate(cells):
+        left = GAP + place % columns * (side + GAP)
+        top = curves + place // columns * (side + LINE + GAP)
+        page.write(title, left, top, weight="bold")
+        page.place(image, left, top + LINE, side // len(image))
+    figure = page.figure(columns * (side + GAP) + GAP)
+    draw_curves(figure, stage.history, losses_between(stage.readings))
+    height = figure.get_figheight() * figure.dpi
+    figure.subplots_adjust(left=0.07, right=0.98, wspace=0.3, bottom=1 - (curves - 46) / height, top=1 - 24 / height)
     return figure
 
 
-def draw_curves(figure, rows):
+CELL = 232        # side of the fixed crop in the plot at most, in pixels
+
+
+def inner_parts(images):
+    """The middle of the fixed crop, so that it fits into the cells at a whole zoom of 2 or more.
+
+    Args:
+        images: list of (title, square image); LR is smaller than the others, and its middle is theirs.
+    """
+    full = max(len(image) for _, image in images)
+    smallest = min(len(image) for _, image in images)
+    cut = max(0, -(-(full - CELL // 2) * smallest // (2 * full)))          # off each side of LR, in its pixels
+    parts = []
+    for title, image in images:
+        off = cut * len(image) // smallest
+        parts.append((title, image[off:len(image) - off, off:len(image) - off]))
+    return parts
+
+
+def draw_curves(figure, rows, readings=()):
     """Losses, validation PSNR and, for SRGAN, the discriminator's probabilities, over the updates.
 
     Args:
-        rows: those of a stage's history, or of log.csv.
+        rows: those of a stage's history, or of log.csv: a dot for each epoch.
+        readings: dicts with "updates" and losses, as ``records.losses_between`` returns them: a line.
     """
-    stage = rows[0]["stage"]
+    stage = rows[0]["stage"] if rows else "pretrain"
     losses, quality, *third = figure.subplots(1, 3 if stage == "srgan" else 2)
-    updates = [int(row["updates"]) for row in rows]
 
-    def curve(axes, name, label, **style):
-        axes.plot(updates, [float(row[name]) for row in rows], ".-", label=label, **style)
+    def curve(axes, name, label, colour, marker="o"):
+        points = [(int(row["updates"]), float(row[name])) for row in rows]
+        line = [(row["updates"], row[name]) for row in readings if name in row]
+        if line:
+            axes.plot(*zip(*line), color=colour, linewidth=1, label=label)
+        axes.plot(*zip(*points), marker if line else f"{marker}-", color=colour, markersize=4, linewidth=1,
+                  label=None if line else label)
 
-    curve(losses, "content", "content")
+    curve(losses, "content", "content", "tab:blue")
     if stage == "srgan":
-        curve(losses, "adversarial", "beta x adversarial")
+        curve(losses, "adversarial", "beta x adversarial", "tab:orange")
         losses.legend(fontsize=8)
-    losses.set_yscale("log")
+    plain_log_scale(losses)
     losses.set_title(f"{stage_title(stage)}: generator's losses", fontsize=9)
-    curve(quality, "valid_psnr", "PSNR", color=colour_of(stage))
-    quality.ticklabel_format(axis="y", useOffset=False)
+    curve(quality, "valid_psnr", "PSNR", colour_of(stage))
     low, high = quality.get_ylim()
     if high - low < 0.5:                  # noise in the third digit must not fill the plot
         quality.set_ylim((low + high) / 2 - 0.25, (low + high) / 2 + 0.25)
+    quality.yaxis.set_major_formatter("{x:g}")
     quality.set_title("validation PSNR (Y), dB", fontsize=9)
     for axes in third:
-        curve(axes, "d_real", "of HR")
-        curve(axes, "d_sr", "of SR")
+        curve(axes, "d_real", "of HR", "tab:blue")
+        curve(axes, "d_sr", "of SR", "tab:orange")
         axes.axhline(0.5, color="grey", linewidth=0.8, linestyle=":")
         axes.set_ylim(0, 1)
         axes.legend(fontsize=8)
         axes.set_title("D's probability of 'real'", fontsize=9)
     for axes in (losses, quality, *third):
-        axes.set_xlabel("updates", fontsize=8)
+        axes.set_xlim(left=0)
+        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        axes.set_xlabel("updates (a dot: an epoch)", fontsize=8)
         axes.tick_params(labelsize=8)
         axes.grid(alpha=0.3)
+
+
+def plain_log_scale(axes):
+    """A logarithmic vertical axis whose ticks are plain numbers: 0.002 and not 2 x 10^-3."""
+    axes.set_yscale("log")
+    low, high = axes.get_ylim()
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 3)) if high > 30 * low else MaxNLocator(5))
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_locator(NullLocator())
 
 
 def sample_strip(folder, stage, n=6):

@@ -41,16 +41,16 @@ class Sheet:
         else:
             self.write(text, left, top + LINE, color="dimgray")
 
-    def figure(self):
-        """The page as a matplotlib Figure; ``figures.as_png`` keeps each pixel as it is."""
-        width = max(left + image.shape[1] for image, left, _ in self.images) + GAP
+    def figure(self, width=0):
+        """The page, of at least this width, as a matplotlib Figure; ``figures.as_png`` keeps each pixel as it is."""
+        width = max([width, *(left + image.shape[1] + GAP for image, left, _ in self.images)])
         height = max([top + image.shape[0] for image, _, top in self.images]
                      + [top + LINE * (text.count("\n") + 1) for text, _, top, _ in self.texts]) + GAP
         page = np.full((height, width, 3), 255, np.uint8)
         for image, left, top in self.images:
             page[top:top + image.shape[0], left:left + image.shape[1]] = image
         figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI)
-        figure.figimage(page)
+        figure.figimage(page, zorder=-1)           # below what is drawn on the page
         for text, left, top, style in self.texts:
             figure.text(left / width, 1 - top / height, text, **style)
         return figure
