@@ -6,6 +6,7 @@ stored notebook still shows what its reader saw.  All texts are English: a Chine
 
 import csv
 import io
+import json
 import time
 from pathlib import Path
 from statistics import fmean
@@ -39,9 +40,34 @@ SETS_WITH_GREY = ("Set14",)      # of those with published scores: its "bridge" 
 CORE_STAGES = {"pretrain": ("Pre-training", "tab:blue"), "srgan": ("SRGAN", "tab:orange")}
 
 
-def method_title(name):
-    """What tables and plots call a method: the core's by its name here, another one by the title that it registered."""
-    return CORE_METHODS.get(name) or getattr(METHODS.get(name), "title", name)
+def method_title(name, recipe=None):
+    """What tables and plots call a method: the core's by its name here, another one by the title that it registered.
+
+    Args:
+        recipe: settings of the training (config.json, or the metadata of weights), of which an SRGAN's content loss
+            goes into the title: "SRGAN (MSE)".
+    """
+    title = CORE_METHODS.get(name) or getattr(METHODS.get(name), "title", name)
+    loss = content_loss_title(recipe or {}) if name == "srgan" else ""
+    return f"{title} ({loss})" if loss else title
+
+
+def content_loss_title(recipe):
+    """The content loss of an SRGAN: "MSE", "VGG 5,4", "random VGG 1,1", "learned VGG16 5,3", ...; "" if unknown."""
+    ### BEGIN SOLUTION
+    if recipe.get("content_loss") == "perceptual":
+        return "learned VGG16"
+    ### END SOLUTION
+    if recipe.get("content_loss") != "vgg":
+        return str(recipe.get("content_loss", "")).upper()
+    kind = {"random": "random VGG", "vgg16": "learned VGG16"}.get(recipe.get("vgg19_weights"), "VGG")
+    return f"{kind} {recipe.get('vgg19_i', '?')},{recipe.get('vgg19_j', '?')}"
+
+
+def run_recipe(folder):
+    """The settings that a run was trained with, from its config.json; {} where there is none; folder: runs/<name>."""
+    path = Path(folder, "config.json")
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
 def stage_title(name):
@@ -247,7 +273,7 @@ def draw_curves(figure, rows, readings=()):
     for axes in (losses, quality, *third):
         axes.set_xlim(left=0)
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-        axes.set_xlabel("updates (a dot: an epoch)", fontsize=8)
+        axes.set_xlabel("updates (a dot: mean of an epoch)", fontsize=8)
         axes.tick_params(labelsize=8)
         axes.grid(alpha=0.3)
 
@@ -328,12 +354,13 @@ def read_measures(path):
     return means
 
 
-def measures_table(of_set, methods):
+def measures_table(of_set, methods, recipe=None):
     """What PSNR cannot see, of one set: a row for each method and HR, a column for each measure.
 
     Args:
         of_set: dict method -> dict measure -> mean, as ``read_measures`` gives it for a set.
         methods: the rows' order.
+        recipe: as in ``method_title``.
 
     Returns:
         (header, rows) of strings.
@@ -343,7 +370,7 @@ def measures_table(of_set, methods):
     rows = []
     for method in [*methods, "HR"]:
         values = of_set.get(method, {})
-        rows.append([method_title(method)] + [
+        rows.append([method_title(method, recipe)] + [
             f"{values[name]:.{MEASURES[name].digits}f}" if name in values else "" for name in present])
     return header, rows
 
