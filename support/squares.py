@@ -106,7 +106,7 @@ def chosen_squares(lr, versions, hr=None, size=24, n=2):
     return boxes + [(top // s, left // s, True) for top, left, _ in flat if (top // s, left // s, False) not in boxes]
 
 
-def part_to_judge(versions, side=320):
+def part_to_judge(versions, side=SIDE):
     """The part of large images in which most can be judged, of at most side x side pixels; small ones stay whole.
 
     Args:
@@ -201,7 +201,7 @@ def _swatch(number):
 def _located(whole, squares, s, size, side):
     """The whole image, so small that it fits into a cell, with the squares' outlines."""
     image = Image.fromarray(three_channels(whole))
-    image.thumbnail((side, side))
+    image.thumbnail((3 * side // 4, 3 * side // 4))
     small, unit = np.array(image), s * image.width / whole.shape[1]          # pixels for one of LR
     for number, (y, x, _) in enumerate(squares):
         (y0, x0), (y1, x1) = (((unit * np.array(corner)).astype(int)) for corner in ((y, x), (y + size, x + size)))

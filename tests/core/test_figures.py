@@ -45,8 +45,8 @@ def test_gain_boxes_rank_by_the_part_of_the_error_that_is_gone(worst):
     places = [(top, left) for top in range(0, 17, 4) for left in range(0, 23, 4)]
     sums = {place: [values[place[0]:place[0] + 8, place[1]:place[1] + 8].sum() for values in
                     (error, reference, detail)] for place in places}
-    middle = np.median([of[2] for of in sums.values()])
-    gains = {place: 1 - of[0] / of[1] for place, of in sums.items() if of[2] >= middle}
+    enough = np.quantile([of[2] for of in sums.values()], 2 / 3)
+    gains = {place: 1 - of[0] / of[1] for place, of in sums.items() if of[2] >= enough}
     best = (min if worst else max)(gains, key=gains.get)
     assert boxes[0] == (*best, pytest.approx(gains[best]))
     rest = {place: gain for place, gain in gains.items()
@@ -81,9 +81,10 @@ def find(page, image, zoom):
     """Where an image stands on a page, each pixel as zoom x zoom equal ones: list of (top, left)."""
     block = np.kron(three_channels(image), np.ones((zoom, zoom, 1), np.uint8))
     height, width = block.shape[:2]
-    places = (len(page) - height + 1, page.shape[1] - width + 1)
-    few = ((0, 0), (height - 1, width - 1), (height // 2, width // 2), (height // 3, width // 4))
-    rows, columns = np.nonzero(np.all([page[y:y + places[0], x:x + places[1]] == block[y, x] for y, x in few], (0, 3)))
+    rows, columns = np.nonzero((page[:len(page) - height + 1, :page.shape[1] - width + 1] == block[0, 0]).all(2))
+    for y, x in ((height - 1, width - 1), (height // 2, width // 2), (height // 3, width // 4)):
+        same = (page[rows + y, columns + x] == block[y, x]).all(1)
+        rows, columns = rows[same], columns[same]
     return [(top, left) for top, left in zip(rows, columns)
             if (page[top:top + height, left:left + width] == block).all()]
 
@@ -190,7 +191,7 @@ def test_a_part_is_the_same_place_of_each_image_also_of_lr_and_a_copy():
     assert strip["HR"].shape == (120, 100, 3)
 
 
-@pytest.mark.parametrize("side, zoom", [(96, 3), (128, 2), (300, 1), (32, 9)])
+@pytest.mark.parametrize("side, zoom", [(96, 3), (128, 2), (200, 1), (32, 9)])
 def test_small_images_are_shown_at_a_whole_zoom(side, zoom):
     rows = [("a", {name: (photo("coffee.png", k, k, side, side), "") for k, name in ((100, "first"), (120, "second"))})]
     page = page_of(figures.contact_sheet(rows))
