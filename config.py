@@ -103,15 +103,20 @@ PRESETS = {
     "demo": dict(
         crop_size=48, patch_num=300,
         G=dict(large_kernel_size=9, small_kernel_size=3, n_channels=24, n_blocks=4),
-        D=dict(kernel_size=3, n_channels=16, n_blocks=6, fc_size=64),
+        D=dict(kernel_size=3, n_channels=24, n_blocks=6, fc_size=64),
         ### BEGIN SOLUTION
-        pretrain=dict(epochs=4, updates_per_epoch=None, lr=2e-3, lr_schedule="cosine", warmup=20),
+        pretrain=dict(epochs=4, updates_per_epoch=None, batch_size=16, lr=2e-3, warmup=20, averaging=0.99),
         ### REPLACED BY
         # pretrain=dict(epochs=0),      # yours to design
         ### END SOLUTION
-        epochs=3, updates_per_epoch=85, lr=1e-4, lr_d=3e-4, lr_schedule="cosine",
-        # Untrained VGG filters: not the paper's loss, but the paper's code, without a download of 548 MB.
-        vgg19_i=1, vgg19_j=1, vgg19_weights="random", averaging=0.99, print_freq=25, checkpoint_every=100,
+        epochs=3, lr_schedule="cosine", averaging=0.97, print_freq=20, checkpoint_every=100,
+        ### BEGIN SOLUTION
+        # A minute of SRGAN on eleven images: the layers that upscale are frozen, or the images end in dots.
+        updates_per_epoch=60, batch_size=8, lr=2.5e-4, lr_d=2e-4, beta=1.5e-3, d_shift=8, freeze_tail=True,
+        content_loss="perceptual", feature_weight=0.03, discriminator="patch",
+        ### REPLACED BY
+        # updates_per_epoch=85, lr=1e-4, lr_d=3e-4, vgg19_i=2, vgg19_j=2, vgg19_weights="vgg16",
+        ### END SOLUTION
         test_sets=["demo", *TEST_SETS]),
 
     ### BEGIN SOLUTION

@@ -32,7 +32,8 @@ SHIPPED = {"pretrain": "srresnet-x4", "srgan": "srgan-mse-x4"}      # in weights
 def load_generator(path):
     """The generator in a checkpoint (.pth) or in a .safetensors file, in eval mode, on the CPU.
 
-    Of a checkpoint the averaged weights are taken: they are what was validated.
+    Of a checkpoint the averaged weights are taken: they are what was validated.  ``recipe`` of the result is a dict of
+    the settings that it was trained with, as far as the file says so.
 
     Args:
         path: of the file, or the name of one in weights/, where the kit comes with any.
@@ -44,10 +45,10 @@ def load_generator(path):
     path = weight_file(path)
     if path.suffix == ".safetensors":
         state, metadata = read_weights(path), read_metadata(path)
-        method, settings = metadata["method"], metadata["settings"]
+        method, settings, recipe = metadata["method"], metadata["settings"], metadata["facts"].get("recipe", {})
     else:
         checkpoint = load_checkpoint(path)
-        method, settings = checkpoint.get("method"), checkpoint.get("settings")
+        method, settings, recipe = (checkpoint.get(key) for key in ("method", "settings", "config"))
         state = checkpoint.get("averaged") or checkpoint.get("generator")
         if not (method and settings and state):
             raise CheckpointError(f"{path} holds no generator (method, settings or weights are missing). "
@@ -56,7 +57,9 @@ def load_generator(path):
         raise CheckpointError(f"{path} holds a network of the method {method!r}; known here: "
                               f"{', '.join(sorted(METHODS))}. Import the module that defines it first; "
                               "for A2N, SRDiff and SR3: extensions.")
-    return load_weights(METHODS[method](**settings), state, path).eval()
+    generator = load_weights(METHODS[method](**settings), state, path).eval()
+    generator.recipe = recipe or {}
+    return generator
 
 
 def generators_of(config):

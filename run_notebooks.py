@@ -23,7 +23,7 @@ from nbclient.exceptions import CellExecutionError
 
 from config import PRESETS, SHIPPED_RUN, get_config
 from support import provenance
-from support.figures import method_title, read_benchmark, table
+from support.figures import method_title, read_benchmark, run_recipe, table
 from support.messages import duration
 from support.progress import StatusLine
 from support.run import has_trained
@@ -104,11 +104,12 @@ def run_notebook(name, folder, label="", changes=(), **parameters):
 
 def results_table(path):
     """The means of benchmark.csv as a table: a row for each set, a column for each method."""
+    recipe = run_recipe(Path(path).parent)
     means = read_benchmark(path)
     rows = [[name, str(n), *(f"{psnr:.2f} dB / {ssim:.4f}" for psnr, ssim in by_method.values())]
             for name, (n, by_method) in means.items()]
     methods = next(iter(means.values()))[1]
-    return table(["set", "images", *map(method_title, methods)], rows)
+    return table(["set", "images", *(method_title(method, recipe) for method in methods)], rows)
 
 
 def main(arguments=None):

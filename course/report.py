@@ -17,6 +17,7 @@ from support.figures import (
     read_benchmark,
     read_log,
     read_measures,
+    run_recipe,
     score_rows,
     stage_title,
 )
@@ -132,10 +133,10 @@ def results_and_published(path):
     """
     if not path.exists():
         return [["Y: PSNR (dB) / SSIM"], ["test.ipynb has not been run 尚未运行 test.ipynb"]]
-    means = {grey: read_benchmark(path, grey) for grey in GREY}
+    means, recipe = {grey: read_benchmark(path, grey) for grey in GREY}, run_recipe(path.parent)
     methods = list(next(iter(means["values"].values()))[1])
     published = {name: by_set for name, by_set in PUBLISHED.items() if "paper" in name or name == "EDSR-baseline"}
-    table = [["Y: PSNR (dB) / SSIM", *map(method_title, methods), *published]]
+    table = [["Y: PSNR (dB) / SSIM", *(method_title(name, recipe) for name in methods), *published]]
     for name in dict.fromkeys([*TEST_SETS, *means["values"]]):
         for title, grey in score_rows(name):
             measured = means[grey][name][1] if name in means[grey] else {}
@@ -151,7 +152,8 @@ def what_psnr_cannot_see(path):
     if not measures:
         return []
     name = "Set5" if "Set5" in measures else next(iter(measures))
-    header, rows = measures_table(measures[name], [method for method in measures[name] if method != "HR"])
+    header, rows = measures_table(measures[name], [method for method in measures[name] if method != "HR"],
+                                  run_recipe(path.parent))
     return [[name, *header], *rows]
 
 

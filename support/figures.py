@@ -1,27 +1,38 @@
 """What people look at: the progress line, live curves, patches, zoomed comparisons, contact sheets.
 
-Everything shown in a notebook is plain text or a PNG, so that a stored notebook still
-shows what its reader saw.  All texts are English: a Chinese font is not installed everywhere.
+Everything shown in a notebook is plain text, a picture or HTML that needs nothing else, so that a
+stored notebook still shows what its reader saw.  All texts are English: a Chinese font is not installed everywhere.
 """
 
 import csv
 import io
+import json
 import time
 from pathlib import Path
 from statistics import fmean
 
 import numpy as np
 from matplotlib.figure import Figure  # not pyplot: no window, no global state
-from matplotlib.patches import Rectangle
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 from PIL import Image
 
-from metrics import fullest_boxes, gradients, three_channels
+from metrics import three_channels
 from support.checkpoints import METHODS
 from support.files import write_atomically, write_csv
 from support.images import read_image
 from support.measures import MEASURES
 from support.messages import duration
 from support.progress import StatusLine, in_notebook
+from support.records import losses_between
+from support.squares import (  # noqa: F401  the notebooks take them from here
+    GAP,
+    LINE,
+    Sheet,
+    comparison_figure,
+    contact_sheet,
+    part_to_judge,
+    patches_figure,
+)
 
 CORE_METHODS = {"bicubic": "bicubic", "pretrain": "pre-trained", "srgan": "SRGAN", "self-ensemble": "self-ensemble",
                 "HR": "HR"}
@@ -29,9 +40,34 @@ SETS_WITH_GREY = ("Set14",)      # of those with published scores: its "bridge" 
 CORE_STAGES = {"pretrain": ("Pre-training", "tab:blue"), "srgan": ("SRGAN", "tab:orange")}
 
 
-def method_title(name):
-    """What tables and plots call a method: the core's by its name here, another one by the title that it registered."""
-    return CORE_METHODS.get(name) or getattr(METHODS.get(name), "title", name)
+def method_title(name, recipe=None):
+    """What tables and plots call a method: the core's by its name here, another one by the title that it registered.
+
+    Args:
+        recipe: settings of the training (config.json, or the metadata of weights), of which an SRGAN's content loss
+            goes into the title: "SRGAN (MSE)".
+    """
+    title = CORE_METHODS.get(name) or getattr(METHODS.get(name), "title", name)
+    loss = content_loss_title(recipe or {}) if name == "srgan" else ""
+    return f"{title} ({loss})" if loss else title
+
+
+def content_loss_title(recipe):
+    """The content loss of an SRGAN: "MSE", "VGG 5,4", "random VGG 1,1", "learned VGG16 5,3", ...; "" if unknown."""
+    ### BEGIN SOLUTION
+    if recipe.get("content_loss") == "perceptual":
+        return "learned VGG16"
+    ### END SOLUTION
+    if recipe.get("content_loss") != "vgg":
+        return str(recipe.get("content_loss", "")).upper()
+    kind = {"random": "random VGG", "vgg16": "learned VGG16"}.get(recipe.get("vgg19_weights"), "VGG")
+    return f"{kind} {recipe.get('vgg19_i', '?')},{recipe.get('vgg19_j', '?')}"
+
+
+def run_recipe(folder):
+    """The settings that a run was trained with, from its config.json; {} where there is none; folder: runs/<name>."""
+    path = Path(folder, "config.json")
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
 def stage_title(name):
@@ -47,16 +83,28 @@ def colour_of(stage):
 # ---------------------------------------------------------------- showing things
 
 def as_png(figure, dpi=80):
-    """A matplotlib Figure as the bytes of a PNG file."""
+    """A matplotlib Figure as the bytes of a PNG file; ``dpi``: of plots, a Sheet has its own."""
     drawn, buffer = io.BytesIO(), io.BytesIO()
-    figure.savefig(drawn, format="png", dpi=dpi, bbox_inches="tight", facecolor="white")
+    # A Sheet (support/squares.py) has its size in pixels: to cut its margins off would move them by parts of a pixel.
+    size = {"dpi": figure.dpi} if figure.images else {"dpi": dpi, "bbox_inches": "tight"}
+    figure.savefig(drawn, format="png", facecolor="white", **size)
     # Without matplotlib's alpha channel, which is opaque everywhere: stored notebooks become an eighth smaller.
     Image.open(drawn).convert("RGB").save(buffer, "PNG", optimize=True)
     return buffer.getvalue()
 
 
-def show(figure, path=None, handle=None):
+def as_jpeg(png):
+    """The bytes of a PNG file as those of a JPEG file, a quarter of them, with the colours of every pixel."""
+    buffer = io.BytesIO()
+    Image.open(io.BytesIO(png)).save(buffer, "JPEG", quality=90, subsampling=0, optimize=True)
+    return buffer.getvalue()
+
+
+def show(figure, path=None, handle=None, jpeg=False):
     """Show a figure as a PNG below the cell; also keep it as ``path``.
+
+    Args:
+        jpeg: show a JPEG of quality 90, for large sheets: a stored notebook stays small.  The file is a PNG.
 
     Returns the display's handle, None outside a notebook.  The next figure that is shown with this ``handle``
     replaces the former one.
@@ -68,7 +116,7 @@ def show(figure, path=None, handle=None):
         return None
     from IPython.display import Image as Shown
     from IPython.display import display
-    shown = Shown(data=png)
+    shown = Shown(data=as_jpeg(png), format="jpeg") if jpeg else Shown(data=png)
     if handle is None:
         return display(shown, display_id=True)
     handle.update(shown)
@@ -150,54 +198,93 @@ def picture(axes, image, title=None, size=9):
 
 
 def training_figure(stage):
-    """The curves of a stage and its fixed crop over the epochs."""
-    samples = sample_strip(stage.folder, stage.name)
-    figure = Figure(figsize=(12.5, 5.2))
-    top, bottom = figure.subfigures(2, 1, height_ratios=(3, 2))
-    draw_curves(top, stage.history)
-    for axes, (title, image) in zip(np.atleast_1d(bottom.subplots(1, len(samples))), samples):
-        picture(axes, image, title)
-    top.subplots_adjust(left=0.05, right=0.98, wspace=0.25, bottom=0.2, top=0.9)
-    bottom.subplots_adjust(left=0.02, right=0.98, wspace=0.04, top=0.9, bottom=0.02)
+    """The curves of a stage and its fixed crop over the epochs, pixel for pixel at a whole zoom."""
+    cells = inner_parts(sample_strip(stage.folder, stage.name))
+    side = max(CELL // len(image) * len(image) for _, image in cells)
+    page, columns, curves = Sheet(), 4, 260              # height of the curves, in pixels
+    for place, (title, image) in enumerate(cells):
+        left = GAP + place % columns * (side + GAP)
+        top = curves + place // columns * (side + LINE + GAP)
+        page.write(title, left, top, weight="bold")
+        page.place(image, left, top + LINE, side // len(image))
+    figure = page.figure(columns * (side + GAP) + GAP)
+    draw_curves(figure, stage.history, losses_between(stage.readings))
+    height = figure.get_figheight() * figure.dpi
+    figure.subplots_adjust(left=0.07, right=0.98, wspace=0.3, bottom=1 - (curves - 46) / height, top=1 - 24 / height)
     return figure
 
 
-def draw_curves(figure, rows):
+CELL = 232        # side of the fixed crop in the plot at most, in pixels
+
+
+def inner_parts(images):
+    """The middle of the fixed crop, so that it fits into the cells at a whole zoom of 2 or more.
+
+    Args:
+        images: list of (title, square image); LR is smaller than the others, and its middle is theirs.
+    """
+    full = max(len(image) for _, image in images)
+    smallest = min(len(image) for _, image in images)
+    cut = max(0, -(-(full - CELL // 2) * smallest // (2 * full)))          # off each side of LR, in its pixels
+    parts = []
+    for title, image in images:
+        off = cut * len(image) // smallest
+        parts.append((title, image[off:len(image) - off, off:len(image) - off]))
+    return parts
+
+
+def draw_curves(figure, rows, readings=()):
     """Losses, validation PSNR and, for SRGAN, the discriminator's probabilities, over the updates.
 
     Args:
-        rows: those of a stage's history, or of log.csv.
+        rows: those of a stage's history, or of log.csv: a dot for each epoch.
+        readings: dicts with "updates" and losses, as ``records.losses_between`` returns them: a line.
     """
-    stage = rows[0]["stage"]
+    stage = rows[0]["stage"] if rows else "pretrain"
     losses, quality, *third = figure.subplots(1, 3 if stage == "srgan" else 2)
-    updates = [int(row["updates"]) for row in rows]
 
-    def curve(axes, name, label, **style):
-        axes.plot(updates, [float(row[name]) for row in rows], ".-", label=label, **style)
+    def curve(axes, name, label, colour, marker="o"):
+        points = [(int(row["updates"]), float(row[name])) for row in rows]
+        line = [(row["updates"], row[name]) for row in readings if name in row]
+        if line:
+            axes.plot(*zip(*line), color=colour, linewidth=1, label=label)
+        axes.plot(*zip(*points), marker if line else f"{marker}-", color=colour, markersize=4, linewidth=1,
+                  label=None if line else label)
 
-    curve(losses, "content", "content")
+    curve(losses, "content", "content", "tab:blue")
     if stage == "srgan":
-        curve(losses, "adversarial", "beta x adversarial")
+        curve(losses, "adversarial", "beta x adversarial", "tab:orange")
         losses.legend(fontsize=8)
-    losses.set_yscale("log")
+    plain_log_scale(losses)
     losses.set_title(f"{stage_title(stage)}: generator's losses", fontsize=9)
-    curve(quality, "valid_psnr", "PSNR", color=colour_of(stage))
-    quality.ticklabel_format(axis="y", useOffset=False)
+    curve(quality, "valid_psnr", "PSNR", colour_of(stage))
     low, high = quality.get_ylim()
     if high - low < 0.5:                  # noise in the third digit must not fill the plot
         quality.set_ylim((low + high) / 2 - 0.25, (low + high) / 2 + 0.25)
+    quality.yaxis.set_major_formatter("{x:g}")
     quality.set_title("validation PSNR (Y), dB", fontsize=9)
     for axes in third:
-        curve(axes, "d_real", "of HR")
-        curve(axes, "d_sr", "of SR")
+        curve(axes, "d_real", "of HR", "tab:blue")
+        curve(axes, "d_sr", "of SR", "tab:orange")
         axes.axhline(0.5, color="grey", linewidth=0.8, linestyle=":")
         axes.set_ylim(0, 1)
         axes.legend(fontsize=8)
         axes.set_title("D's probability of 'real'", fontsize=9)
     for axes in (losses, quality, *third):
-        axes.set_xlabel("updates", fontsize=8)
+        axes.set_xlim(left=0)
+        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        axes.set_xlabel("updates (a dot: mean of an epoch)", fontsize=8)
         axes.tick_params(labelsize=8)
         axes.grid(alpha=0.3)
+
+
+def plain_log_scale(axes):
+    """A logarithmic vertical axis whose ticks are plain numbers: 0.002 and not 2 x 10^-3."""
+    axes.set_yscale("log")
+    low, high = axes.get_ylim()
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 3)) if high > 30 * low else MaxNLocator(5))
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_locator(NullLocator())
 
 
 def sample_strip(folder, stage, n=6):
@@ -267,12 +354,13 @@ def read_measures(path):
     return means
 
 
-def measures_table(of_set, methods):
+def measures_table(of_set, methods, recipe=None):
     """What PSNR cannot see, of one set: a row for each method and HR, a column for each measure.
 
     Args:
         of_set: dict method -> dict measure -> mean, as ``read_measures`` gives it for a set.
         methods: the rows' order.
+        recipe: as in ``method_title``.
 
     Returns:
         (header, rows) of strings.
@@ -282,7 +370,7 @@ def measures_table(of_set, methods):
     rows = []
     for method in [*methods, "HR"]:
         values = of_set.get(method, {})
-        rows.append([method_title(method)] + [
+        rows.append([method_title(method, recipe)] + [
             f"{values[name]:.{MEASURES[name].digits}f}" if name in values else "" for name in present])
     return header, rows
 
@@ -318,77 +406,7 @@ def plane_figure(title, scores, measure, line=None):
     return figure
 
 
-def patches_figure(lr, hr, n=8):
-    """Training patches: LR above, HR below; lr (N, 3, h, w) and hr (N, 3, s h, s w) in [0, 1]."""
-    figure = Figure(figsize=(12.5, 3.3))
-    for column, pair in enumerate(zip(figure.subplots(2, n).T, lr[:n], hr[:n])):
-        axes, *patches = pair
-        for axis, patch, name in zip(axes, patches, ("LR", "HR")):
-            picture(axis, patch.permute(1, 2, 0).numpy())
-            if column == 0:
-                axis.set_ylabel(f"{name}\n{patch.shape[2]} x {patch.shape[1]}", fontsize=9)
-    figure.subplots_adjust(wspace=0.05, hspace=0.05)
-    return figure
-
-
-# ---------------------------------------------------------------- plots of results
-
 def thumbnail(image, side=1000):
     """A uint8 image with sides of at most ``side``, by averaging whole pixels: all that a plot can show."""
     factor = -(-max(image.shape[:2]) // side)
     return np.asarray(Image.fromarray(image).reduce(factor)) if factor > 1 else image
-
-
-def comparison_figure(name, lr, versions, hr=None, scores=None, size=24):
-    """One image as a whole, with the two squares that have most detail, and these in LR, each version and HR.
-
-    Args:
-        lr: uint8 (h, w, 3); its squares are shown with their pixels as they are.
-        versions: dict title -> image, uint8 (s h, s w, 3).
-        hr: uint8 (s h, s w, 3) or (s h, s w), where there is one.
-        scores: dict title -> text below the title, such as "28.4 dB / 0.81".
-        size: side of the squares in LR pixels.
-    """
-    shown = {"LR": lr, **versions, **({} if hr is None else {"HR": hr})}
-    boxes = fullest_boxes(gradients(lr), size, 2, step=2)
-    size = min(size, *lr.shape[:2])
-    share = 0.46 * len(shown)                          # width of the squares, where the whole image has 1
-    side = 11.5 * share / (1 + share) / len(shown)
-    figure = Figure(figsize=(11.5, len(boxes) * side + 0.55))
-    left, right = figure.subfigures(1, 2, width_ratios=(1, share))
-    axes = left.subplots()
-    whole = thumbnail(lr if hr is None else hr)
-    picture(axes, whole, name, 11)
-    unit = whole.shape[0] / lr.shape[0]                # pixels of the whole image for one of LR
-    rows = right.subplots(len(boxes), len(shown), squeeze=False)
-    for row, (top, x, _), colour in zip(rows, boxes, ("yellow", "cyan")):
-        axes.add_patch(Rectangle((unit * x, unit * top), unit * size, unit * size, fill=False, edgecolor=colour,
-                                 linewidth=2))
-        for square, (title, image) in zip(row, shown.items()):
-            s = image.shape[0] // lr.shape[0]
-            text = f"{title}\n{(scores or {}).get(title, '')}" if row[0].get_subplotspec().is_first_row() else None
-            picture(square, image[s * top:s * (top + size), s * x:s * (x + size)], text)
-        row[0].set_ylabel("■", color=colour, rotation=0, labelpad=10, fontsize=14)
-    left.subplots_adjust(left=0.02, right=0.98)
-    right.subplots_adjust(wspace=0.04, hspace=0.04, left=0.03, right=0.99, top=1 - 0.48 / (len(boxes) * side + 0.55),
-                          bottom=0.02)
-    return figure
-
-
-def contact_sheet(rows):
-    """All images of a set on one sheet.
-
-    Args:
-        rows: list of (name, dict title -> (uint8 image, text below it)).
-    """
-    columns = list(rows[0][1])
-    ratios = [version[columns[-1]][0].shape[0] / version[columns[-1]][0].shape[1] for _, version in rows]
-    figure = Figure(figsize=(1.9 * len(columns), sum(1.9 * ratio + 0.4 for ratio in ratios)))
-    grid = figure.subplots(len(rows), len(columns), squeeze=False, height_ratios=[ratio + 0.17 for ratio in ratios])
-    for n, (axes_row, (name, versions)) in enumerate(zip(grid, rows)):
-        for axes, (title, (image, text)) in zip(axes_row, versions.items()):
-            picture(axes, image, title if n == 0 else None)
-            axes.set_xlabel(text, fontsize=8)
-        axes_row[0].set_ylabel(name, fontsize=9)
-    figure.subplots_adjust(wspace=0.04, hspace=0.12, left=0.04, right=0.99, top=0.97, bottom=0.03)
-    return figure

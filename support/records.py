@@ -1,4 +1,7 @@
-"""What a stage leaves for people: the log, the fixed crop over the epochs; which settings matter for its weights."""
+"""What a stage leaves for people: the log, readings of the losses, the fixed crop over the epochs.
+
+Also: which settings matter for its weights.
+"""
 
 import csv
 
@@ -29,6 +32,36 @@ def write_log(path, stage, history):
             rows = [row for row in csv.DictReader(file) if row.get("stage") not in (None, stage)]
     rows = sorted(rows + history, key=lambda row: row["stage"])
     write_csv(path, [LOG_COLUMNS, *([row.get(name, "") for name in LOG_COLUMNS] for row in rows)])
+
+
+MOST_READINGS = 1000       # of a stage: more than a plot has pixels
+
+
+def add_reading(readings, epoch, updates, meters):
+    """Note how the losses stand, at the end of a list of a stage's readings.
+
+    Args:
+        updates: since the stage began.
+        meters: dict name -> AverageMeter of this epoch.  Their sums are kept, so that any reading may be left out.
+    """
+    readings.append({"epoch": epoch, "updates": updates,
+                     "meters": {name: [meter.sum, meter.count] for name, meter in meters.items()}})
+    if len(readings) > MOST_READINGS:
+        del readings[-2::-2]                                    # every second one; the newest stays
+
+
+def losses_between(readings):
+    """The mean losses from one reading to the next: a list of dicts "updates", name -> mean."""
+    rows, former = [], {"epoch": None}
+    for reading in readings:
+        before = former["meters"] if former["epoch"] == reading["epoch"] else {}
+        row = {"updates": reading["updates"]}
+        for name, (total, count) in reading["meters"].items():
+            total_before, count_before = before.get(name, (0, 0))
+            row[name] = (total - total_before) / max(count - count_before, 1)
+        rows.append(row)
+        former = reading
+    return rows
 
 
 def save_sample(folder, name, model, valid_set):

@@ -81,6 +81,7 @@ class Stage:
         self.training_monitor = TrainingMonitor(self.settings.on_trouble, self.settings.exploding_gradient,
                                                 self.settings.d_has_won_loss, self.settings.d_has_won_updates)
         self.epoch, self.update, self.meters, self.history = self.settings.start_epoch, 0, None, []
+        self.readings = []                   # of the losses inside the epochs, for the curves
         self.n_updates = len(train_loader) * (self.settings.epochs - self.settings.start_epoch)
 
     def compiled(self, network, side):
@@ -166,6 +167,8 @@ class Stage:
         self.update, self.meters = update, meters
         self.average_weights()
         self.set_learning_rate()
+        if update % self.settings.print_freq == 0 or update == len(self.train_loader):
+            records.add_reading(self.readings, self.epoch, self.updates_done, meters)
         is_due = update % self.settings.checkpoint_every == 0 and update < len(self.train_loader)
         if is_due:
             self.save_inside_epoch()
@@ -272,8 +275,8 @@ class Stage:
             "optimizer_d": self.optimizer_d and self.optimizer_d.state_dict(),
             "scaler": self.precision.scaler.state_dict(), "random": random_states(),
             "meters": self.meters and {name: meter.state() for name, meter in self.meters.items()},
-            "history": self.history, "threads": torch.get_num_threads(), "torch": str(torch.__version__),
-            "images": self.digests}
+            "history": self.history, "readings": self.readings, "threads": torch.get_num_threads(),
+            "torch": str(torch.__version__), "images": self.digests}
 
     def load_state_dict(self, state, origin):
         """Load everything that a ``state_dict`` holds, or nothing; ``origin``: the file that it comes from.
@@ -297,6 +300,7 @@ class Stage:
             self.precision.scaler.load_state_dict(state["scaler"])
         restore_random_states(state["random"])
         self.epoch, self.update, self.history = state["epoch"], state["update"], state["history"]
+        self.readings = state.get("readings", [])         # an older checkpoint has none
         self.meters = state["meters"] and {name: AverageMeter.of(meter) for name, meter in state["meters"].items()}
 
     def check_weights(self):

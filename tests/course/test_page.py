@@ -2,39 +2,25 @@
 
 import csv
 import json
-import os
 import shutil
-from pathlib import Path
 
 import pytest
 
 from course.facts import read_facts
 from course.gallery import make_gallery, read_key
 from course.scores import read_opinions
+from tests.browser import open_browser
 from tests.course.synthetic_class import complete, write_set5, write_zip
 from tests.helpers import ROOT
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("page")]
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge", "microsoft-edge")
-
-
-def browser_path(api):
-    """The browser's program: what CHROME_PATH says, one that is installed, or that of ``make browser``."""
-    own = api.chromium.executable_path
-    return os.environ.get("CHROME_PATH") or next(filter(None, map(shutil.which, NAMES)),
-                                                 own if Path(own).exists() else None)
 
 
 @pytest.fixture(scope="module")
 def browser():
-    with playwright.sync_playwright() as api:
-        path = browser_path(api)
-        if path is None:
-            pytest.skip("no Chromium, Chrome or Edge is installed: run make browser, or name one in CHROME_PATH")
-        browser = api.chromium.launch(executable_path=path, args=["--no-sandbox"])
+    with open_browser() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

@@ -107,4 +107,4 @@ def test_the_draft_shows_what_psnr_cannot_see(kit, capsys):
     assert command.main(["report"]) == 0
     text = Path("report.md").read_text(encoding="utf-8")
     assert "| Set5 | NIQE ↓ |" in text
-    assert "| bicubic | 8.50 |" in text and "| SRGAN | 6.00 |" in text and "| HR | 4.50 |" in text
+    assert "| bicubic | 8.50 |" in text and "| SRGAN (MSE) | 6.00 |" in text and "| HR | 4.50 |" in text
