@@ -9,16 +9,17 @@ import torch
 import torchvision
 from easydict import EasyDict
 from torch import nn
+from torch.nn import functional
 
 import models
 from imresize import imresize
 from metrics import psnr
-from models import Discriminator, Generator, TruncatedVGG19
+from models import Discriminator, Generator, PatchDiscriminator, TruncatedVGG19
 from support import enlarging
 from support.checkpoints import CheckpointError
 from support.enlarging import super_resolve
 from support.layers import folded
-from tests.helpers import photo
+from tests.helpers import photo, tiny_config
 
 
 def count(network):
@@ -394,3 +395,45 @@ def test_without_network_the_error_says_what_to_do(tmp_path, monkeypatch):
     text = str(error.value)
     assert "unreachable" in text and "vgg19-dcbb9e9d.pth" in text and "content_loss" in text
     assert str(tmp_path / "home") in text and "browser" in text
+
+
+# ---------------------------------------------------------------- the patch discriminator
+
+def test_the_patch_discriminator_judges_every_patch():
+    config = tiny_config("nowhere")
+    config.discriminator = "patch"
+    network = PatchDiscriminator(config).eval()
+    images = torch.rand(2, 3, 48, 64)
+    assert network(images).shape == (2, 1, 12, 16)
+    # a pixel changes the logits of the 28 x 28 pixels around it, and no others
+    changed = images.clone()
+    changed[:, :, 24, 32] += 1
+    rows, columns = torch.nonzero((network(changed) - network(images)).abs().amax(dim=(0, 1)) > 0, as_tuple=True)
+    assert 4 <= rows.unique().numel() <= 8 and 4 <= columns.unique().numel() <= 8
+
+
+def test_every_pixel_counts_equally_in_the_patch_discriminators_strided_layers():
+    """With kernel 3 and stride 2, every second pixel would be in twice as many windows: stripes in the gradient."""
+    network = PatchDiscriminator(4).eval()
+    strided = [layer for layer in network.layers if isinstance(layer, nn.Conv2d) and layer.stride == (2, 2)]
+    assert len(strided) == 2
+    for layer in strided:
+        x = torch.zeros(1, layer.in_channels, 16, 16, requires_grad=True)
+        functional.conv2d(x, torch.ones_like(layer.weight), stride=2, padding=layer.padding).sum().backward()
+        inside = x.grad[..., 2:-2, 2:-2]
+        assert inside.min() == inside.max()
+
+
+def test_a_grey_photograph_stays_grey():
+    torch.manual_seed(0)
+    generator = Generator(5, 3, 4, 1, 4).eval()
+    lr = photo("camera.png", 0, 0, 20, 24)
+    grey, colour = np.repeat(lr[..., None], 3, 2), photo("astronaut.png", 0, 0, 20, 24)
+    for ensemble in (False, True):
+        sr = super_resolve(generator, grey, self_ensemble=ensemble)
+        assert (sr == sr[..., :1]).all()
+        with torch.no_grad():
+            plain = generator(torch.from_numpy(grey).permute(2, 0, 1)[None] / 255)[0].mean(0)
+        if not ensemble:
+            assert np.abs(sr[..., 0] - ((plain.clamp(-1, 1) + 1) * 127.5).numpy()).max() <= 0.51
+    assert not (super_resolve(generator, colour) == super_resolve(generator, colour)[..., :1]).all()
