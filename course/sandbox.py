@@ -33,6 +33,8 @@ ROOT = Path(__file__).resolve().parents[1]
 # result, and for a hand-in as a whole; bytes.  disk is the size of the scratch folder.
 LIMITS = {"seconds": 30, "start_seconds": 60, "total_seconds": 300, "wall": 240, "total_wall": 900,
           "memory": 6 * 2**30, "processes": 40, "file_size": 64 * 2**20, "disk": 400 * 2**20, "answer": 64 * 2**20}
+# The files that run in a jail, as they are now: code without a jail could change them on the disk.
+OWN = {Path(module.__file__).name: Path(module.__file__).read_bytes() for module in (jail, jailed, probes)}
 THREADS = 256         # of all processes in a jail together
 MAX_DEATHS = 2        # a process may die so often in probes of one network before its other probes are given up
 ASLEEP = "stopped, asleep,"
@@ -76,7 +78,7 @@ def copy_code(source, folder, leave_out=()):
 
 # ---------------------------------------------------------------- probes
 
-def run_probes(code, inputs, names, limits=LIMITS, mode=None):
+def run_probes(code, inputs, names, *, limits=LIMITS, mode=None, budget=None):
     """Run probes on the code in a folder.  Where a probe ends the process, the next ones run in a new one.
 
     Args:
@@ -85,6 +87,7 @@ def run_probes(code, inputs, names, limits=LIMITS, mode=None):
         inputs: path of inputs.npz.
         names: of the probes.
         mode: one of MODES (default: the strongest that this system allows).
+        budget: of the hand-in, where something of it is used already.
 
     Returns:
         Outcome
@@ -92,9 +95,8 @@ def run_probes(code, inputs, names, limits=LIMITS, mode=None):
     Raises:
         JailError: if no jail can be made.
     """
-    given = {"jailed.py": Path(jailed.__file__), "probes.py": Path(probes.__file__), "inputs.npz": Path(inputs),
-             "code": Path(code)}
-    left, arrays, failures, deaths, budget = list(names), {}, {}, Counter(), Budget(limits)
+    given = {"inputs.npz": Path(inputs), "code": Path(code)}
+    left, arrays, failures, deaths, budget = list(names), {}, {}, Counter(), budget or Budget(limits)
     while left:
         answers = Answers(left, limits["answer"])
         died, mode = run_jailed("probes", left, given, answers, limits, budget, mode)
@@ -207,12 +209,11 @@ def run_jailed(module, arguments, given, receive, limits, budget, mode=None, sha
 @lru_cache(maxsize=1)
 def strongest():
     """(the strongest mode of this system, why the stronger ones are none: a sentence or "")."""
-    reasons = []
+    reasons, heard = [], []
     for mode in MODES:
         try:
-            heard = []
-            ended, _ = run_jailed("jailed", [], {"jailed.py": Path(jailed.__file__)}, lambda *message: heard.append(message),
-                                  LIMITS, Budget(LIMITS), mode)
+            heard.clear()
+            ended, _ = run_jailed("jailed", [], {}, _listener(heard), LIMITS, Budget(LIMITS), mode)
             if heard != [("packages", b"found")]:
                 raise JailError(f"{mode}: what a result needs is missing in it ({ended or 'no answer'})")
             return mode, "; ".join(reasons)
@@ -222,12 +223,16 @@ def strongest():
                     + ". If you are root, use an ordinary account.")
 
 
+def _listener(heard):
+    return lambda name, content: heard.append((name, content))
+
+
 def _settings(mode, scratch, module, arguments, given, limits, shared):
     """Fill the scratch folder and write settings.json; returns the settings."""
     folder, box = scratch / "given", scratch / "box"
     for place in (folder, box, scratch / "root"):
         place.mkdir()
-    for name, content in given.items():
+    for name, content in {**given, **OWN}.items():
         if isinstance(content, bytes):
             (folder / name).write_bytes(content)
         elif content.is_dir():
@@ -245,10 +250,9 @@ def _settings(mode, scratch, module, arguments, given, limits, shared):
     settings = {"mode": {"bubblewrap": "inside"}.get(mode, mode), "places": places, "binds": [] if is_plain else binds,
                 "root": str(scratch / "root"), "sizes": {"/box": limits["disk"], "/tmp": 2**26, "/dev/shm": 2**27},
                 "command": command, "module": module, "arguments": [str(argument) for argument in arguments],
-                "path": ["given", *shared], "packages": inside, "memory": limits["memory"],
+                "path": [name for name in ("given", "kit") if name in places], "packages": inside, "memory": limits["memory"],
                 "file_size": limits["file_size"], "seconds": limits["total_seconds"] + 5,
                 "threads": THREADS + _threads_of(jail.NOBODY if os.name == "posix" and os.getuid() == 0 else None)}
-    shutil.copyfile(jail.__file__, folder / "jail.py")
     (folder / "settings.json").write_text(json.dumps(settings), encoding="utf-8")
     _open_to_all(scratch if is_plain else folder)
     if is_plain:

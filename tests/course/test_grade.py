@@ -46,7 +46,7 @@ def bundle(tmp_path_factory):
     folder = tmp_path_factory.mktemp("bundle")
 
     def of_the_kit(inputs, names):
-        return run_probes(ROOT, inputs, names, folder / "jail").arrays
+        return run_probes(ROOT, inputs, names).arrays
     make_bundle(folder / "hidden.zip", of_the_kit)
     return folder / "hidden.zip"
 
@@ -114,7 +114,7 @@ def test_a_hanging_submission_is_stopped_and_leaves_nothing_behind(tmp_path, bun
     inputs = tmp_path / "inputs.npz"
     np.savez(inputs, **make_inputs())
     before, begun = {p.pid for p in psutil.process_iter()}, time.monotonic()
-    outcome = run_probes(code, inputs, ["generator_shapes", "generator_layers", "vgg_is_frozen"], tmp_path / "jail",
+    outcome = run_probes(code, inputs, ["generator_shapes", "generator_layers", "vgg_is_frozen"],
                          limits={**QUICK, "wall": 8})
     assert time.monotonic() - begun < 60 and not outcome.arrays
     assert "asleep" in outcome.failures["generator_shapes"]
@@ -135,7 +135,7 @@ def probe_of_models(tmp_path, text, name="generator_shapes", **options):
     code.mkdir()
     (code / "models.py").write_text(text, encoding="utf-8")
     np.savez(tmp_path / "inputs.npz", **make_inputs())
-    return run_probes(code, tmp_path / "inputs.npz", [name], tmp_path / "jail", **{"limits": QUICK, **options})
+    return run_probes(code, tmp_path / "inputs.npz", [name], **{"limits": QUICK, **options})
 
 
 @pytest.mark.slow
@@ -206,7 +206,7 @@ def test_a_bundle_of_another_version_is_refused(tmp_path, bundle, monkeypatch):
         read_bundle(tmp_path / "x.zip")
 
 
-def nothing(*_):
+def nothing(*_, **__):
     """In the place of run_probes: no results."""
     return Outcome({}, {}, [])
 
@@ -233,7 +233,7 @@ def test_copies_between_students_and_of_the_kits_generators_are_flagged(tmp_path
 @pytest.mark.slow
 def test_a_second_run_goes_on_where_the_first_was_stopped(tmp_path, bundle, data, monkeypatch):
     calls = []
-    monkeypatch.setattr("course.grade.run_probes", lambda *a: calls.append(a) or nothing())
+    monkeypatch.setattr("course.grade.run_probes", lambda *a, **_: calls.append(a) or nothing())
     files = complete(1, tmp_path / "code")
     grade_files(tmp_path, bundle, data, a=files)
     grade_files(tmp_path, bundle, data, b=complete(2, tmp_path / "code"))
@@ -244,7 +244,7 @@ def test_a_second_run_goes_on_where_the_first_was_stopped(tmp_path, bundle, data
 
 @pytest.mark.slow
 def test_what_breaks_the_grader_itself_is_seen_and_stops_nobody(tmp_path, bundle, data, monkeypatch):
-    def broken(*_):
+    def broken(*_, **__):
         raise RuntimeError("a mistake of ours")
     monkeypatch.setattr("course.grade.run_probes", broken)
     rows = grade_files(tmp_path, bundle, data, a=complete(1, tmp_path / "code"), b=complete(2, tmp_path / "code"))
