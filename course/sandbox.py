@@ -250,8 +250,8 @@ def _settings(mode, scratch, module, arguments, given, limits, shared):
     settings = {"mode": {"bubblewrap": "inside"}.get(mode, mode), "places": places, "binds": [] if is_plain else binds,
                 "root": str(scratch / "root"), "sizes": {"/box": limits["disk"], "/tmp": 2**26, "/dev/shm": 2**27},
                 "command": command, "module": module, "arguments": [str(argument) for argument in arguments],
-                "path": [name for name in ("given", "kit") if name in places], "packages": inside, "memory": limits["memory"],
-                "file_size": limits["file_size"], "seconds": limits["total_seconds"] + 5,
+                "path": [name for name in ("given", "kit") if name in places], "packages": inside,
+                "memory": limits["memory"], "file_size": limits["file_size"], "seconds": limits["total_seconds"] + 5,
                 "threads": THREADS + _threads_of(jail.NOBODY if os.name == "posix" and os.getuid() == 0 else None)}
     (folder / "settings.json").write_text(json.dumps(settings), encoding="utf-8")
     _open_to_all(scratch if is_plain else folder)
@@ -394,9 +394,9 @@ class Messages:
                     raise ValueError("answers that are none")
                 if len(self._data) < 6 + name_size + size:
                     break
-                name, content = bytes(self._data[6:6 + name_size]), bytes(self._data[6 + name_size:6 + name_size + size])
+                name = self._data[6:6 + name_size].decode("ascii", "replace")
+                found.append((name, bytes(self._data[6 + name_size:6 + name_size + size])))
                 del self._data[:6 + name_size + size]
-                found.append((name.decode("ascii", "replace"), content))
         return found
 
     def text(self):
@@ -439,7 +439,8 @@ class Watch:
                     return self.why
                 family = self._family()
                 now = max(now, sum(map(_seconds, family)))
-                stopped = self._stopped(family, now - spent, allowed, time.monotonic() - began) or self.budget.spent(now)
+                stopped = (self._stopped(family, now - spent, allowed, time.monotonic() - began)
+                           or self.budget.spent(now))
                 if stopped and running:
                     return stopped
                 if running:
