@@ -29,7 +29,7 @@ from support.files import save_image, write_atomically
 
 PACKED = {".zip", ".rar", ".7z", ".tar", ".gz", ".tgz", ".bz2", ".xz"}
 VERSION = 4              # of the kept results: a hand-in whose result is of another version is graded again
-JAILS = {"plain": WEAK, "namespaces": "namespaces of its own", "bubblewrap": "bubblewrap"}
+JAILS = {"": "none needed", "plain": WEAK, "namespaces": "namespaces of its own", "bubblewrap": "bubblewrap"}
 UNTRUSTED = "not to be trusted: files of the kit were changed; fetch it again, and grade on a system with a jail"
 # What each hand-in is measured against.  given: hashes of the lines that students were given; flat: folder of the flat
 # edition; limits: of the jail; reader: a Reader.
@@ -46,7 +46,7 @@ def grade_command(parser):
     def run(args):
         rows = grade(args.zips, args.hidden, args.data, args.out, read_facts(args.course))
         faulty = sum(bool(row["fault"]) for row in rows)
-        print("Jail · 隔离方式: " + ", ".join(sorted({JAILS.get(row["jail"], row["jail"]) for row in rows if row["jail"]})))
+        print("Jail · 隔离方式: " + ", ".join(sorted({JAILS.get(row["jail"], row["jail"]) for row in rows})))
         print(f"{len(rows)} hand-ins, {faulty} of them could not be opened. {args.out / 'grades.csv'}; a page for each "
               f"in {args.out / 'students'}")
         return 0

@@ -17,17 +17,17 @@ import ctypes
 import json
 import os
 import platform
+import select
 import signal
 import struct
 import sys
-import time
 
 READY, BROKEN = "ready", "broken"                  # names of the first message, see ``message``
 NOBODY = 65534
 MAPPED = 8 * 2**30                                 # bytes of address space that torch and CUDA map but do not use
-MAX_FILES = 50_000                                 # in the scratch folder: each takes memory that its size does not show
+MAX_FILES = 50_000                                 # in the scratch folder: each takes memory that its size hides
 POLL_SECONDS = 0.1
-CLONE_NEWTIME, CLONE_NEWNS, CLONE_NEWCGROUP, CLONE_NEWUTS = 0x80, 0x00020000, 0x02000000, 0x04000000
+CLONE_NEWNS, CLONE_NEWCGROUP, CLONE_NEWUTS = 0x00020000, 0x02000000, 0x04000000
 CLONE_NEWIPC, CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x08000000, 0x10000000, 0x20000000, 0x40000000
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT = 1, 2, 4, 8, 32
 MS_BIND, MS_REC, MS_PRIVATE, MNT_DETACH = 4096, 16384, 1 << 18, 2
@@ -171,8 +171,8 @@ def inside(settings):
         state = os.statvfs(settings["places"]["box"])
         if ended == 0 and state.f_files - state.f_ffree > MAX_FILES:       # bubblewrap does not limit their number
             os._exit(125)
-        if ended == 0:
-            time.sleep(POLL_SECONDS)
+        if ended == 0 and select.select([0], [], [], POLL_SECONDS)[0]:     # the grader is gone: see die_with_parent
+            os._exit(124)
 
 
 def plain(settings):
@@ -192,13 +192,17 @@ def plain(settings):
     if sys.platform == "win32":
         import subprocess
         send(READY)
-        sys.exit(subprocess.run(settings["command"], cwd=settings["places"]["box"]).returncode)
+        sys.exit(subprocess.run(settings["command"], cwd=settings["places"]["box"],
+                                stdin=subprocess.DEVNULL).returncode)
     send(READY)
     run(settings)
 
 
 def run(settings):
     try:
+        nowhere = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(nowhere, 0)
+        os.close(nowhere)
         os.chdir(settings["places"]["box"])
         os.execv(settings["command"][0], settings["command"])
     finally:
@@ -206,6 +210,11 @@ def run(settings):
 
 
 def die_with_parent():
+    """End when the parent does.
+
+    A parent without rights, as bubblewrap's is where root has started it, ends no process of another user's; so the
+    first process of a jail also ends when its standard input does, whose other end the grader holds.
+    """
     parent = os.getppid()
     call("prctl", PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:                     # it ended before

@@ -92,7 +92,7 @@ class Reading:
             self.flags.append(f"{clean(name)} has no name of a Python file, and was left out")
 
     def _take_picture(self, image, arrays):
-        width, height = SET5[image] if image in SET5 else (0, 0)
+        width, height = SET5.get(image, (0, 0))
         array = arrays.get("image")
         if array is None or array.dtype != np.uint8 or array.shape not in ((height, width, 3), (height, width)):
             raise ValueError("a picture of another size")

@@ -346,7 +346,7 @@ def _run(settings, scratch, receive, limits, budget):
                    "USER": "student", "LOGNAME": "student", "LANG": "C.UTF-8",
                    "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONUTF8": "1",
                    **{key: os.environ[key] for key in ("SYSTEMROOT", "LD_LIBRARY_PATH") if key in os.environ}}
-    process = subprocess.Popen(_command(settings, scratch / "given"), stdin=subprocess.DEVNULL, env=environment,
+    process = subprocess.Popen(_command(settings, scratch / "given"), stdin=subprocess.PIPE, env=environment,
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
                                cwd=places["box"] if settings["mode"] == "plain" else scratch)
     messages, said = Messages(process.stdout, limits["answer"]), Messages(process.stderr, 2000)
@@ -355,6 +355,7 @@ def _run(settings, scratch, receive, limits, budget):
         ended = watch.until_the_end(messages, receive)
     finally:
         watch.kill()
+        process.stdin.close()
         messages.close()
         said.close()
     if not watch.stands:
