@@ -148,20 +148,23 @@ def test_no_network_and_no_sight_of_what_is_hidden(tmp_path):
     reached = []
     threading.Thread(target=lambda: reached.append(server.accept()), daemon=True).start()
     outcome = probe_of_models(
-        tmp_path, f"import os, socket\nfrom pathlib import Path\nfound = len(os.listdir({str(secret)!r}))\n"
+        tmp_path, f"import os, socket\nfrom pathlib import Path\nfound = int(os.path.exists({str(secret)!r}))\n"
         f"try:\n    socket.create_connection(('127.0.0.1', {server.getsockname()[1]}), 2)\n    found += 100\n"
-        "except OSError:\n    pass\nraise ValueError(f'found {found} at {Path.home().name}')", hide=[secret])
+        "except OSError:\n    pass\nraise ValueError(f'found {found} at {Path.home().name}')")
     if outcome.notes:
         pytest.skip(f"this system allows no namespaces: {outcome.notes}")
-    assert "found 0 at home" in outcome.failures["generator_shapes"] and not reached
+    assert "found 0 at box" in outcome.failures["generator_shapes"] and not reached
     server.close()
 
 
 @pytest.mark.slow
 def test_a_result_that_is_written_by_hand_is_only_arrays(tmp_path):
-    outcome = probe_of_models(tmp_path, "import os, sys\nimport numpy as np\nfrom pathlib import Path\n"
-                              "out = Path(sys.argv[2]) / 'generator_shapes.npz'\n"
-                              "np.savez(out, shapes=np.array([[2, 3, 12, 18]]))\nos._exit(0)")
+    outcome = probe_of_models(tmp_path, "import gc, os\nimport numpy as np\nfrom jailed import Channel\n"
+                              "import __main__\nchannel = next(o for o in gc.get_objects()\n"
+                              "               if type(o).__name__ == 'Channel')\n"
+                              "channel.arrays('generator_shapes.arrays', {'shapes': np.array([[2, 3, 12, 18]])})\n"
+                              "os._exit(0)")
+    assert outcome.arrays["generator_shapes"]["shapes"].shape == (1, 4)
     verdict = {v.probe: v for v in judge({"generator_shapes": {"shapes": np.zeros((3, 4))}}, outcome.arrays)}
     assert verdict["generator_shapes"].points == 0
 
@@ -182,12 +185,13 @@ def test_strange_results_are_refused(tmp_path, content):
 
 
 @pytest.mark.slow
-def test_a_link_in_the_place_of_a_result_is_refused(tmp_path):
+def test_files_in_the_places_of_results_are_never_opened(tmp_path):
     np.savez(tmp_path / "wanted.npz", shapes=np.zeros(3))
-    outcome = probe_of_models(tmp_path, "import os, sys\n"
-                              f"os.symlink({str(tmp_path / 'wanted.npz')!r}, sys.argv[2] + '/generator_shapes.npz')\n"
+    outcome = probe_of_models(tmp_path, "import os\nfrom pathlib import Path\nbox = Path.home()\n"
+                              f"os.symlink({str(tmp_path / 'wanted.npz')!r}, box / 'generator_shapes.npz')\n"
+                              "os.mkfifo(box / 'generator_shapes.txt')\n(box / 'generator_layers.txt').touch()\n"
                               "os._exit(0)")
-    assert "a link" in outcome.failures["generator_shapes"] and not outcome.arrays
+    assert "without a result" in outcome.failures["generator_shapes"] and not outcome.arrays
 
 
 def test_the_grader_compares_and_the_child_does_not_know():
