@@ -281,7 +281,7 @@ def _packages():
 def _system():
     """What the interpreter needs of this machine, as pairs (path, the same path)."""
     base, interpreter = Path(sys.base_prefix), os.path.realpath(sys.executable)
-    wanted = [interpreter, sysconfig.get_paths()["stdlib"], sysconfig.get_paths()["platstdlib"], "/lib", "/lib64",
+    wanted = [interpreter, sysconfig.get_paths()["stdlib"], "/lib", "/lib64",
               "/usr/lib", "/usr/lib64", "/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/alternatives",
               "/sys/devices/system/cpu", *(str(base / name) for name in ("lib", "lib64") if base != Path("/"))]
     with contextlib.suppress(OSError), open("/proc/self/maps", encoding="utf-8", errors="replace") as maps:

@@ -72,7 +72,7 @@ REFUSED = {
     "the solution is read": tried(f"open({str(ROOT / 'models.py')!r}).read()"),
     "the kit's history is read": tried(f"os.listdir({str(ROOT / '.git')!r})"),
     "a line is added to the kit's code": tried(f"open({str(ROOT / 'utils.py')!r}, 'a').write('x')"),
-    "the kit's folder is made again": tried(f"os.makedirs({str(ROOT / 'support')!r})"),
+    "the kit's folder is listed": tried(f"os.listdir({str(ROOT)!r})"),
     "the grader's home is listed": tried(f"os.listdir({str(Path.home() / '.ssh')!r})"),
     "passwords are read": tried("open('/etc/passwd').read()"),
     "the disk is opened": tried("os.listdir('/dev/disk')"),
