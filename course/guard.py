@@ -2,31 +2,37 @@
 
 import hashlib
 import os
+import sys
 from pathlib import Path
 
 UNREAD = {"data", "runs", ".venv"}         # what is large in the kit's folder is compared by size and times alone
 
 
 class Guard:
-    """The state of all files in some folders, to be compared after each hand-in."""
+    """The state of all files in some folders, to be compared after each hand-in.
+
+    Compiled modules (__pycache__) are files like others: Python would run them.  From now on it writes none itself.
+    """
 
     def __init__(self, folders):
+        sys.dont_write_bytecode = True
         self._folders = [Path(folder) for folder in folders]
         self._before = self._state()
 
     def changed(self):
         """Files that are not as they were when the guard was made: a list of their names."""
         now = self._state()
-        return sorted(name for name in self._before.keys() | now.keys() if self._before.get(name) != now.get(name))
+        return sorted({name for folder, name in self._before.keys() | now.keys()
+                       if self._before.get((folder, name)) != now.get((folder, name))})
 
     def _state(self):
         state = {}
         for folder in self._folders:
-            for place, folders, files in os.walk(folder):
-                folders[:] = [name for name in folders if name != "__pycache__"]
+            for place, _, files in os.walk(folder):
                 for name in files:
                     path = os.path.join(place, name)
-                    state[os.path.relpath(path, folder)] = _state_of(path, Path(path).relative_to(folder).parts[0])
+                    name = os.path.relpath(path, folder)
+                    state[folder, name] = _state_of(path, Path(name).parts[0])
         return state
 
 

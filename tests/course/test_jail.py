@@ -391,21 +391,28 @@ def test_a_scratch_folder_of_a_killed_grading_is_swept_and_that_of_a_living_one_
     assert not alive.exists()
 
 
-@pytest.mark.parametrize("change", ["a line added", "replaced, of the same size and time", "new", "gone"])
-def test_without_a_jail_a_change_of_the_kit_is_seen(tmp_path, change):
+@pytest.mark.parametrize("change", ["a line added", "replaced, of the same size and time", "new", "compiled", "gone"])
+def test_without_a_jail_a_change_of_the_kit_is_seen(tmp_path, change, monkeypatch):
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
     (tmp_path / "support").mkdir()
     file = tmp_path / "support" / "layers.py"
     file.write_text("a = 1")
-    guard, state = Guard([tmp_path]), file.stat()
+    (tmp_path / "copy" / "support").mkdir(parents=True)
+    shutil.copy(file, tmp_path / "copy" / "support" / "layers.py")
+    (tmp_path / "copy").rename(tmp_path.parent / f"{tmp_path.name}_copy")          # a second folder, of equal names
+    guard, state = Guard([tmp_path, tmp_path.parent / f"{tmp_path.name}_copy"]), file.stat()
     assert guard.changed() == []
     if change == "a line added":
         file.write_text("a = 1\nevil = 1")
     elif change == "new":
         (tmp_path / "support" / "evil.py").write_text("x")
+    elif change == "compiled":
+        (tmp_path / "support" / "__pycache__").mkdir()
+        (tmp_path / "support" / "__pycache__" / "layers.pyc").write_text("x")
     elif change == "gone":
         file.unlink()
     else:
         file.write_text("a = 2")
         os.utime(file, ns=(state.st_atime_ns, state.st_mtime_ns))
-    name = "evil.py" if change == "new" else "layers.py"
+    name = {"new": "evil.py", "compiled": os.path.join("__pycache__", "layers.pyc")}.get(change, "layers.py")
     assert guard.changed() == [os.path.join("support", name)]
