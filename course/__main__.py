@@ -32,7 +32,7 @@ def main(arguments=None):
     args = parser.parse_args(arguments)
     try:
         return args.do(args)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RuntimeError) as error:
         print(f"{parser.prog} {args.command}: {error}", file=sys.stderr)
         return 2
 

@@ -9,17 +9,16 @@ import json
 import random
 import secrets
 import shutil
-import tempfile
 from collections import Counter
 from pathlib import Path
 
 from config import get_config
-from course.check import pictures as picture_faults
 from course.check import set5_references
 from course.facts import SET5, read_facts
-from course.handin import HandIn, HandInError
 from course.opinions import ANCHORS
-from course.unpack import UnpackError, unpack
+from course.reader import Reader
+from course.sandbox import LIMITS, Budget, JailError, scratch_folder
+from course.words import clean
 from datasets import SRDataset
 from imresize import imresize
 from inference import SHIPPED, load_generator
@@ -93,27 +92,20 @@ def make_gallery(zips, out, key, data, n_raters, minutes, facts, seed=None):
 def collect(zips, facts):
     """The five pictures of every hand-in: ({student: {image: uint8 array (H, W, 3)}}, faults)."""
     found, faults = {}, []
-    with tempfile.TemporaryDirectory() as scratch:
+    with scratch_folder() as scratch:
+        reader = Reader(scratch / "kit", facts, {}, LIMITS)
         for path in sorted(Path(zips).iterdir()):
             if path.name.startswith(".") or not (path.is_dir() or path.is_file()):
                 continue
             try:
-                folder = path
-                if path.is_file():
-                    folder = Path(scratch, path.stem)
-                    folder.mkdir()
-                    unpack(path, folder, facts.limits)
-                handin = HandIn(folder)
-                wrong = picture_faults(handin)
-                if wrong:
-                    raise HandInError("; ".join(wrong))
-                who = handin.student_id or path.stem
-                if who in found:
-                    raise HandInError(f"there is another hand-in of {who}")
-                # Decoded here and encoded again: nothing except pixels reaches the page.
-                found[who] = {name: read_image(handin.pictures()[name])[0] for name in SET5}
-            except (UnpackError, HandInError, ValueError, OSError) as error:
-                faults.append((path.name, str(error)))
+                reading = reader.read(path, "pictures", Budget(LIMITS))
+                who = reading.student_id or clean(path.stem)
+                if reading.fault or who in found:
+                    raise ValueError(reading.fault or f"there is another hand-in of {who}")
+                # Decoded in the jail and encoded again: nothing except pixels reaches the page.
+                found[who] = {name: reading.pictures[name] for name in SET5}
+            except (ValueError, OSError, JailError) as error:
+                faults.append((clean(path.name), clean(error)))
     return found, faults
 
 

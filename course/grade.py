@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import tempfile
 import traceback
 from collections import namedtuple
 from datetime import datetime
@@ -11,31 +10,30 @@ from pathlib import Path
 from tqdm import tqdm
 
 from config import get_config
-from course.check import check, same_picture, set5_references
-from course.facts import CODE, NOTEBOOKS, SET5, read_facts
-from course.flags import between_students, disagreement_with_lr, edition_lines, own_lines, wrong_claims
-from course.flat_edition import is_flat, unpack_flat_edition
+from course.check import set5_references
+from course.facts import CODE, read_facts
+from course.flags import between_students, edition_lines
+from course.flat_edition import unpack_flat_edition
 from course.gradebook import feedback_pages, write_grades
-from course.handin import HandIn, HandInError
+from course.guard import Guard
+from course.handin import HandIn
 from course.hidden import CASES, judge, read_bundle
-from course.pack import changed_since
-from course.sandbox import LIMITS, ROOT, copy_code, run_probes
-from course.unpack import UnpackError, unpack
+from course.reader import Reader
+from course.sandbox import LIMITS, ROOT, WEAK, Budget, copy_code, run_probes, scratch_folder, strongest
+from course.words import clean
 from datasets import SRDataset
 from inference import load_generator
-from metrics import psnr, ssim, three_channels
 from support.checkpoints import shipped_names
 from support.enlarging import super_resolve
 from support.files import save_image, write_atomically
-from support.images import read_image
 
 PACKED = {".zip", ".rar", ".7z", ".tar", ".gz", ".tgz", ".bz2", ".xz"}
-VERSION = 3              # of the kept results: a hand-in whose result is of another version is graded again
-# Parts of this repository that the students' code must not see.
-SECRET = ("course", "weights", "benchmarks", "tests", ".git", *CODE, *NOTEBOOKS)
-# What each hand-in is measured against.  given: hashes of the lines that students were given; hide: paths that code in
-# the jail must not see; flat: folder of the flat edition; limits: of the jail.
-Measures = namedtuple("Measures", "inputs expected references given hide flat facts limits")
+VERSION = 4              # of the kept results: a hand-in whose result is of another version is graded again
+JAILS = {"": "none needed", "plain": WEAK, "namespaces": "namespaces of its own", "bubblewrap": "bubblewrap"}
+UNTRUSTED = "not to be trusted: files of the kit were changed; fetch it again, and grade on a system with a jail"
+# What each hand-in is measured against.  given: hashes of the lines that students were given; flat: folder of the flat
+# edition; limits: of the jail; reader: a Reader.
+Measures = namedtuple("Measures", "inputs expected given flat facts limits reader")
 
 
 def grade_command(parser):
@@ -48,6 +46,7 @@ def grade_command(parser):
     def run(args):
         rows = grade(args.zips, args.hidden, args.data, args.out, read_facts(args.course))
         faulty = sum(bool(row["fault"]) for row in rows)
+        print("Jail · 隔离方式: " + ", ".join(sorted({JAILS.get(row["jail"], row["jail"]) for row in rows})))
         print(f"{len(rows)} hand-ins, {faulty} of them could not be opened. {args.out / 'grades.csv'}; a page for each "
               f"in {args.out / 'students'}")
         return 0
@@ -59,8 +58,14 @@ def grade(zips, bundle, data, out, facts, progress=True, limits=LIMITS):
 
     Returns:
         list of dicts, see ``grade_one``; also kept as out/grades.json, out/grades.csv and out/students/<file>.html.
+
+    Raises:
+        JailError: if code of students cannot be run here at all.
     """
     inputs, expected = read_bundle(bundle)
+    mode, why = strongest()
+    if progress and mode == "plain":
+        print(f"{WEAK} ({why}).")
     if progress:
         print("Upscaling Set5 with the generators that come with the kit, to compare with ...", flush=True)
     references = with_shipped(set5_references(data), data)
@@ -70,19 +75,14 @@ def grade(zips, bundle, data, out, facts, progress=True, limits=LIMITS):
     if not paths:
         raise ValueError(f"There is no zip file in {zips}.")
     rows = []
-    with tempfile.TemporaryDirectory(prefix="srgan-flat-") as scratch:
-        flat = unpack_flat_edition(scratch)
-        measures = Measures(inputs, expected, references, edition_lines(ROOT) | edition_lines(flat),
-                            [Path(place).resolve() for place in (zips, bundle, out, data, *map(ROOT.joinpath, SECRET))],
-                            flat, facts, limits)
+    with scratch_folder() as scratch:
+        (scratch / "flat").mkdir()
+        flat = unpack_flat_edition(scratch / "flat")
+        reader = Reader(scratch / "kit", facts, references, limits)
+        measures = Measures(inputs, expected, edition_lines(ROOT) | edition_lines(flat), flat, facts, limits, reader)
+        guard = Guard([ROOT, flat, reader.kit]) if mode == "plain" else None
         for path in tqdm(paths, desc="Grading", unit="hand-in", disable=not progress):
-            kept = Path(out, "kept", f"{path.name}.json")
-            label = [VERSION, _sha256(path), _sha256(bundle)]
-            row = _read_kept(kept, label)
-            if row is None:
-                row = grade_one(path, measures, pictures_of(out, path.name))
-                write_atomically(kept, json.dumps([label, row], ensure_ascii=False).encode("utf-8"))
-            rows.append(row)
+            rows.append(_kept_or_graded(path, bundle, measures, out, guard))
     flags = between_students(rows, {row["file"]: pictures_of(out, row["file"]) for row in rows})
     for row in rows:
         row["flags"] = row["own_flags"] + flags.get(row["file"], [])
@@ -91,6 +91,22 @@ def grade(zips, bundle, data, out, facts, progress=True, limits=LIMITS):
     write_atomically(Path(out, "grades.json"), text.encode("utf-8"))
     feedback_pages(Path(out, "students"), rows)
     return rows
+
+
+def _kept_or_graded(path, bundle, measures, out, guard):
+    """The row of a hand-in.  What was graded after the kit's own files were changed is not kept."""
+    kept = Path(out, "kept", f"{path.name}.json")
+    label = [VERSION, _sha256(path), _sha256(bundle)]
+    row = _read_kept(kept, label)
+    if row is None:
+        row = grade_one(path, measures, pictures_of(out, path.name))
+        changed = guard.changed() if guard else []
+        if changed:
+            row["own_flags"].append(f"{UNTRUSTED}: {', '.join(changed[:5])}")
+            row["jail"] = UNTRUSTED
+        else:
+            write_atomically(kept, json.dumps([label, row], ensure_ascii=False).encode("utf-8"))
+    return row
 
 
 def packed_files(folder):
@@ -119,7 +135,11 @@ def with_shipped(references, data):
 
 
 def _sha256(path):
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
 def _read_kept(path, label):
@@ -138,66 +158,49 @@ def grade_one(path, measures, pictures):
 
     Returns:
         dict: "file", "student_id", "name", "fault" (why it could not be opened, or ""), "findings", "tests",
-        "notes" (on the jail), "pictures" (of each image psnr, ssim, copied), "own_flags", "lines" (hashes of its own
-        lines of code).
+        "notes" (on the jail), "jail" (its kind), "pictures" (of each image psnr, ssim, copied), "own_flags", "lines"
+        (hashes of its own lines of code).
     """
-    row = {"file": path.name, "student_id": path.stem, "name": "", "fault": "", "findings": [], "tests": [],
-           "notes": [], "pictures": {}, "own_flags": [], "lines": []}
-    with tempfile.TemporaryDirectory(prefix="srgan-grade-") as scratch:
-        try:
-            folder = Path(scratch, "handin")
-            folder.mkdir()
-            unpack(path, folder, measures.facts.limits)
-            handin = HandIn(folder)
-            row["own_flags"] += late(path, measures.facts.course.deadline)
-            _check_and_test(row, handin, measures, Path(scratch))
-            _measure_pictures(row, handin, measures.references, pictures)
-            row["own_flags"] += wrong_claims(handin, row["pictures"])
-        except (UnpackError, HandInError) as error:
-            row["fault"] = str(error)
-        except Exception:            # a fault of the grader itself stops nothing either, but has to be seen
-            row["fault"] = "the grader itself failed here:\n" + traceback.format_exc(limit=-3).replace(str(ROOT), "")
+    row = {"file": clean(path.name), "student_id": clean(path.stem), "name": "", "fault": "", "findings": [],
+           "tests": [], "notes": [], "jail": "", "pictures": {}, "own_flags": [], "lines": []}
+    try:
+        row["own_flags"] += late(path, measures.facts.course.deadline)
+        budget = Budget(measures.limits)
+        reading = measures.reader.read(path, "all", budget)
+        row["jail"] = reading.mode
+        if reading.fault:
+            row["fault"] = reading.fault
+            return row
+        row["student_id"], row["name"] = reading.student_id or row["student_id"], reading.name
+        if measures.facts.roster and row["student_id"] not in measures.facts.roster:
+            row["own_flags"].append(f"{row['student_id']} is not in the roster")
+        row["own_flags"] += reading.flags
+        row["findings"], row["pictures"] = reading.findings, reading.measured
+        row["lines"] = sorted(set(reading.lines) - measures.given)
+        for name, picture in reading.pictures.items():
+            save_image(pictures / f"{name}.png", picture)          # for the comparison between students
+        _test(row, reading, measures, budget)
+    except Exception as error:       # a fault of the grader itself stops nothing either, but has to be seen
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        row["fault"] = (f"the grader itself failed here: {Path(place.filename).name}, line {place.lineno}: "
+                        f"{type(error).__name__}: {clean(error)}")
     return row
 
 
-def _check_and_test(row, handin, measures, scratch):
-    """The student, the rules, the hidden tests, the student's own lines of code."""
-    row["student_id"], row["name"] = handin.student_id or row["student_id"], handin.name
-    if measures.facts.roster and row["student_id"] not in measures.facts.roster:
-        row["own_flags"].append(f"{row['student_id']} is not in the roster")
-    changed = changed_since(handin)
-    if changed:
-        row["own_flags"].append("changed after packing: " + ", ".join(f"{name} ({how})" for name, how in changed[:5]))
-    row["findings"] = [list(finding) for finding in
-                       check(handin.folder, measures.facts, references=measures.references)]
-    code = assemble(handin, scratch / "code", measures.flat if is_flat(handin.folder) else ROOT)
-    (scratch / "inputs.npz").write_bytes(measures.inputs)
-    outcome = run_probes(code, scratch / "inputs.npz", [case.probe for case in CASES], scratch / "jail",
-                         measures.hide, measures.limits)
+def _test(row, reading, measures, budget):
+    """Run the hidden tests on the code of a hand-in."""
+    with scratch_folder() as scratch:
+        folder = scratch / "handin"
+        for name, content in reading.code.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(content)
+        folder.mkdir(exist_ok=True)
+        code = assemble(HandIn(folder), scratch / "code", measures.flat if reading.is_flat else ROOT)
+        (scratch / "inputs.npz").write_bytes(measures.inputs)
+        outcome = run_probes(code, scratch / "inputs.npz", [case.probe for case in CASES], limits=measures.limits,
+                             budget=budget)
     row["tests"] = [list(verdict) for verdict in judge(measures.expected, outcome.arrays, outcome.failures)]
     row["notes"] = outcome.notes
-    row["lines"] = sorted(own_lines(handin, measures.given))
-
-
-def _measure_pictures(row, handin, references, folder):
-    """PSNR and SSIM of the Set5 results, and what they may be copies of; the images are kept."""
-    for name, path in handin.pictures().items():
-        if name not in SET5 or name not in references:
-            continue
-        try:
-            picture = three_channels(read_image(path)[0])
-        except ValueError:
-            continue                 # a finding reports it
-        hr = references[name]["HR"]
-        if picture.shape != hr.shape:
-            continue
-        copied = [kind for kind, other in references[name].items() if same_picture(picture, other)]
-        row["own_flags"] += [f"{name}.png is {kind}" for kind in copied]
-        # The PSNR of HR itself is infinite, which no table and no JSON can hold.
-        row["pictures"][name] = {"psnr": min(psnr(picture, hr), 100.0), "ssim": ssim(picture, hr),
-                                 "copied": bool(copied)}
-        save_image(folder / f"{name}.png", picture)          # for the comparison between students
-        row["own_flags"] += disagreement_with_lr(name, picture, references[name]["LR"])
 
 
 def late(path, deadline):

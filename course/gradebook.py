@@ -10,7 +10,7 @@ from course.texts import RULES
 from support.files import write_atomically, write_csv
 
 COLUMNS = ("student_id", "name", "file", "fault", "hidden_points", "set5_psnr", "set5_ssim", "check_faults",
-           "check_warnings", "flags")
+           "check_warnings", "flags", "jail")
 # The PSNR on Set5, in dB, for no points (bicubic interpolation) and for all points.
 PSNR_FROM, PSNR_TO = 28.43, 30.0
 
@@ -30,9 +30,9 @@ def write_grades(path, rows, facts):
         levels = [finding[1] for finding in row["findings"]]
         table.append([row["student_id"], row["name"] or facts.roster.get(row["student_id"], ""), row["file"],
                       row["fault"], hidden_points(row), *means, levels.count("fault"), levels.count("warning"),
-                      "; ".join(row["flags"])])
+                      "; ".join(row["flags"]), "; ".join([row.get("jail", ""), *row.get("notes", [])])])
     handed_in = {row["student_id"] for row in rows}
-    table += [[student, name, "", "nothing handed in", 0, "", "", "", "", ""]
+    table += [[student, name, "", "nothing handed in", 0, "", "", "", "", "", ""]
               for student, name in facts.roster.items() if student not in handed_in]
     # With the byte order mark, Excel reads the file as UTF-8.
     write_csv(path, [[safe(value) for value in line] for line in table], encoding="utf-8-sig")

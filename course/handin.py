@@ -46,7 +46,7 @@ class HandIn:
             info = tomllib.loads((self.folder / INFO).read_text(encoding="utf-8-sig"))
         except FileNotFoundError:
             info = {}
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError, OSError) as error:
             raise HandInError(f"{self.folder / INFO} is not a TOML file in UTF-8: {error}.") from error
         student_id, name, run = (str(info.get(key, "")).strip() for key in ("student_id", "name", "run"))
         for key, value in (("student_id", student_id), ("run", run)):

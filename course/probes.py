@@ -1,12 +1,10 @@
 """Runs a student's models.py and solver.py on given inputs.  This file runs in a jail, see sandbox.py.
 
 It maps inputs to arrays and does nothing else: it knows no expected value and decides nothing, and nobody
-reads what the student's code prints.  The arrays of each probe become one file in ``out``.
-
-    python -I probes.py INPUTS.npz OUT CODE probe [probe ...]
+reads what the student's code prints.  The arrays of each probe are sent as one message.
 """
 
-import os
+import shutil
 import sys
 import traceback
 from pathlib import Path
@@ -277,24 +275,30 @@ PROBES = {name: value for name, value in list(globals().items())
           if callable(value) and name.split("_")[0] in ("generator", "discriminator", "vgg", "train")}
 
 
-def main(inputs, out, code, *names):
-    sys.path.insert(0, code)
+def answer(channel, places, *names):
+    """Answer the probes in their order: ``<probe>.arrays`` or ``<probe>.failure``, the last lines of the error."""
+    code = Path(places["box"], "code")
+    shutil.copytree(Path(places["given"], "code"), code)             # student code may write next to itself
+    sys.path.insert(0, str(code))
     import torch
     torch.set_num_threads(1)
-    with np.load(inputs, allow_pickle=False) as file:
+    with np.load(Path(places["given"], "inputs.npz"), allow_pickle=False) as file:
         inputs = {name: file[name] for name in file.files}
     for name in names:
-        print(name, flush=True)
         try:
             own = {key: array.copy() for key, array in inputs.items()}
-            arrays = {key: np.asarray(value) for key, value in PROBES[name](own).items()}
-            temporary = Path(out, f"{name}.tmp.npz")
-            np.savez(temporary, **arrays)
-            os.replace(temporary, Path(out, f"{name}.npz"))
-        except Exception:
-            text = traceback.format_exc(limit=-4)
-            Path(out, f"{name}.txt").write_text(text[-2000:], encoding="utf-8")
+            channel.arrays(f"{name}.arrays", PROBES[name](own))
+        except Exception as error:
+            channel(f"{name}.failure", last_lines(error, code))
 
 
-if __name__ == "__main__":
-    main(*sys.argv[1:])
+def last_lines(error, code):
+    """Where in the student's own code an error was raised, and the error."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__)
+              if Path(frame.filename).is_relative_to(code)][-2:]
+    places = [f"{Path(frame.filename).name}, line {frame.lineno}: {frame.line}" for frame in frames]
+    try:
+        said = f"{type(error).__name__}: {error}"
+    except Exception:                                                # an error whose text raises one
+        said = "an error that cannot be told"
+    return "\n".join([*places, said])[-2000:]
