@@ -5,6 +5,7 @@ import json
 import traceback
 from collections import namedtuple
 from datetime import datetime
+from math import isfinite
 from pathlib import Path
 
 from tqdm import tqdm
@@ -26,14 +27,16 @@ from inference import load_generator
 from support.checkpoints import shipped_names
 from support.enlarging import super_resolve
 from support.files import save_image, write_atomically
+from support.measures import available, measured
 
 PACKED = {".zip", ".rar", ".7z", ".tar", ".gz", ".tgz", ".bz2", ".xz"}
 VERSION = 4              # of the kept results: a hand-in whose result is of another version is graded again
 JAILS = {"": "none needed", "plain": WEAK, "namespaces": "namespaces of its own", "bubblewrap": "bubblewrap"}
 UNTRUSTED = "not to be trusted: files of the kit were changed; fetch it again, and grade on a system with a jail"
 # What each hand-in is measured against.  given: hashes of the lines that students were given; flat: folder of the flat
-# edition; limits: of the jail; reader: a Reader.
-Measures = namedtuple("Measures", "inputs expected given flat facts limits reader")
+# edition; limits: of the jail; reader: a Reader; hr: dict image of Set5 -> uint8 (H, W, 3).
+Measures = namedtuple("Measures", "inputs expected given flat facts limits reader hr")
+PERCEPTUAL = ["niqe", "vgg16", "texture", "grid"]        # of each Set5 result, see support/measures.py
 
 
 def grade_command(parser):
@@ -79,7 +82,8 @@ def grade(zips, bundle, data, out, facts, progress=True, limits=LIMITS):
         (scratch / "flat").mkdir()
         flat = unpack_flat_edition(scratch / "flat")
         reader = Reader(scratch / "kit", facts, references, limits)
-        measures = Measures(inputs, expected, edition_lines(ROOT) | edition_lines(flat), flat, facts, limits, reader)
+        measures = Measures(inputs, expected, edition_lines(ROOT) | edition_lines(flat), flat, facts, limits, reader,
+                            {name: by_kind["HR"] for name, by_kind in references.items()})
         guard = Guard([ROOT, flat, reader.kit]) if mode == "plain" else None
         for path in tqdm(paths, desc="Grading", unit="hand-in", disable=not progress):
             rows.append(_kept_or_graded(path, bundle, measures, out, guard))
@@ -158,8 +162,8 @@ def grade_one(path, measures, pictures):
 
     Returns:
         dict: "file", "student_id", "name", "fault" (why it could not be opened, or ""), "findings", "tests",
-        "notes" (on the jail), "jail" (its kind), "pictures" (of each image psnr, ssim, copied), "own_flags", "lines"
-        (hashes of its own lines of code).
+        "notes" (on the jail), "jail" (its kind), "pictures" (of each image psnr, ssim, copied and the perceptual
+        measures), "own_flags", "lines" (hashes of its own lines of code).
     """
     row = {"file": clean(path.name), "student_id": clean(path.stem), "name": "", "fault": "", "findings": [],
            "tests": [], "notes": [], "jail": "", "pictures": {}, "own_flags": [], "lines": []}
@@ -179,12 +183,20 @@ def grade_one(path, measures, pictures):
         row["lines"] = sorted(set(reading.lines) - measures.given)
         for name, picture in reading.pictures.items():
             save_image(pictures / f"{name}.png", picture)          # for the comparison between students
+            if name in row["pictures"] and picture.shape == measures.hr[name].shape:
+                row["pictures"][name] |= perceptual(picture, measures.hr[name])
         _test(row, reading, measures, budget)
     except Exception as error:       # a fault of the grader itself stops nothing either, but has to be seen
         place = traceback.extract_tb(error.__traceback__)[-1]
         row["fault"] = (f"the grader itself failed here: {Path(place.filename).name}, line {place.lineno}: "
                         f"{type(error).__name__}: {clean(error)}")
     return row
+
+
+def perceptual(picture, hr):
+    """dict measure -> value of a Set5 result; a measure that is not installed, or has no value here, is left out."""
+    values = measured(picture, hr, available(PERCEPTUAL)[0])
+    return {name: value for name, value in values.items() if isfinite(value)}
 
 
 def _test(row, reading, measures, budget):

@@ -8,9 +8,11 @@ from course.facts import SET5
 from course.report import templates
 from course.texts import RULES
 from support.files import write_atomically, write_csv
+from support.measures import MEASURES
 
-COLUMNS = ("student_id", "name", "file", "fault", "hidden_points", "set5_psnr", "set5_ssim", "check_faults",
-           "check_warnings", "flags", "jail")
+OTHERS = ("niqe", "vgg16", "texture", "grid")            # of the Set5 results: grade.PERCEPTUAL
+COLUMNS = ("student_id", "name", "file", "fault", "hidden_points", "set5_psnr", "set5_ssim",
+           *(f"set5_{name}" for name in OTHERS), "check_faults", "check_warnings", "flags", "jail")
 # The PSNR on Set5, in dB, for no points (bicubic interpolation) and for all points.
 PSNR_FROM, PSNR_TO = 28.43, 30.0
 
@@ -26,13 +28,13 @@ def write_grades(path, rows, facts):
     table = [COLUMNS]
     for row in rows:
         dB, similarity = set5_means(row)
-        means = [f"{dB:.2f}" if dB else "", f"{similarity:.4f}" if dB else ""]
+        means = [f"{dB:.2f}" if dB else "", f"{similarity:.4f}" if dB else "", *set5_others(row)]
         levels = [finding[1] for finding in row["findings"]]
         table.append([row["student_id"], row["name"] or facts.roster.get(row["student_id"], ""), row["file"],
                       row["fault"], hidden_points(row), *means, levels.count("fault"), levels.count("warning"),
                       "; ".join(row["flags"]), "; ".join([row.get("jail", ""), *row.get("notes", [])])])
     handed_in = {row["student_id"] for row in rows}
-    table += [[student, name, "", "nothing handed in", 0, "", "", "", "", "", ""]
+    table += [[student, name, "", "nothing handed in", 0, *[""] * (len(COLUMNS) - 5)]
               for student, name in facts.roster.items() if student not in handed_in]
     # With the byte order mark, Excel reads the file as UTF-8.
     write_csv(path, [[safe(value) for value in line] for line in table], encoding="utf-8-sig")
@@ -87,9 +89,23 @@ def set5_means(row):
     return tuple(fmean(picture[key] for picture in row["pictures"].values()) for key in ("psnr", "ssim"))
 
 
+def set5_others(row):
+    """The means of the perceptual measures as text, in the order of OTHERS; "" where the five do not all have one."""
+    if set5_means(row)[0] is None:
+        return [""] * len(OTHERS)
+    values = {name: [picture[name] for picture in row["pictures"].values() if name in picture] for name in OTHERS}
+    return [f"{fmean(of):.{MEASURES[name].digits}f}" if len(of) == len(SET5) else "" for name, of in values.items()]
+
+
 def share(value, low, high):
     """0 at ``low``, 1 at ``high``, linear in between."""
     return min(1.0, max(0.0, (value - low) / (high - low)))
+
+
+def shown_measures(row):
+    """(name, title with its arrow, digits) of the perceptual measures that a hand-in's Set5 results have."""
+    return [(name, f"{MEASURES[name].title} {MEASURES[name].direction}", MEASURES[name].digits) for name in OTHERS
+            if any(name in picture for picture in row["pictures"].values())]
 
 
 def feedback_pages(folder, rows, opinions=None):
@@ -97,8 +113,9 @@ def feedback_pages(folder, rows, opinions=None):
     template, pages = templates(autoescape=True).get_template("feedback.html.j2"), []
     scores = {row["student"]: row for row in (opinions or {"students": []})["students"]}
     for row in rows:
-        text = template.render(row=row, rules=RULES, set5=SET5, opinion=scores.get(row["student_id"]),
-                               points=hidden_points(row), anchors=(opinions or {}).get("anchors", []))
+        text = template.render(row=row, rules=RULES, set5=SET5, others=shown_measures(row),
+                               opinion=scores.get(row["student_id"]), points=hidden_points(row),
+                               anchors=(opinions or {}).get("anchors", []))
         pages.append(Path(folder, f"{Path(row['file']).stem}.html"))
         write_atomically(pages[-1], text.encode("utf-8"))
     return pages

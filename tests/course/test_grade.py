@@ -12,13 +12,14 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+from easydict import EasyDict
 
 from course import hidden, probes
 from course.check import set5_references
-from course.facts import CODE, NOTEBOOKS, read_facts
+from course.facts import CODE, NOTEBOOKS, SET5, read_facts
 from course.flat_edition import is_flat, unpack_flat_edition
-from course.grade import assemble, grade, with_shipped
-from course.gradebook import set5_means
+from course.grade import assemble, grade, perceptual, with_shipped
+from course.gradebook import COLUMNS, feedback_pages, set5_means, write_grades
 from course.handin import HandIn
 from course.hidden import CASES, judge, load_arrays, make_bundle, make_inputs, read_bundle
 from course.sandbox import LIMITS, ROOT, Outcome, run_probes
@@ -425,3 +426,38 @@ def test_a_class_of_sixty_with_every_fault_and_every_attack(tmp_path, bundle, da
     assert "more than 300 MB" in rows["bomb.zip"]["fault"]
     assert not list(tmp_path.rglob("evil.py")) and len(json.loads((tmp_path / "out/grades.json").read_text())) == 63
     assert psutil.virtual_memory().percent < 99 and len(psutil.pids()) < 2000 and os.getpid()
+
+
+# ---------------------------------------------------------------- what PSNR cannot see
+
+def row_with(**measures):
+    """A row of the gradebook whose five results have these scores."""
+    pictures = {name: {"psnr": 30.0 + k, "ssim": 0.9, "copied": False,
+                       **{key: value + k for key, value in measures.items()}} for k, name in enumerate(SET5)}
+    return {"student_id": "1", "name": "x", "file": "x.zip", "fault": "", "findings": [], "tests": [],
+            "pictures": pictures, "flags": [], "jail": "", "notes": []}
+
+
+def test_the_tables_show_what_psnr_cannot_see(tmp_path):
+    row = row_with(niqe=4.0, texture=0.5)
+    facts = EasyDict(roster={"1": "x", "2": "absent"})
+    write_grades(tmp_path / "grades.csv", [row], facts)
+    with open(tmp_path / "grades.csv", encoding="utf-8-sig", newline="") as file:
+        header, *lines = csv.reader(file)
+    assert header == list(COLUMNS) and all(len(line) == len(header) for line in lines)
+    shown = dict(zip(header, lines[0]))
+    assert (shown["set5_niqe"], shown["set5_texture"], shown["set5_vgg16"]) == ("6.00", "2.50", "")
+    page = feedback_pages(tmp_path, [row])[0].read_text(encoding="utf-8")
+    assert "<td>NIQE ↓</td><td>4.00</td>" in page and "VGG16" not in page
+    # a copy of HR has no mean, as with PSNR
+    row["pictures"]["bird"]["copied"] = True
+    write_grades(tmp_path / "grades.csv", [row], facts)
+    with open(tmp_path / "grades.csv", encoding="utf-8-sig", newline="") as file:
+        assert dict(zip(header, list(csv.reader(file))[1]))["set5_niqe"] == ""
+
+
+def test_the_perceptual_measures_of_a_result():
+    hr = hr_of("baby")
+    same, noisy = perceptual(hr, hr), perceptual(np.roll(hr, 1, axis=0), hr)
+    assert same["texture"] == 1 and {"texture", "grid"} <= set(noisy)
+    assert all(isinstance(value, float) and np.isfinite(value) for value in {**same, **noisy}.values())
