@@ -22,7 +22,7 @@ TEXTS = ("*.py", "support/*.py",
          "pyproject.toml", ".gitignore", "docs/assignment*.md", "docs/student*.md", "docs/data*.md",
          "tests/__init__.py", "tests/conftest.py", "tests/helpers.py", "tests/students/*.py", "tests/core/__init__.py",
          "tests/core/test_imresize.py", "tests/core/test_data_lists.py")
-OTHERS = ("docs/pictures/student_*.png", "docs/pictures/assignment_*.png")
+OTHERS = ("docs/pictures/student_*.png", "docs/pictures/assignment_*.png", "support/niqe_parameters.npz")
 COURSE = ("__init__.py", "__main__.py", "facts.py", "handin.py", "check.py", "texts.py", "commands.py", "pack.py",
           "report.py", "templates/report.md.j2", "templates/report.html.j2")
 LONG = 20                # characters: shorter lines occur in any program

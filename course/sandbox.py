@@ -382,22 +382,28 @@ class Messages:
     def take(self):
         """The messages that are complete by now: list of (name, content).
 
+        What is wrong is reported after all that came before it: otherwise nonsense that arrives together with the
+        jail's own first message would look like a jail that could not be made.
+
         Raises:
             ValueError: for what is no message, or for too much of it.
         """
-        found = []
+        found, wrong = [], ""
         with self._lock:
             if self._total > self._most:
-                raise ValueError(f"more than {self._most / 2**20:.0f} MiB of answers")
+                wrong = f"more than {self._most / 2**20:.0f} MiB of answers"
             while len(self._data) >= 6:
                 name_size, size = struct.unpack_from("!HI", self._data)
                 if name_size > MAX_NAME or size > self._most:
-                    raise ValueError("answers that are none")
+                    wrong = wrong or "answers that are none"
+                    break
                 if len(self._data) < 6 + name_size + size:
                     break
                 name = self._data[6:6 + name_size].decode("ascii", "replace")
                 found.append((name, bytes(self._data[6 + name_size:6 + name_size + size])))
                 del self._data[:6 + name_size + size]
+        if wrong and not found:
+            raise ValueError(wrong)
         return found
 
     def text(self):

@@ -10,6 +10,7 @@ import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 import torch
@@ -247,6 +248,11 @@ def _file_name(label):
     return hashlib.sha256(label).hexdigest()[:24] + ".npy"
 
 
+# numpy reads a header as a Python literal, and Python 3.11 fails now and then where two threads do that at once
+# (SystemError: AST constructor recursion depth mismatch).
+_ONE_AT_A_TIME = Lock()
+
+
 def _array_place(opened):
     """(shape, first byte) of the array in an opened .npy file of bytes.
 
@@ -255,7 +261,8 @@ def _array_place(opened):
     """
     if np.lib.format.read_magic(opened) != (1, 0):
         raise ValueError("not of format version 1.0")
-    shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(opened)
+    with _ONE_AT_A_TIME:
+        shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(opened)
     if dtype != np.uint8 or fortran_order:
         raise ValueError("not an array of bytes")
     return shape, opened.tell()

@@ -128,7 +128,8 @@ def test_the_whole_command_that_measures_quality(own_data, tmp_path, monkeypatch
     monkeypatch.chdir(tmp_path)
     write_set(own_data, "Set5", {"cup": photo("coffee.png", 100, 200, 40, 48)})
     quality.main(["--data", str(own_data), "--preset", "demo", "--name", "tiny", "--set", "crop_size=16",
-                  "patch_num=10", "batch_size=4", "pretrain.epochs=2", "G.n_channels=4", "G.n_blocks=1"], apart=False)
+                  "patch_num=10", "pretrain.batch_size=4", "pretrain.epochs=2", "G.n_channels=4",
+                  "G.n_blocks=1"], apart=False)
     said, folder = capsys.readouterr().out, tmp_path / "runs" / "benchmarks"
     assert "in the plain loop" in said and "| plain_minutes |" in said
     with open(folder / "quality_tiny.csv", encoding="utf-8", newline="") as file:

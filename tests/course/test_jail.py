@@ -15,6 +15,7 @@ import numpy as np
 import psutil
 import pytest
 
+from course import jail as jail_module
 from course import sandbox
 from course.guard import Guard
 from course.jailed import Channel
@@ -416,3 +417,19 @@ def test_without_a_jail_a_change_of_the_kit_is_seen(tmp_path, change, monkeypatc
         os.utime(file, ns=(state.st_atime_ns, state.st_mtime_ns))
     name = {"new": "evil.py", "compiled": os.path.join("__pycache__", "layers.pyc")}.get(change, "layers.py")
     assert guard.changed() == [os.path.join("support", name)]
+
+
+def test_nonsense_that_comes_with_the_first_message_is_no_broken_jail():
+    """Otherwise a hand-in could choose a weaker jail."""
+    for nonsense, most, reason in ((b"\xff" * 100, 1000, "answers that are none"),
+                                   (b"\0" * 5000, 4000, "MiB of answers")):
+        reading, writing = os.pipe()
+        os.write(writing, jail_module.message(jail_module.READY, b"") + nonsense)
+        os.close(writing)
+        messages = sandbox.Messages(os.fdopen(reading, "rb"), most)
+        messages._thread.join(5)
+        assert messages.take()[0] == (jail_module.READY, b"")
+        with pytest.raises(ValueError, match=reason):
+            messages.take()
+            messages.take()
+        messages.close()

@@ -367,9 +367,9 @@ def test_the_curves_are_kept(data, tmp_path, monkeypatch):
     monkeypatch.setattr(figures.StatusLine, "show", lambda *_, **__: None)
     train_all(config)
     assert [path for _, path in shown] == [run_folder(config) / "figures" / "a2n.png"] * 2      # after each epoch
-    losses, quality = shown[-1][0].subfigs[0].axes
+    losses, quality = shown[-1][0].axes[:2]
     rows = last(config, "a2n")["history"]
-    assert list(losses.lines[0].get_ydata()) == [row["content"] for row in rows]
+    assert list(losses.lines[1].get_ydata()) == [row["content"] for row in rows]      # the dots; the line: readings
     assert list(quality.lines[0].get_ydata()) == [row["valid_psnr"] for row in rows]
 
 
