@@ -4,6 +4,7 @@ import ast
 import csv
 import hashlib
 import io
+import re
 import tokenize
 from pathlib import Path
 
@@ -42,6 +43,32 @@ def own_lines(handin, given):
         if path.is_file():
             found |= set(_hashes(_text(path)))
     return found - given
+
+
+# Names by which code could reach into the process that tests it; a hand-in has no other use for them.
+REACHING = re.compile(r"\b(?:import|from) +(?:probes|jailed|walk|jail|__main__)\b|gc\.get_(?:objects|referrers)|"
+                      r"sys\._getframe|inspect\.(?:stack|currentframe)|\b(?:tb|f)_(?:frame|back|globals|locals)\b")
+
+
+def reaching(handin):
+    """A flag for each code file that names the parts of the process in which it is tested."""
+    flags = []
+    for name, path in code_files(handin.folder).items():
+        found = sorted(set(REACHING.findall(_without_comments(_text(path)))))
+        if found:
+            flags.append(f"{name.as_posix()} reaches for the process that tests it: {', '.join(found[:3])}")
+    return flags
+
+
+def line_hashes(handin):
+    """dict models.py, solver.py -> hashes of its lines."""
+    return {name: sorted(set(_hashes(_text(handin.folder / name))))
+            for name in CODE if (handin.folder / name).is_file()}
+
+
+def as_handed_out(name, hashes, kit):
+    """Whether a file holds no line (their hashes are given) that a kit's edition has not handed out."""
+    return set(hashes) <= set(_hashes(split(Path(kit, name).read_text(encoding="utf-8"), name)[0]))
 
 
 def _text(path):

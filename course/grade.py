@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import traceback
 from collections import namedtuple
 from datetime import datetime
@@ -13,12 +14,12 @@ from tqdm import tqdm
 from config import get_config
 from course.check import set5_references
 from course.facts import CODE, read_facts
-from course.flags import between_students, edition_lines
+from course.flags import as_handed_out, between_students, edition_lines
 from course.flat_edition import unpack_flat_edition
 from course.gradebook import feedback_pages, write_grades
 from course.guard import Guard
 from course.handin import HandIn
-from course.hidden import CASES, judge, read_bundle
+from course.hidden import PROBES, judge, make_inputs, packed, read_bundle, unfitting
 from course.reader import Reader
 from course.sandbox import LIMITS, ROOT, WEAK, Budget, copy_code, run_probes, scratch_folder, strongest
 from course.words import clean
@@ -30,12 +31,12 @@ from support.files import save_image, write_atomically
 from support.measures import available, measured
 
 PACKED = {".zip", ".rar", ".7z", ".tar", ".gz", ".tgz", ".bz2", ".xz"}
-VERSION = 4              # of the kept results: a hand-in whose result is of another version is graded again
+VERSION = 5              # of the kept results: a hand-in whose result is of another version is graded again
 JAILS = {"": "none needed", "plain": WEAK, "namespaces": "namespaces of its own", "bubblewrap": "bubblewrap"}
 UNTRUSTED = "not to be trusted: files of the kit were changed; fetch it again, and grade on a system with a jail"
-# What each hand-in is measured against.  given: hashes of the lines that students were given; flat: folder of the flat
-# edition; limits: of the jail; reader: a Reader; hr: dict image of Set5 -> uint8 (H, W, 3).
-Measures = namedtuple("Measures", "inputs expected given flat facts limits reader hr")
+# What each hand-in is measured against.  points: of the bundle; given: hashes of the lines that students were given;
+# flat: folder of the flat edition; limits: of the jail; reader: a Reader; hr: dict image of Set5 -> uint8 (H, W, 3).
+Measures = namedtuple("Measures", "points given flat facts limits reader hr")
 PERCEPTUAL = ["niqe", "vgg16", "texture", "grid"]        # of each Set5 result, see support/measures.py
 
 
@@ -65,7 +66,7 @@ def grade(zips, bundle, data, out, facts, progress=True, limits=LIMITS):
     Raises:
         JailError: if code of students cannot be run here at all.
     """
-    inputs, expected = read_bundle(bundle)
+    points = read_bundle(bundle)
     mode, why = strongest()
     if progress and mode == "plain":
         print(f"{WEAK} ({why}).")
@@ -82,7 +83,7 @@ def grade(zips, bundle, data, out, facts, progress=True, limits=LIMITS):
         (scratch / "flat").mkdir()
         flat = unpack_flat_edition(scratch / "flat")
         reader = Reader(scratch / "kit", facts, references, limits)
-        measures = Measures(inputs, expected, edition_lines(ROOT) | edition_lines(flat), flat, facts, limits, reader,
+        measures = Measures(points, edition_lines(ROOT) | edition_lines(flat), flat, facts, limits, reader,
                             {name: by_kind["HR"] for name, by_kind in references.items()})
         guard = Guard([ROOT, flat, reader.kit]) if mode == "plain" else None
         for path in tqdm(paths, desc="Grading", unit="hand-in", disable=not progress):
@@ -207,12 +208,22 @@ def _test(row, reading, measures, budget):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes(content)
         folder.mkdir(exist_ok=True)
-        code = assemble(HandIn(folder), scratch / "code", measures.flat if reading.is_flat else ROOT)
-        (scratch / "inputs.npz").write_bytes(measures.inputs)
-        outcome = run_probes(code, scratch / "inputs.npz", [case.probe for case in CASES], limits=measures.limits,
-                             budget=budget)
-    row["tests"] = [list(verdict) for verdict in judge(measures.expected, outcome.arrays, outcome.failures)]
+        kit = measures.flat if reading.is_flat else ROOT
+        code = assemble(HandIn(folder), scratch / "code", kit)
+        inputs = make_inputs()
+        outcome = run_probes(code, packed(inputs), PROBES, limits=measures.limits, budget=budget)
+    untouched = [name for name, hashes in reading.of_file.items() if as_handed_out(name, hashes, kit)]
+    row["tests"] = [list(verdict) for verdict in judge(outcome.arrays, inputs, outcome.failures, measures.points,
+                                                       untouched)]
+    row["own_flags"] += unfitting(outcome.arrays, inputs) + missing_packages(outcome.failures)
     row["notes"] = outcome.notes
+
+
+def missing_packages(failures):
+    """A flag for each package that a hand-in imports and this machine lacks: that is no fault of the student."""
+    found = {name for why in failures.values() for name in re.findall(r"No module named '([\w.]{1,60})'", why)}
+    return [f"it needs the package {name}, which is not installed here; install it and grade again, if your course "
+            "allows it" for name in sorted(found)]
 
 
 def late(path, deadline):

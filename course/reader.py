@@ -61,7 +61,7 @@ class Reading:
         self.fault = self.student_id = self.name = self.mode = ""
         self.is_flat, self.is_known = False, False
         self.code, self.pictures, self.measured = {}, {}, {}
-        self.flags, self.lines, self.findings = [], [], []
+        self.flags, self.lines, self.findings, self.of_file = [], [], [], {}
 
     def take(self, name, content):
         """Take one message.
@@ -112,7 +112,12 @@ class Reading:
         self.flags += [clean(flag) for flag in value][:MAX_LINES]
 
     def _take_lines(self, value):
-        self.lines = [line for line in value if re.fullmatch(r"[0-9a-f]{16}", line)][:MAX_LINES]
+        self.lines = _hashes(value)
+
+    def _take_of_file(self, value):
+        name, hashes = value
+        if name in CODE:
+            self.of_file[name] = _hashes(hashes)
 
     def _take_measured(self, value):
         name, found = value
@@ -134,3 +139,7 @@ class Reading:
             self.findings = [["files", "fault", f"its documents could not be read: {why}"]]
         elif what == "pictures" and len(self.pictures) < len(SET5) and not self.fault:
             self.fault = f"its pictures could not be read: {why}"
+
+
+def _hashes(value):
+    return [line for line in value if re.fullmatch(r"[0-9a-f]{16}", line)][:MAX_LINES]

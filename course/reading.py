@@ -12,7 +12,7 @@ from easydict import EasyDict
 
 from course.check import check, pictures, same_picture
 from course.facts import SET5
-from course.flags import disagreement_with_lr, own_lines, wrong_claims
+from course.flags import disagreement_with_lr, line_hashes, own_lines, reaching, wrong_claims
 from course.flat_edition import is_flat
 from course.handin import HandIn, HandInError, code_files
 from course.pack import changed_since
@@ -47,9 +47,12 @@ def answer(channel, places, what, limits):
     changed = changed_since(handin) or []
     _say(channel, "flags", ["changed after packing: " + ", ".join(f"{name} ({how})" for name, how in changed[:5])]
          if changed else [])
+    _say(channel, "flags", reaching(handin))
     measured = _measure(channel, handin, Path(places["kit"], "references.npz"))
     _say(channel, "flags", wrong_claims(handin, measured))
     _say(channel, "lines", sorted(own_lines(handin, set())))
+    for name, hashes in line_hashes(handin).items():
+        _say(channel, "of_file", [name, hashes])
     references = _references(Path(places["kit"], "references.npz"))
     _say(channel, "findings", [list(finding) for finding in check(folder, facts, references=references)])
     return None

@@ -68,7 +68,7 @@ def release(out, hidden, root=ROOT):
         shutil.copyfile(path, out / path.relative_to(root))
     given = {name.as_posix(): text_hash(path) for name, path in code_files(out).items()}
     write_atomically(out / EDITION, json.dumps({"kit": kit_version(root), "files": given}, indent=1).encode("utf-8"))
-    make_bundle(hidden, lambda inputs, names: expected_of(root, inputs, names), version=kit_version(root))
+    make_bundle(hidden, lambda inputs, names: answers_of(root, inputs, names), version=kit_version(root))
     return len(written) + len(others) + 1
 
 
@@ -116,9 +116,9 @@ def _lines(name, text):
     return {line.strip() for line in text.splitlines()}
 
 
-def expected_of(root, inputs, names):
-    """The arrays of the complete kit."""
+def answers_of(root, inputs, names):
+    """What the complete kit answers."""
     with tempfile.TemporaryDirectory() as scratch:
         code = Path(scratch, "code")
         copy_code(root, code)
-        return run_probes(code, inputs, names).arrays
+        return run_probes(code, inputs, names)

@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from course import jail, jailed, probes
+from course import jail
 from course.handin import code_files
 from course.words import clean
 
@@ -34,7 +34,7 @@ ROOT = Path(__file__).resolve().parents[1]
 LIMITS = {"seconds": 30, "start_seconds": 60, "total_seconds": 300, "wall": 240, "total_wall": 900,
           "memory": 6 * 2**30, "processes": 40, "file_size": 64 * 2**20, "disk": 400 * 2**20, "answer": 64 * 2**20}
 # The files that run in a jail, as they are now: code without a jail could change them on the disk.
-OWN = {Path(module.__file__).name: Path(module.__file__).read_bytes() for module in (jail, jailed, probes)}
+OWN = {name: (ROOT / "course" / name).read_bytes() for name in ("jail.py", "jailed.py", "probes.py", "walk.py")}
 THREADS = 256         # of all processes in a jail together
 MAX_DEATHS = 2        # a process may die so often in probes of one network before its other probes are given up
 ASLEEP = "stopped, asleep,"
@@ -84,8 +84,9 @@ def run_probes(code, inputs, names, *, limits=LIMITS, mode=None, budget=None):
     Args:
         code: folder with the student's models.py and solver.py, and the other files of the kit; the code runs in a
             copy of it.
-        inputs: path of inputs.npz.
-        names: of the probes.
+        inputs: bytes of inputs.npz.
+        names: of the probes.  After one that loads a file (``models_import``) has ended the process, no probe of that
+            file is tried.
         mode: one of MODES (default: the strongest that this system allows).
         budget: of the hand-in, where something of it is used already.
 
@@ -95,7 +96,7 @@ def run_probes(code, inputs, names, *, limits=LIMITS, mode=None, budget=None):
     Raises:
         JailError: if no jail can be made.
     """
-    given = {"inputs.npz": Path(inputs), "code": Path(code)}
+    given = {"inputs.npz": inputs, "code": Path(code)}
     left, arrays, failures, deaths, budget = list(names), {}, {}, Counter(), budget or Budget(limits)
     while left:
         answers = Answers(left, limits["answer"])
@@ -109,8 +110,8 @@ def run_probes(code, inputs, names, *, limits=LIMITS, mode=None, budget=None):
         died, culprit, left = died or "the process ended without a result", left[0], left[1:]
         failures[culprit] = died
         deaths[_part(culprit)] += MAX_DEATHS if died.startswith(ASLEEP) else 1       # that has taken minutes already
-        # Code that hangs or exits on import does so in every probe.
-        given_up = left if budget.spent(0) else [name for name in left if deaths[_part(name)] >= MAX_DEATHS]
+        given_up = left if budget.spent(0) else [
+            name for name in left if deaths[_part(name)] >= MAX_DEATHS or _hangs_on_it(name, culprit)]
         failures.update(dict.fromkeys(given_up, f"not tried: before, {died}"))
         left = [name for name in left if name not in given_up]
     return Outcome(arrays, failures, [WEAK] if mode == "plain" else [], mode)
@@ -174,6 +175,11 @@ def read_arrays(content):
 def _part(name):
     """What a probe is about: "generator", "discriminator", "vgg" or "train"."""
     return name.partition("_")[0]
+
+
+def _hangs_on_it(name, culprit):
+    """Whether a probe loads the file that could not even be loaded: code that hangs there does so every time."""
+    return culprit.endswith("_import") and (_part(name) == "train") == (culprit == "solver_import")
 
 
 # ---------------------------------------------------------------- one process in a jail

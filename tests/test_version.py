@@ -4,7 +4,6 @@ import json
 import re
 import zipfile
 
-import numpy as np
 import pytest
 
 from course import hidden
@@ -64,11 +63,7 @@ def test_the_manifest_of_a_hand_in_names_the_version_of_the_students_kit(tmp_pat
 
 def write_bundle(path, points, **entries):
     with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("inputs.npz", b"")
         archive.writestr("points.json", json.dumps(points))
-        for name in points:
-            with archive.open(f"expected/{name}.npz", "w") as file:
-                np.savez(file, a=np.zeros(1))
         for name, text in entries.items():
             archive.writestr(f"{name}.json", text)
     return path
@@ -85,7 +80,18 @@ def test_a_bundle_of_other_points_is_refused_with_both_versions(tmp_path):
 
 
 def test_a_bundle_without_a_version_but_with_these_points_is_read(tmp_path):
-    points = {case.probe: case.points for case in hidden.CASES}
-    assert set(hidden.read_bundle(write_bundle(tmp_path / "h.zip", points))[1]) == set(points)
+    points = {case.name: case.points for case in hidden.CASES}
+    assert hidden.read_bundle(write_bundle(tmp_path / "h.zip", points)) == points
     again = write_bundle(tmp_path / "again.zip", points, kit='{"version": "2.7.0"}')
-    assert set(hidden.read_bundle(again)[1]) == set(points)
+    assert hidden.read_bundle(again) == points
+
+
+def test_the_points_of_a_bundle_may_be_changed_as_long_as_they_are_a_hundred(tmp_path):
+    points = {case.name: case.points for case in hidden.CASES}
+    first, second = list(points)[:2]
+    moved = {**points, first: points[first] + points[second], second: 0}
+    assert hidden.read_bundle(write_bundle(tmp_path / "h.zip", moved)) == moved
+    for wrong in ({**points, first: 50}, {**points, first: -1, second: points[first] + points[second] + 1},
+                  {**points, first: "6"}):
+        with pytest.raises(ValueError, match="sum up to 100"):
+            hidden.read_bundle(write_bundle(tmp_path / "w.zip", wrong))
