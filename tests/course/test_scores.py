@@ -67,7 +67,7 @@ def opinions(tmp_path_factory):
 
 def test_the_true_order_of_the_students_comes_back(opinions):
     key, truth, paths = opinions
-    result = evaluate(read_opinions(paths, key), n_bootstrap=200)
+    result = evaluate(read_opinions(paths, key))
     found = [row["student"] for row in result["students"]]
     distance = [abs(k - (19 - int(name[1:]))) for k, name in enumerate(found)]
     assert np.mean(distance) < 1.5 and max(distance) <= 4
@@ -85,7 +85,7 @@ def test_the_true_order_of_the_students_comes_back(opinions):
 def test_anchors_out_of_order_are_said(opinions, tmp_path):
     key, truth, _ = opinions
     upside_down = {name: 6 - value if key[name]["kind"] == "anchor" else value for name, value in truth.items()}
-    result = evaluate(read_opinions(simulate(tmp_path, key, upside_down), key), n_bootstrap=20)
+    result = evaluate(read_opinions(simulate(tmp_path, key, upside_down), key))
     assert result["order"] and "is not below" in result["order"][0]
 
 
@@ -122,11 +122,11 @@ def test_the_command_writes_tables_and_a_figure(opinions, tmp_path, capsys):
     pattern = str(paths[0].parent / "opinions_*.csv")           # as a Windows prompt hands it over
     assert command.main(["scores", pattern, "--key", str(key_file), "--out", str(tmp_path / "out"), "--grades",
                          str(tmp_path / "grades.json")]) == 0
-    with open(tmp_path / "out/final.csv", encoding="utf-8", newline="") as file:
+    with open(tmp_path / "out/final.csv", encoding="utf-8-sig", newline="") as file:
         final = {row["student_id"]: row for row in csv.DictReader(file)}
     assert len(final) == 20 and float(final["S19"]["mos"]) > float(final["S00"]["mos"])
     assert "Mean opinion score" in (tmp_path / "out/feedback/S19.html").read_text(encoding="utf-8")
-    with open(tmp_path / "out/students.csv", encoding="utf-8", newline="") as file:
+    with open(tmp_path / "out/students.csv", encoding="utf-8-sig", newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 20 and tuple(rows[0]) == STUDENT_COLUMNS
     assert (tmp_path / "out/opinions.png").stat().st_size > 10_000
@@ -135,7 +135,7 @@ def test_the_command_writes_tables_and_a_figure(opinions, tmp_path, capsys):
 
 def test_points_rise_from_bicubic_to_srresnet(opinions):
     key, _, paths = opinions
-    result = evaluate(read_opinions(paths, key), n_bootstrap=20)
+    result = evaluate(read_opinions(paths, key))
     grades = [{"student_id": "S19", "name": "=1+1", "tests": [["a", 40, 50, "", "", ""]], "flags": ["-x"],
                "pictures": {name: {"psnr": 29.215, "ssim": 0.8} for name in SET5}},
               {"student_id": "S00", "name": "b", "tests": [], "flags": [], "pictures": {}}]
