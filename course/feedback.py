@@ -5,11 +5,11 @@ from collections import Counter
 from functools import lru_cache
 from pathlib import Path
 
-from course.words import clean
+from course.words import LONGEST, clean
 
 # Files of the grader: a student who reads them inside the jail, and raises their text, does not find it on the page.
 OWN = ("probes.py", "hidden.py", "jailed.py", "jail.py", "sandbox.py")
-NAMES_OWN = re.compile(r"\b(?:probes|hidden|jailed|jail|sandbox)\.py\b")
+IN_THE_JAIL = re.compile(r"\b(?:probes|jailed|jail)\.py\b")
 LONG_ENOUGH = 16         # characters: shorter lines are alike by chance
 NOT_TRIED = "not tried: before, "
 MOST = 5                 # things to fix first
@@ -23,16 +23,21 @@ def page_names(rows):
 
 def fitting(row):
     """A hand-in's row with texts that fit a page: cleaned, cut, without lines of the grader."""
-    return {**row, **{key: clean(row[key], longest=64) for key in ("student_id", "name")},
-            "file": clean(row["file"]), "fault": message(row["fault"]),
-            "notes": [clean(note) for note in row.get("notes", [])], "jail": clean(row.get("jail", "")),
-            "findings": [(rule, level, clean(detail, lines=5)) for rule, level, detail in row["findings"]],
+    return {**row, **{key: told(row[key], longest=64) for key in ("student_id", "name")},
+            "file": told(row["file"]), "fault": told(row["fault"], lines=3),
+            "notes": [told(note) for note in row.get("notes", [])], "jail": told(row.get("jail", "")),
+            "findings": [(rule, level, told(detail, lines=5)) for rule, level, detail in row["findings"]],
             "tests": [(*test[:5], message(test[5])) for test in row["tests"]]}
 
 
+def told(text, lines=1, longest=LONGEST):
+    """The last lines of a text as a page may show them."""
+    return "\n".join(map(_without_own, clean(text, lines, longest).splitlines()))
+
+
 def message(text):
-    """Why a test failed, as the page tells it: where in the student's code, and the error."""
-    lines = [_without_own(line) for line in clean(text, lines=6).splitlines() if not NAMES_OWN.search(line)]
+    """Why a test failed: where in the student's code, and the error; not where in the grader's."""
+    lines = [line for line in told(text, lines=6).splitlines() if not IN_THE_JAIL.search(line)]
     return "\n".join(lines) or ("it failed and did not say how" if text else "")
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 LONGEST = 500          # characters of a sentence
 # Folders of a machine before a file's name: students read where in their own code it was, not where that lay.
-FOLDERS = re.compile(r"(?:[A-Za-z]:)?(?:[\\/][^\\/\s'\"<>|:*?]+)+[\\/](?=[^\\/\s'\"<>|:*?]+)")
+# Two slashes: repr doubles those of Windows.
+FOLDERS = re.compile(r"(?:[A-Za-z]:)?(?:[\\/]{1,2}[^\\/\s'\"<>|:*?]+)+[\\/]{1,2}(?=[^\\/\s'\"<>|:*?]+)")
 # This machine's own folders, whose names may hold spaces: FOLDERS alone would stop there.  Not "/" or "/tmp".
 OWN_FOLDERS = sorted({path for path in (os.path.expanduser("~"), tempfile.gettempdir(), sys.prefix, sys.base_prefix,
                                         str(Path(__file__).resolve().parents[1])) if len(Path(path).parts) > 2},
@@ -24,7 +25,8 @@ UNFIT = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2
 
 def clean(text, lines=1, longest=LONGEST):
     """A text without folders of this machine and without what no page can show; its last lines, cut to ``longest``."""
-    text = UNFIT.sub("?", FOLDERS.sub("", IN_OWN_FOLDERS.sub("", str(text)[-20 * longest:])))
+    text = FOLDERS.sub("", IN_OWN_FOLDERS.sub("/_/", str(text)[-20 * longest:])).replace("/_/", "")
+    text = UNFIT.sub("?", text)
     kept = "\n".join([line.rstrip() for line in text.splitlines() if line.strip()][-lines:])
     return kept if len(kept) <= longest else kept[:longest - 1] + "…"
 
