@@ -43,7 +43,7 @@ REPEATS, PAIRS = 10, 15                                 # of each rater
 CROP = 64                                               # side of the fixed details, in HR pixels
 TRAINING = {"coffee.png": (60, 180), "astronaut.png": (20, 130)}      # of scikit-image: top, left of a 256 x 256 crop
 KEY_COLUMNS = ("gallery", "picture", "kind", "who", "image")            # and the name, which older keys do not have
-PADDING = b"paDd"                                       # a chunk of PNG: private, and nobody has to read it
+PADDING = b"fiLl"                                       # a chunk of PNG: private, and nobody has to read it
 
 
 def gallery_command(parser):

@@ -92,7 +92,7 @@ def evaluate(votes_and_key):
     by_kind = {kind: [row for row in rows if row["kind"] == kind] for kind in ("student", "anchor")}
     strengths = _strengths(votes, key, [row["student"] for row in by_kind["student"]])
     students = _students(by_kind["student"], pictures, strengths, len(raters))
-    anchors = sorted(by_kind["anchor"], key=lambda row: ANCHORS.index(row["student"]))
+    anchors = [row for name in ANCHORS for row in by_kind["anchor"] if row["student"] == name]
     return {"students": students, "anchors": anchors, "pictures": pictures,
             "raters": _raters(raters, bias, r, values, first, again), "shared": _shared(votes),
             "order": anchors_in_order({row["student"]: row["mos"] for row in anchors})}
@@ -250,12 +250,12 @@ def _jpeg(path, height=150):
 
 def summary(result):
     """What the command prints."""
-    rows = [[row["student"], f"{row['mos']:.2f}", f"{row['low']:.2f} to {row['high']:.2f}",
-             f"{row['rank_best']} to {row['rank_worst']}", str(row["band"]), str(row["votes"])]
-            for row in result["students"]]
+    def interval(row):
+        return f"{row['low']:.2f} to {row['high']:.2f}" if row["low"] == row["low"] else "unknown"
+    rows = [[row["student"], f"{row['mos']:.2f}", interval(row), f"{row['rank_best']} to {row['rank_worst']}",
+             str(row["band"]), str(row["votes"])] for row in result["students"]]
     lines = [table(["student", "score", "interval", "rank", "band", "votes"], rows), ""]
-    lines += [f"anchor {row['student']}: {row['mos']:.2f} ({row['low']:.2f} to {row['high']:.2f})"
-              for row in result["anchors"]]
+    lines += [f"anchor {row['student']}: {row['mos']:.2f} ({interval(row)})" for row in result["anchors"]]
     lines.append("Two whose intervals do not touch differ; the chance that this is wrong for any two here is 5 %.")
     if result["order"] or len(result["anchors"]) < len(ANCHORS):
         lines.append(f"WARNING: the anchors: {'; '.join(result['order']) or 'not all of them were scored'}. They show "

@@ -14,7 +14,7 @@ from course.facts import SET5, read_facts
 from course.gallery import KEY_COLUMNS, Gallery, as_png, make_gallery, padded, read_key
 from course.gradebook import final_table
 from course.opinions import ANCHORS
-from course.scores import COLUMNS, STUDENT_COLUMNS, ScoresError, cell, evaluate, read_opinions, summary
+from course.scores import COLUMNS, STUDENT_COLUMNS, ScoresError, cell, evaluate, read_opinions, summary, write_scores
 from tests.course.synthetic_class import complete, write_set5, write_zip
 
 GALLERY = "abc"
@@ -133,6 +133,16 @@ def test_the_command_writes_tables_and_a_figure(opinions, tmp_path, capsys):
     assert len(rows) == 20 and tuple(rows[0]) == STUDENT_COLUMNS
     assert (tmp_path / "out/opinions.png").stat().st_size > 10_000
     assert "anchor HR" in capsys.readouterr().out
+
+
+def test_a_single_rater_gives_scores_without_intervals_and_bands(opinions, tmp_path, capsys):
+    key, _, paths = opinions
+    result = evaluate(read_opinions(paths[:1], key))
+    assert "unknown" in summary(result) and "No bands" in summary(result) and "nan" not in summary(result)
+    assert {row["band"] for row in result["students"]} == {1} and result["students"][0]["rank_worst"] > 10
+    write_scores(result, tmp_path)
+    with open(tmp_path / "students.csv", encoding="utf-8-sig", newline="") as file:
+        assert {(row["low"], row["high"]) for row in csv.DictReader(file)} == {("", "")}
 
 
 def test_points_rise_from_bicubic_to_srresnet(opinions):
