@@ -2,19 +2,29 @@
 
 Pictures get random names; a key file outside the folder says whose they are.  Hidden among the
 students' pictures are anchors (HR, bicubic interpolation, the kit's SRResNet) and repeats.
+
+Nothing else about a picture may tell whose it is either.  They are written in random order, into the folder and into
+the page's data; all files of the folder have one time, and all pictures of an image one size.
 """
 
 import csv
+import io
 import json
+import os
 import random
-import secrets
 import shutil
+import struct
+import time
+import zlib
 from collections import Counter
 from pathlib import Path
+
+from PIL import Image
 
 from config import get_config
 from course.check import set5_references
 from course.facts import SET5, read_facts
+from course.gradebook import BOM, safe, unsafe
 from course.opinions import ANCHORS
 from course.reader import Reader
 from course.sandbox import LIMITS, Budget, JailError, scratch_folder
@@ -24,7 +34,7 @@ from imresize import imresize
 from inference import SHIPPED, load_generator
 from metrics import fullest_boxes, gradients
 from support.enlarging import super_resolve
-from support.files import save_image, write_csv
+from support.files import write_atomically, write_csv
 from support.images import read_image
 
 PAGE = Path(__file__).parent / "page"
@@ -32,7 +42,8 @@ SECONDS = {"training": 8, "score": 7, "pair": 8}        # of one trial, with a m
 REPEATS, PAIRS = 10, 15                                 # of each rater
 CROP = 64                                               # side of the fixed details, in HR pixels
 TRAINING = {"coffee.png": (60, 180), "astronaut.png": (20, 130)}      # of scikit-image: top, left of a 256 x 256 crop
-KEY_COLUMNS = ("gallery", "picture", "kind", "who", "image")
+KEY_COLUMNS = ("gallery", "picture", "kind", "who", "image")            # and the name, which older keys do not have
+PADDING = b"fiLl"                                       # a chunk of PNG: private, and nobody has to read it
 
 
 def gallery_command(parser):
@@ -64,6 +75,9 @@ def gallery_command(parser):
 def make_gallery(zips, out, key, data, n_raters, minutes, facts, seed=None):
     """Write the gallery's folder and the key.
 
+    Args:
+        seed: makes a test repeat itself; whoever knows it knows the key.
+
     Returns:
         (faults: list of (file, why it is left out), load: dict of trials, minutes, least, most)
 
@@ -73,8 +87,9 @@ def make_gallery(zips, out, key, data, n_raters, minutes, facts, seed=None):
     if out.exists() or key.exists():
         raise ValueError(f"{out if out.exists() else key} is there already, and scores belong to one gallery and its "
                          "key. Choose another --out.")
-    rng = random.Random(secrets.randbits(64) if seed is None else seed)
-    found, faults = collect(zips, facts)
+    # Names of a pseudorandom generator could be worked out from each other.
+    rng = random.SystemRandom() if seed is None else random.Random(seed)
+    found, names, faults = collect(zips, facts)
     if not found:
         raise ValueError(f"No hand-in in {zips} has the five pictures of Set5: " + "; ".join(map(": ".join, faults)))
     content = Gallery(out, rng)
@@ -85,13 +100,13 @@ def make_gallery(zips, out, key, data, n_raters, minutes, facts, seed=None):
     content.add_anchors(data)
     content.add_training()
     load = content.assign(n_raters, minutes)
-    content.write(key)
+    content.write(key, names)
     return faults, load
 
 
 def collect(zips, facts):
-    """The five pictures of every hand-in: ({student: {image: uint8 array (H, W, 3)}}, faults)."""
-    found, faults = {}, []
+    """The five pictures of every hand-in: ({student: {image: uint8 array (H, W, 3)}}, {student: name}, faults)."""
+    found, names, faults = {}, {}, []
     with scratch_folder() as scratch:
         reader = Reader(scratch / "kit", facts, {}, LIMITS)
         for path in sorted(Path(zips).iterdir()):
@@ -103,19 +118,23 @@ def collect(zips, facts):
                 if reading.fault or who in found:
                     raise ValueError(reading.fault or f"there is another hand-in of {who}")
                 # Decoded in the jail and encoded again: nothing except pixels reaches the page.
-                found[who] = {name: reading.pictures[name] for name in SET5}
+                found[who], names[who] = {name: reading.pictures[name] for name in SET5}, reading.name
             except (ValueError, OSError, JailError) as error:
                 faults.append((clean(path.name), clean(error)))
-    return found, faults
+    return found, names, faults
 
 
 class Gallery:
-    """The content of the page: pictures with random names, the trials of each rater, and the key."""
+    """The content of the page: pictures with random names, the trials of each rater, and the key.
+
+    Until ``write`` it is all in memory: what is written one after the other shows in which order it came.
+    """
 
     def __init__(self, out, rng):
         self.out, self.rng = Path(out), rng
         self.id = f"{rng.getrandbits(40):010x}"
         self.images, self.pictures, self.key, self.raters = {}, {}, [], {}
+        self.files = {}                  # dict file of a picture -> (image, uint8 array (H, W, 3))
 
     def add_images(self, data):
         """Add LR and HR of Set5, and the two most detailed squares of each image."""
@@ -124,8 +143,7 @@ class Gallery:
             self._add_image(name.lower(), *dataset.pair(i))
 
     def _add_image(self, name, lr, hr):
-        save_image(self.out / "pictures" / f"lr_{name}.png", lr)
-        save_image(self.out / "pictures" / f"hr_{name}.png", hr)
+        self.files |= {f"pictures/lr_{name}.png": (f"lr of {name}", lr), f"pictures/hr_{name}.png": (name, hr)}
         crops = [[left, top, CROP, CROP] for top, left, _ in fullest_boxes(gradients(hr), CROP, 2, step=4)]
         self.images[name] = {"lr": f"pictures/lr_{name}.png", "hr": f"pictures/hr_{name}.png",
                              "width": hr.shape[1], "height": hr.shape[0], "crops": crops}
@@ -133,7 +151,7 @@ class Gallery:
     def add(self, kind, who, image, picture):
         """Add a picture under a random name, which is returned; ``kind`` is "student", "anchor" or "training"."""
         name = f"{self.rng.getrandbits(48):012x}"
-        save_image(self.out / "pictures" / f"{name}.png", picture)
+        self.files[f"pictures/{name}.png"] = (image, picture)
         self.pictures[name] = {"file": f"pictures/{name}.png", "image": image}
         self.key.append((self.id, name, kind, who, image))
         return name
@@ -212,25 +230,63 @@ class Gallery:
             trials.append({"kind": "pair", "picture": pair[0], "other": pair[1]})
         return trials
 
-    def write(self, key):
-        """Write the page, its data and the key."""
+    def write(self, key, names):
+        """Write the page, its data and the key.
+
+        Args:
+            names: dict student -> name, for the key.
+        """
+        for file, png in self._shuffled(self._pngs()):
+            write_atomically(self.out / file, png)
         for file in PAGE.iterdir():
             shutil.copyfile(file, self.out / file.name)
-        data = {"id": self.id, "images": self.images, "pictures": self.pictures, "raters": self.raters}
+        data = {"id": self.id, "images": self.images, "pictures": dict(self._shuffled(self.pictures)),
+                "raters": self.raters, "seconds": SECONDS}
         # "</" could end a script; no text here is a student's, and it is escaped all the same.
         text = json.dumps(data).replace("<", "\\u003c")
         (self.out / "trials.js").write_text(f"const GALLERY = {text};\n", encoding="utf-8")
-        write_csv(key, [KEY_COLUMNS, *self.key])
+        rows = [(*row, names.get(row[3], "") if row[2] == "student" else "") for row in self.key]
+        write_csv(key, [(*KEY_COLUMNS, "name"), *(map(safe, row) for row in rows)], encoding=BOM)
+        now = time.time()
+        for path in (*self.out.rglob("*"), self.out):
+            os.utime(path, (now, now))
+
+    def _shuffled(self, entries):
+        entries = list(entries.items())
+        self.rng.shuffle(entries)
+        return entries
+
+    def _pngs(self):
+        """{file: PNG}; all of one image are as long as its longest: less detail would make a shorter file."""
+        pngs = {file: as_png(picture) for file, (_, picture) in self.files.items()}
+        most = {}
+        for file, (image, _) in self.files.items():
+            most[image] = max(most.get(image, 0), len(pngs[file]))
+        return {file: padded(pngs[file], most[image]) for file, (image, _) in self.files.items()}
+
+
+def as_png(picture):
+    """A uint8 array (H, W, 3) as PNG, with nothing in it except its pixels."""
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def padded(png, size):
+    """The PNG with a chunk that nobody reads: all with one ``size``, which is at least theirs, become equally long."""
+    chunk = PADDING + bytes(size - len(png))
+    end = len(png) - 12                                          # the last chunk, IEND, has 12 bytes
+    return png[:end] + struct.pack("!I", len(chunk) - 4) + chunk + struct.pack("!I", zlib.crc32(chunk)) + png[end:]
 
 
 def read_key(path):
-    """{picture: dict of KEY_COLUMNS}.
+    """{picture: dict of KEY_COLUMNS, and of the "name" in keys that have one}.
 
     Raises:
         ValueError: if the file is not a key.
     """
     with open(path, encoding="utf-8-sig", newline="") as file:
         rows = list(csv.DictReader(file))
-    if not rows or set(rows[0]) != set(KEY_COLUMNS):
+    if not rows or not set(KEY_COLUMNS) <= set(rows[0]) <= {*KEY_COLUMNS, "name"}:
         raise ValueError(f"{path} is not the key of a gallery, which has the columns {', '.join(KEY_COLUMNS)}.")
-    return {row["picture"]: row for row in rows}
+    return {row["picture"]: {column: unsafe(value or "") for column, value in row.items()} for row in rows}

@@ -94,7 +94,7 @@ def grade(zips, bundle, data, out, facts, progress=True, limits=LIMITS):
     write_grades(Path(out, "grades.csv"), rows, facts)
     text = json.dumps(rows, ensure_ascii=False, indent=1, allow_nan=False)
     write_atomically(Path(out, "grades.json"), text.encode("utf-8"))
-    feedback_pages(Path(out, "students"), rows)
+    feedback_pages(Path(out, "students"), rows, points=facts.points)
     return rows
 
 

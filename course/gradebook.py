@@ -4,7 +4,8 @@ import json
 from pathlib import Path
 from statistics import fmean
 
-from course.facts import SET5
+from course.facts import DEFAULTS, SET5
+from course.feedback import causes, fitting, page_names, to_fix
 from course.report import templates
 from course.texts import RULES
 from support.files import write_atomically, write_csv
@@ -15,12 +16,20 @@ COLUMNS = ("student_id", "name", "file", "fault", "hidden_points", "set5_psnr", 
            *(f"set5_{name}" for name in OTHERS), "check_faults", "check_warnings", "flags", "jail")
 # The PSNR on Set5, in dB, for no points (bicubic interpolation) and for all points.
 PSNR_FROM, PSNR_TO = 28.43, 30.0
+BOM = "utf-8-sig"        # of tables that people open: with the byte order mark, Excel reads them as UTF-8
+FORMULAS = ("=", "+", "-", "@", "\t", "\r")             # how a spreadsheet's formula begins
+NOTHING = "nothing handed in"
 
 
 def safe(value):
     """A value for a CSV file that people open in a spreadsheet, which would take "=..." for a formula."""
     text = str(value)
-    return "'" + text if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
+    return "'" + text if text[:1] in FORMULAS else text
+
+
+def unsafe(text):
+    """The text that ``safe`` has made safe."""
+    return text[1:] if text[:1] == "'" and text[1:2] in FORMULAS else text
 
 
 def write_grades(path, rows, facts):
@@ -34,10 +43,9 @@ def write_grades(path, rows, facts):
                       row["fault"], hidden_points(row), *means, levels.count("fault"), levels.count("warning"),
                       "; ".join(row["flags"]), "; ".join([row.get("jail", ""), *row.get("notes", [])])])
     handed_in = {row["student_id"] for row in rows}
-    table += [[student, name, "", "nothing handed in", 0, *[""] * (len(COLUMNS) - 5)]
+    table += [[student, name, "", NOTHING, 0, *[""] * (len(COLUMNS) - 5)]
               for student, name in facts.roster.items() if student not in handed_in]
-    # With the byte order mark, Excel reads the file as UTF-8.
-    write_csv(path, [[safe(value) for value in line] for line in table], encoding="utf-8-sig")
+    write_csv(path, [[safe(value) for value in line] for line in table], encoding=BOM)
 
 
 def hidden_points(row):
@@ -60,26 +68,60 @@ def read_grades(path):
 
 
 def final_table(grades, opinions, facts):
-    """The table of all parts, header first.  The points are a suggestion; a person judges the report.
+    """The table of all parts, header first: a row per hand-in, and for everybody on the roster who has not handed in.
 
-    Opinion scores: the points rise from none at the score of the anchor bicubic to all at that of SRResNet.
+    The points are a suggestion; a person judges the report, which "total" does not hold yet.
     """
     students = {row["student"]: row for row in opinions["students"]}
     anchors = {row["student"]: row["mos"] for row in opinions["anchors"]}
-    table = [["student_id", "name", "hidden_tests", "psnr_ssim", "set5_scores", "report", "mos", "mos_low", "mos_high",
-              "band", "rank", "set5_psnr", "set5_ssim", "flags"]]
-    for row in grades:
+    handed_in = {row["student_id"] for row in grades}
+    absent = [{"student_id": student, "name": name, "fault": NOTHING, "tests": [], "pictures": {}, "flags": []}
+              for student, name in facts.roster.items() if student not in handed_in]
+    table = [["student_id", "name", "hidden_tests", "psnr_ssim", "set5_scores", "report", "total", "mos", "mos_low",
+              "mos_high", "band", "rank", "set5_psnr", "set5_ssim", "fault", "flags"]]
+    for row in [*grades, *absent]:
         opinion = students.get(row["student_id"])
-        score = share(opinion["mos"], anchors["bicubic"], anchors["SRResNet"]) if opinion else 0
+        points = points_of(row, opinion, anchors, facts.points)
         dB, similarity = set5_means(row)
-        points = (facts.points.hidden_tests * hidden_points(row) / 100,
-                  facts.points.psnr_ssim * share(dB, PSNR_FROM, PSNR_TO) if dB else 0, facts.points.set5_scores * score)
-        votes = [f"{opinion[key]:.2f}" for key in ("mos", "low", "high")] if opinion else ["", "", ""]
-        table.append([row["student_id"], row["name"], *(f"{value:.1f}" for value in points), "", *votes,
-                      opinion["band"] if opinion else "",
-                      f"{opinion['rank_best']} to {opinion['rank_worst']}" if opinion else "",
-                      f"{dB:.2f}" if dB else "", f"{similarity:.4f}" if dB else "", "; ".join(row["flags"])])
+        votes = [*(number(opinion[key]) for key in ("mos", "low", "high")), opinion["band"],
+                 f"{opinion['rank_best']} to {opinion['rank_worst']}"] if opinion else [""] * 5
+        table.append([row["student_id"], row["name"] or facts.roster.get(row["student_id"], ""),
+                      *("" if value is None else f"{value:.1f}" for value in points.values()), f"{total(points):.1f}",
+                      *votes, f"{dB:.2f}" if dB else "", f"{similarity:.4f}" if dB else "", row.get("fault", ""),
+                      "; ".join(row["flags"])])
     return [[safe(value) for value in line] for line in table]
+
+
+def points_of(row, opinion, anchors, of):
+    """{part: points, to one decimal, or None where nobody has judged yet}, in the order of ``of``'s table.
+
+    Opinion scores: the points rise from none at the score of the anchor bicubic to all at that of SRResNet.  Where the
+    raters did not see these two in this order, their scores give no points.
+
+    Args:
+        opinion: the student's row of ``scores``, or None.
+        anchors: dict anchor -> mean score; None where the images have not been scored yet.
+        of: dict part -> the most points.
+    """
+    dB, _ = set5_means(row)
+    worst, best = ((anchors or {}).get(name) for name in ("bicubic", "SRResNet"))
+    scores = None
+    if worst is not None and best is not None and worst < best:
+        scores = of["set5_scores"] * share(opinion["mos"], worst, best) if opinion else 0.0
+    points = {"hidden_tests": of["hidden_tests"] * hidden_points(row) / 100,
+              "psnr_ssim": of["psnr_ssim"] * share(dB, PSNR_FROM, PSNR_TO) if dB else 0.0,
+              "set5_scores": scores, "report": None}
+    return {part: None if value is None else round(value, 1) for part, value in points.items()}
+
+
+def total(points):
+    """The sum of the parts that have been judged."""
+    return sum(value for value in points.values() if value is not None)
+
+
+def number(value):
+    """Two decimals; nothing for nan."""
+    return f"{value:.2f}" if value == value else ""
 
 
 def set5_means(row):
@@ -108,14 +150,25 @@ def shown_measures(row):
             if any(name in picture for picture in row["pictures"].values())]
 
 
-def feedback_pages(folder, rows, opinions=None):
-    """A page for each student: what was checked, tested and measured, and the opinion scores if there are any."""
-    template, pages = templates(autoescape=True).get_template("feedback.html.j2"), []
+def feedback_pages(folder, rows, opinions=None, points=None):
+    """A page for each student: points and what to fix first; then what was tested, measured and checked.
+
+    Args:
+        opinions: the result of ``scores``, if the images have been scored.
+        points: dict part -> the most points (default: those of a course.toml that says nothing).
+    """
+    template, pages, of = templates(autoescape=True).get_template("feedback.html.j2"), [], points or DEFAULTS["points"]
     scores = {row["student"]: row for row in (opinions or {"students": []})["students"]}
-    for row in rows:
-        text = template.render(row=row, rules=RULES, set5=SET5, others=shown_measures(row),
-                               opinion=scores.get(row["student_id"]), points=hidden_points(row),
-                               anchors=(opinions or {}).get("anchors", []))
-        pages.append(Path(folder, f"{Path(row['file']).stem}.html"))
+    anchors = (opinions or {}).get("anchors", [])
+    known = {row["student"]: row["mos"] for row in anchors} if opinions else None
+    for row, name in zip(rows, page_names(rows)):
+        shown, opinion = fitting(row), scores.get(row["student_id"])
+        failed = causes(shown["tests"])
+        got = points_of(row, opinion, known, of)
+        text = template.render(row=shown, rules=RULES, set5=SET5, others=shown_measures(row), opinion=opinion,
+                               anchors=anchors, number=number, hidden=hidden_points(row), got=got, of=of,
+                               total=total(got), of_total=sum(of[part] for part in got if got[part] is not None),
+                               psnr=set5_means(row)[0], failed=failed, to_fix=to_fix(shown, failed))
+        pages.append(Path(folder, f"{name}.html"))
         write_atomically(pages[-1], text.encode("utf-8"))
     return pages

@@ -41,49 +41,49 @@ def means(groups, values, n):
         return np.bincount(groups, weights=values, minlength=n) / counts
 
 
-def bootstrap(raters, pictures, scores, groups, n=1000, seed=0):
-    """Mean scores of groups of pictures (a student's five, say), over resampled raters.
+def half_widths(raters, pictures, scores, groups, images, error=0.05):
+    """Half the width of the interval of each group of pictures (a student's five, say), made for comparing.
 
-    Whole raters are drawn with replacement, not single scores: the scores of one person are not independent.
+    Two groups whose intervals do not touch differ.  This is Tukey's test of all pairs (1949), drawn as intervals
+    (Gabriel 1978): the chance that anywhere among the groups two that are equal are told apart is ``error``.  A rater
+    counts once for each group, with the mean of the scores given to it, because the scores of one person are not
+    independent.  How much these means vary is estimated from all groups together; where raters disagree more about one
+    group than about the others, its own spread counts.  What moves all groups alike is left out.
 
     Args:
-        groups: int array (pictures,): the group of each picture.
+        raters, pictures: int arrays (n,), numbered from 0.
+        scores: float array (n,), without the raters' bias.
+        groups, images: int arrays (pictures,): the group of each picture; the image that it shows.
 
     Returns:
-        float array (n, groups); nan where no drawn rater has seen a group.
+        float array (groups,); nan for all where no group has two raters.
     """
-    rng, n_raters = np.random.default_rng(seed), raters.max() + 1
-    of_rater = [np.flatnonzero(raters == rater) for rater in range(n_raters)]
-    result = np.full((n, groups.max() + 1), np.nan)
-    for k in range(n):
-        drawn = rng.integers(n_raters, size=n_raters)
-        rows = np.concatenate([of_rater[rater] for rater in drawn])
-        # A rater who was drawn twice counts as two people.
-        names = np.repeat(np.arange(n_raters), [len(of_rater[rater]) for rater in drawn])
-        quality, _, _ = without_bias(names, pictures[rows], scores[rows], rounds=20)
-        quality = np.append(quality, np.full(len(groups) - len(quality), np.nan))
-        seen = np.isfinite(quality)
-        result[k] = means(groups[seen], quality[seen], groups.max() + 1)
-    return result
+    n, n_raters = groups.max() + 1, raters.max() + 1
+    quality = means(pictures, scores, len(groups))
+    ease = means(images, quality - means(groups, quality, n)[groups], images.max() + 1)     # of an image
+    by_rater = means(raters * n + groups[pictures], scores - ease[images[pictures]], n_raters * n).reshape(n_raters, n)
+    seen = np.isfinite(by_rater)
+    count = seen.sum(axis=0)
+    centre = np.where(seen, by_rater, 0).sum(axis=0) / count
+    squares = np.where(seen, (by_rater - centre) ** 2, 0).sum(axis=0)
+    freedom = int((count - 1).sum())
+    if freedom == 0:
+        return np.full(n, math.nan)
+    variance = np.maximum(squares.sum() / freedom, squares / np.maximum(count - 1, 1))
+    return studentized_range(n, freedom, 1 - error) / 2 * np.sqrt(variance / count)
 
 
-def interval(samples, level=0.95):
-    """(low, high) of each column: the middle ``level`` of the bootstrap's samples."""
-    low, high = np.nanpercentile(samples, [50 * (1 - level), 50 * (1 + level)], axis=0)
-    return low, high
+def studentized_range(n, freedom, level, draws=20_000):
+    """The quantile of the range of n standard normal numbers over an estimate of their spread, by simulation."""
+    rng = np.random.default_rng(0)
+    ranges = np.ptp(rng.standard_normal((draws, max(n, 2))), axis=1)
+    return float(np.quantile(ranges / np.sqrt(rng.chisquare(freedom, draws) / freedom), level))
 
 
-def rank_ranges(samples, level=0.95):
-    """(best, worst) rank of each column in the middle ``level`` of the samples; rank 1 has the highest score."""
-    ranks = np.apply_along_axis(lambda row: _ranks(-row), 1, np.where(np.isnan(samples), -np.inf, samples))
-    low, high = np.percentile(ranks, [50 * (1 - level), 50 * (1 + level)], axis=0)
-    return np.floor(low).astype(int), np.ceil(high).astype(int)
-
-
-def _ranks(values):
-    order, ranks = np.argsort(values, kind="stable"), np.empty(len(values))
-    ranks[order] = np.arange(1, len(values) + 1)
-    return ranks
+def rank_ranges(low, high):
+    """(best, worst) rank that each interval allows; rank 1 is the highest.  Those that lie above it come before it."""
+    above = low[None, :] > high[:, None]                # [i, j]: j lies above i
+    return 1 + above.sum(axis=1), len(low) - above.sum(axis=0)
 
 
 def repeat_agreement(first, second):
@@ -128,17 +128,23 @@ def bradley_terry(n, wins, prior=0.5, rounds=1000):
 
 
 def bands(scores, low, high):
-    """Bands of scores, separated only where intervals are: int array, 0 is the best band.
+    """Bands of scores such that all intervals of one band touch each other: int array, 0 is the best band.
 
-    There is a boundary between two neighbours in rank if the intervals of all above it lie above the
-    intervals of all below it.  Where intervals overlap, there is none.
+    There are as few bands as this allows: of two neighbouring bands, some pair does not touch.  Among the ways to draw
+    so few, the boundaries lie where neighbours in rank are furthest apart.
     """
     order = np.argsort(-np.asarray(scores), kind="stable")
-    result, band = np.zeros(len(order), int), 0
-    for k, index in enumerate(order):
-        if k and min(low[order[:k]]) > max(high[order[k:]]):
-            band += 1
-        result[index] = band
+    scores, low, high = (np.asarray(values, float)[order] for values in (scores, low, high))
+    # For the first k in rank: (bands, minus the gaps at their boundaries, where the last band begins).
+    best = [(0, 0.0, 0)]
+    for k in range(1, len(order) + 1):
+        ways = [(best[first][0] + 1, best[first][1] - (scores[first - 1] - scores[first] if first else 0), first)
+                for first in range(k) if low[first:k].max() <= high[first:k].min()]
+        best.append(min(ways))
+    result, end = np.zeros(len(order), int), len(order)
+    while end:
+        result[order[best[end][2]:end]] = best[end][0] - 1
+        end = best[end][2]
     return result
 
 

@@ -1,7 +1,6 @@
 """From the raters' CSV files to mean opinion scores with intervals, ranks and bands, and to the final table."""
 
 import base64
-import csv
 import glob
 import io
 import math
@@ -14,31 +13,27 @@ from PIL import Image
 
 from course.facts import SET5, read_facts
 from course.gallery import read_key
-from course.gradebook import feedback_pages, final_table, read_grades, safe
+from course.gradebook import BOM, feedback_pages, final_table, read_grades, safe
 from course.opinions import (
     ANCHORS,
     anchors_in_order,
     bands,
-    bootstrap,
     bradley_terry,
-    interval,
+    half_widths,
     means,
     rank_ranges,
     repeat_agreement,
     without_bias,
 )
 from course.report import templates
+from course.votes import COLUMNS, ScoresError, read_opinions  # noqa: F401  others take them from here
+from course.words import clean
 from support.figures import as_png, table
 from support.files import write_atomically, write_csv
 
-COLUMNS = ("gallery", "rater", "trial", "kind", "picture", "other", "value", "seconds", "time")
 STUDENT_COLUMNS = ("student", "mos", "low", "high", "rank_best", "rank_worst", "band", "votes", "pairs_strength",
                    *SET5)
 MIN_RATERS = 3           # for bands
-
-
-class ScoresError(ValueError):
-    """Files that cannot be evaluated; the message names file and row."""
 
 
 def scores_command(parser):
@@ -50,74 +45,33 @@ def scores_command(parser):
     parser.add_argument("--course", type=Path, default=Path("course.toml"), help="the facts (default: %(default)s)")
 
     def run(args):
-        key = read_key(args.key)
+        key, facts = read_key(args.key), read_facts(args.course)
         # On Windows the shell does not expand patterns.
         files = [Path(name) for text in args.csv for name in sorted(glob.glob(text)) or [text]]
         result = evaluate(read_opinions(files, key))
+        grades = read_grades(args.grades) if args.grades else []
         write_scores(result, args.out)
         print(summary(result))
         if args.gallery:
-            print(f"{contact_sheet(args.out / 'contact_sheet.html', result, key, args.gallery)}: with names")
+            names = names_of(key, grades, facts)
+            print(f"{contact_sheet(args.out / 'contact_sheet.html', result, key, args.gallery, names)}: with names")
         if args.grades:
-            grades = read_grades(args.grades)
-            rows = final_table(grades, result, read_facts(args.course))
-            write_csv(args.out / "final.csv", rows)
-            pages = feedback_pages(args.out / "feedback", grades, result)
+            write_csv(args.out / "final.csv", final_table(grades, result, facts), encoding=BOM)
+            pages = feedback_pages(args.out / "feedback", grades, result, facts.points)
             print(f"{args.out / 'final.csv'}; {len(pages)} feedback pages in {args.out / 'feedback'}")
         print(f"{args.out / 'students.csv'}, pictures.csv, raters.csv, opinions.png")
         return 0
     return run
 
 
-# ---------------------------------------------------------------- reading
-
-def read_opinions(paths, key):
-    """The votes of all files: (list of dicts with the page's columns and the key's "who", "what", "image"; the key).
-
-    Of a trial that a rater has exported several times (half-way and at the end, say) the latest vote counts.
-
-    Raises:
-        ScoresError: for another kind of file, another gallery, a picture that is not in the key, or a value that is
-            not a vote.
-    """
-    latest = {}
-    for path in paths:
-        for number, row in enumerate(_rows(path), start=2):
-            place = f"{path}, row {number}"
-            if row["gallery"] != next(iter(key.values()))["gallery"]:
-                raise ScoresError(f"{place}: it belongs to the gallery {row['gallery']}, the key to another one.")
-            for column in ("picture", *(["other"] if row["kind"] == "pair" else [])):
-                if row[column] not in key:
-                    raise ScoresError(f"{place}: the key has no picture {row[column]!r}.")
-            allowed = ("left", "equal", "right") if row["kind"] == "pair" else ("1", "2", "3", "4", "5")
-            if row["kind"] not in ("training", "score", "pair") or row["value"] not in allowed:
-                raise ScoresError(f"{place}: {row['kind']!r} with the value {row['value']!r} is no vote.")
-            vote = (row["rater"], row["trial"])
-            if vote not in latest or latest[vote]["time"] <= row["time"]:
-                latest[vote] = {**row, "what": key[row["picture"]]["kind"], "who": key[row["picture"]]["who"],
-                                "image": key[row["picture"]]["image"]}
-    votes = sorted(latest.values(), key=lambda row: (row["rater"], int(row["trial"])))
-    if not any(row["kind"] == "score" for row in votes):
-        raise ScoresError("There is no score in these files: nobody got beyond the practice.")
-    return votes, key
-
-
-def _rows(path):
-    with open(path, encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file)
-        if reader.fieldnames is None or set(reader.fieldnames) != set(COLUMNS):
-            raise ScoresError(f"{path} does not have the columns of the page: {', '.join(COLUMNS)}.")
-        yield from reader
-
-
 # ---------------------------------------------------------------- evaluating
 
-def evaluate(votes_and_key, n_bootstrap=1000, seed=0):
+def evaluate(votes_and_key):
     """Everything that ``scores`` reports.
 
     Returns:
-        dict: "students" and "anchors" (list of dicts, see STUDENT_COLUMNS), "pictures", "raters" (lists of
-        dicts), "order" (faults in the anchors' order).
+        dict: "students" and "anchors" (list of dicts, see STUDENT_COLUMNS), "pictures", "raters" (lists of dicts),
+        "order" (faults in the anchors' order), "shared" (dict code -> files, where several people used one code).
     """
     votes, key = votes_and_key
     scored = [row for row in votes if row["kind"] == "score" and row["what"] != "training"]
@@ -128,31 +82,42 @@ def evaluate(votes_and_key, n_bootstrap=1000, seed=0):
     values = np.array([float(row["value"]) for row in first])
     quality, bias, corrected = without_bias(r, p, values)
     owners = sorted({(key[name]["kind"], key[name]["who"]) for name in names})
+    images = sorted({key[name]["image"] for name in names})
     group = np.array([owners.index((key[name]["kind"], key[name]["who"])) for name in names])
-    samples = bootstrap(r, p, values, group, n_bootstrap, seed)
-    mos, (low, high) = means(group, quality, len(owners)), interval(samples)
-    result = {"anchors": [], "students": [], "order": [], "pictures": _pictures(names, key, p, corrected, quality),
-              "raters": _raters(raters, bias, r, values, first, again)}
-    students = [k for k, (kind, _) in enumerate(owners) if kind == "student"]
-    best, worst = rank_ranges(samples[:, students])
-    band = bands(mos[students], low[students], high[students])
-    if len(raters) < MIN_RATERS:             # where two agree by chance, intervals have no width
-        band = np.zeros_like(band)
-    strengths = _strengths(votes, key, [owners[k][1] for k in students])
-    of_picture = {(key[name]["kind"], key[name]["who"], key[name]["image"]): quality[k] for k, name in enumerate(names)}
-    for place, k in enumerate(students):
-        result["students"].append({
-            "student": owners[k][1], "mos": mos[k], "low": low[k], "high": high[k], "rank_best": int(best[place]),
-            "rank_worst": int(worst[place]), "band": int(band[place]) + 1, "votes": int((group[p] == k).sum()),
-            "pairs_strength": strengths.get(owners[k][1], math.nan),
-            **{image: of_picture.get((*owners[k], image), math.nan) for image in SET5}})
-    result["students"].sort(key=lambda row: -row["mos"])
-    for name in ANCHORS:
-        if ("anchor", name) in owners:
-            k = owners.index(("anchor", name))
-            result["anchors"].append({"student": name, "mos": mos[k], "low": low[k], "high": high[k]})
-    result["order"] = anchors_in_order({row["student"]: row["mos"] for row in result["anchors"]})
-    return result
+    half = half_widths(r, p, corrected, group, np.array([images.index(key[name]["image"]) for name in names]))
+    mos = means(group, quality, len(owners))
+    pictures = _pictures(names, key, p, corrected, quality)
+    rows = [{"student": who, "kind": kind, "mos": mos[k], "low": mos[k] - half[k], "high": mos[k] + half[k],
+             "votes": int((group[p] == k).sum())} for k, (kind, who) in enumerate(owners)]
+    by_kind = {kind: [row for row in rows if row["kind"] == kind] for kind in ("student", "anchor")}
+    strengths = _strengths(votes, key, [row["student"] for row in by_kind["student"]])
+    students = _students(by_kind["student"], pictures, strengths, len(raters))
+    anchors = [row for name in ANCHORS for row in by_kind["anchor"] if row["student"] == name]
+    return {"students": students, "anchors": anchors, "pictures": pictures,
+            "raters": _raters(raters, bias, r, values, first, again), "shared": _shared(votes),
+            "order": anchors_in_order({row["student"]: row["mos"] for row in anchors})}
+
+
+def _students(rows, pictures, strengths, n_raters):
+    """The rows of students.csv, the highest score first."""
+    mos, low, high = (np.array([row[name] for row in rows]) for name in ("mos", "low", "high"))
+    best, worst = rank_ranges(low, high)
+    band = bands(mos, low, high) if n_raters >= MIN_RATERS else np.zeros(len(rows), int)
+    of_picture = {(row["who"], row["image"]): row["mos"] for row in pictures if row["kind"] == "student"}
+    rows = [{**row, "rank_best": int(best[k]), "rank_worst": int(worst[k]), "band": int(band[k]) + 1,
+             "pairs_strength": strengths.get(row["student"], math.nan),
+             **{image: of_picture.get((row["student"], image), math.nan) for image in SET5}}
+            for k, row in enumerate(rows)]
+    return sorted(rows, key=lambda row: -row["mos"])
+
+
+def _shared(votes):
+    """{code: names of the files} of the codes under which several people scored."""
+    people = defaultdict(set)
+    for row in votes:
+        people[row["code"]].add(row["rater"])
+    return {code: sorted({row["file"] for row in votes if row["code"] == code})
+            for code, raters in people.items() if len(raters) > 1}
 
 
 def _repeats(scored):
@@ -213,10 +178,11 @@ def _strengths(votes, key, students):
 def write_scores(result, out):
     """Write students.csv, pictures.csv, raters.csv and the figure."""
     write_csv(out / "students.csv", [STUDENT_COLUMNS, *([cell(row[name]) for name in STUDENT_COLUMNS]
-                                                        for row in result["students"])])
+                                                        for row in result["students"])], encoding=BOM)
     for name in ("pictures", "raters"):
         rows = result[name]
-        write_csv(out / f"{name}.csv", [list(rows[0]), *([cell(value) for value in row.values()] for row in rows)])
+        write_csv(out / f"{name}.csv", [list(rows[0]), *([cell(value) for value in row.values()] for row in rows)],
+                  encoding=BOM)
     write_atomically(out / "opinions.png", as_png(figure(result), dpi=110))
 
 
@@ -241,16 +207,22 @@ def figure(result):
     for anchor, style in zip(result["anchors"], (":", "-.", "--")):
         axes.axvline(anchor["mos"], color="grey", linestyle=style, linewidth=1,
                      label=f"{anchor['student']}: {anchor['mos']:.2f}")
-    axes.set_yticks(places, [row["student"] for row in students], fontsize=8)
+    axes.set_yticks(places, [row["student"] for row in students], fontsize=8, parse_math=False)
     axes.set_ylim(len(students) - 0.5, -0.5)
     axes.set_xlim(0.8, 5.2)
-    axes.set_xlabel("mean opinion score, 95 % interval over raters (shades: bands)")
+    axes.set_xlabel("mean opinion score; two whose intervals do not touch differ (shades: bands)")
     axes.grid(axis="x", alpha=0.3)
     axes.legend(fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, frameon=False)
     return drawn
 
 
-def contact_sheet(path, result, key, gallery):
+def names_of(key, grades, facts):
+    """{student id: name}, from the hand-ins as far as they say it, else from the roster."""
+    names = {**facts.roster, **{row["who"]: row["name"] for row in key.values() if row.get("name")}}
+    return {**names, **{row["student_id"]: row["name"] for row in grades if row.get("name")}}
+
+
+def contact_sheet(path, result, key, gallery, names=None):
     """All pictures with names and scores on one page, the highest score first; returns its path."""
     files = {(row["kind"], row["who"], row["image"]): Path(gallery, "pictures", f"{name}.png")
              for name, row in key.items()}
@@ -259,7 +231,8 @@ def contact_sheet(path, result, key, gallery):
     for kind, group in (("student", result["students"]), ("anchor", result["anchors"])):
         for row in group:
             places = [(kind, row["student"], image) for image in SET5]
-            rows.append({"who": row["student"], "kind": kind, "mos": row["mos"], "cells": [
+            name = clean((names or {}).get(row["student"], "")) if kind == "student" else ""
+            rows.append({"who": row["student"], "name": name, "kind": kind, "mos": row["mos"], "cells": [
                 {"data": _jpeg(files[place]), "mos": scores[place]} if place in scores else None for place in places]})
     rows.sort(key=lambda row: -row["mos"])
     text = templates(autoescape=True).get_template("contact_sheet.html.j2").render(rows=rows, images=list(SET5))
@@ -277,15 +250,22 @@ def _jpeg(path, height=150):
 
 def summary(result):
     """What the command prints."""
-    rows = [[row["student"], f"{row['mos']:.2f}", f"{row['low']:.2f} to {row['high']:.2f}",
-             f"{row['rank_best']} to {row['rank_worst']}", str(row["band"]), str(row["votes"])]
-            for row in result["students"]]
-    lines = [table(["student", "score", "95 % interval", "rank", "band", "votes"], rows), ""]
-    lines += [f"anchor {row['student']}: {row['mos']:.2f} ({row['low']:.2f} to {row['high']:.2f})"
-              for row in result["anchors"]]
-    lines += [f"WARNING: the anchors are out of order: {fault}. Look at raters.csv." for fault in result["order"]]
+    def interval(row):
+        return f"{row['low']:.2f} to {row['high']:.2f}" if row["low"] == row["low"] else "unknown"
+    rows = [[row["student"], f"{row['mos']:.2f}", interval(row), f"{row['rank_best']} to {row['rank_worst']}",
+             str(row["band"]), str(row["votes"])] for row in result["students"]]
+    lines = [table(["student", "score", "interval", "rank", "band", "votes"], rows), ""]
+    lines += [f"anchor {row['student']}: {row['mos']:.2f} ({interval(row)})" for row in result["anchors"]]
+    lines.append("Two whose intervals do not touch differ; the chance that this is wrong for any two here is 5 %.")
+    if result["order"] or len(result["anchors"]) < len(ANCHORS):
+        lines.append(f"WARNING: the anchors: {'; '.join(result['order']) or 'not all of them were scored'}. They show "
+                     "whether raters saw what they should: look at raters.csv. Where bicubic is not below SRResNet, or "
+                     "one of them is missing, the scores give no points.")
     if len(result["raters"]) < MIN_RATERS:
         lines.append(f"No bands: with fewer than {MIN_RATERS} raters the intervals mean little.")
+    for code, files in result["shared"].items():
+        lines.append(f"WARNING: several people scored under the code {code} ({', '.join(files)}). Each counts as a "
+                     f"rater, the second one as {code} (2). If it was one person who began again, leave a file out.")
     for rater in result["raters"]:
         if rater["repeats"] and rater["repeat_difference"] > 1:
             lines.append(f"WARNING: {rater['rater']} differs by {rater['repeat_difference']:.2f} points "

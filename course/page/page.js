@@ -10,6 +10,7 @@ const UNSAVED = "This browser does not store answers: export them before you clo
 let rater = null, trials = [], answers = [], position = 0, shownAt = 0, solo = false, isSaved = true;
 // What all panes show: the point in the middle, in HR pixels, and how many screen pixels one HR pixel takes.
 let view = { x: 0, y: 0, zoom: 1 };
+let lookedAt = null;        // "w", "a" or "b" while the view is just this one, else null
 
 // ---------------------------------------------------------------- the answers, stored in this browser
 
@@ -48,9 +49,12 @@ function csv() {
 function exportAnswers() {
   const link = document.createElement("a");
   link.href = URL.createObjectURL(new Blob([csv()], { type: "text/csv" }));
-  link.download = `opinions_${GALLERY.id}_${rater}.csv`;
+  // With the time in its name, no file takes the place of another one in the folder where all are collected.
+  link.download = `opinions_${GALLERY.id}_${rater}_${new Date().toISOString().slice(0, 19).replace(/\D/g, "")}.csv`;
+  document.body.append(link);
   link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+  link.remove();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60000);
 }
 
 // ---------------------------------------------------------------- screens
@@ -76,18 +80,34 @@ function next() {
   if (position >= trials.length) {
     const counted = trials.filter((trial) => trial.kind !== "training").length;
     byId("summary").textContent = `${rater}: ${counted} answers · 共 ${counted} 个评分 ${isSaved ? "" : UNSAVED}`;
+    byId("text").querySelector("textarea").value = csv();
     show("done");
     byId("export").focus();
     return;
   }
   show("rate");
   const trial = trials[position];
-  byId("progress").textContent = `${position + 1} / ${trials.length} · ${isSaved ? KINDS[trial.kind] : UNSAVED}`;
+  byId("progress").textContent = [`${position + 1} / ${trials.length}`, isSaved ? KINDS[trial.kind] : UNSAVED,
+    timeLeft()].join(" · ");
+  byId("bar").max = trials.length;
+  byId("bar").value = position;
+  document.querySelector("#rate .back").disabled = position === 0;
   buildPanes(trial);
   buildAnswers(trial);
   look("w");
   preload(trials[position + 1]);
   shownAt = Date.now();
+}
+
+// What is left of the planned time, at the speed of this rater's own answers; somebody who pauses is not slow.
+function timeLeft() {
+  const seconds = (trial) => (GALLERY.seconds || {})[trial.kind] || 8;
+  const speeds = answers.map((given, k) => given && given.seconds / seconds(trials[k])).filter(Boolean);
+  speeds.sort((a, b) => a - b);
+  const speed = speeds.length < 5 ? 1 : Math.min(5, speeds[Math.floor(speeds.length / 2)]);
+  const left = trials.filter((_, k) => !answers[k]).reduce((sum, trial) => sum + speed * seconds(trial), 0);
+  const minutes = Math.max(1, Math.round(left / 60));
+  return `about ${minutes} min left · 约剩 ${minutes} 分钟`;
 }
 
 function answer(value) {
@@ -112,15 +132,26 @@ function back() {
   }
 }
 
+// [words where panes stand beside each other, words where they stand on top of each other]: page.css shows one of them.
+const FIRST = ["left · 左", "above · 上"], SECOND = ["right · 右", "below · 下"];
+
+function words(texts) {
+  return texts.map((text, k) => {
+    const span = document.createElement("span");
+    span.textContent = text;
+    span.className = texts.length > 1 ? ["beside", "stacked"][k] : "";
+    return span;
+  });
+}
+
 function buildAnswers(trial) {
   const choices = trial.kind === "pair"
-    ? [["left", "left · 左", "1"], ["equal", "equal · 相同", "2 ="], ["right", "right · 右", "3"]]
-    : [[1, "1", "bad 劣"], [2, "2", "poor 差"], [3, "3", "fair 中"], [4, "4", "good 良"], [5, "5", "excellent 优"]];
+    ? [["left", FIRST, "1"], ["equal", ["equal · 相同"], "2 ="], ["right", SECOND, "3"]]
+    : ["bad 劣", "poor 差", "fair 中", "good 良", "excellent 优"].map((text, k) => [k + 1, [String(k + 1)], text]);
   byId("answers").replaceChildren(...choices.map(([value, text, below]) => {
     const button = document.createElement("button"), small = document.createElement("small");
-    button.textContent = text;
     small.textContent = below;
-    button.append(small);
+    button.append(...words(text), small);
     button.dataset.value = value;
     button.setAttribute("aria-pressed", String((answers[position] || {}).value === value));
     button.addEventListener("click", () => answer(value));
@@ -134,21 +165,22 @@ function buildPanes(trial) {
   const image = GALLERY.images[GALLERY.pictures[trial.picture].image];
   const file = (id) => GALLERY.pictures[id].file;
   const panes = trial.kind === "pair"
-    ? [["left · 左", file(trial.picture), 1], ["right · 右", file(trial.other), 1], ["original · 原图", image.hr, 1]]
-    : [["before · 放大前", image.lr, 4], ["to be scored · 待评分", file(trial.picture), 1],
-      ["original · 原图", image.hr, 1]];
+    ? [[FIRST, file(trial.picture), 1], [["original · 原图"], image.hr, 1], [SECOND, file(trial.other), 1]]
+    : [[["before · 放大前"], image.lr, 4], [["to be scored · 待评分"], file(trial.picture), 1],
+      [["original · 原图"], image.hr, 1]];
   byId("panes").replaceChildren(...panes.map(([text, source, factor], k) => {
     const pane = document.createElement("div"), img = document.createElement("img"), label = document.createElement("span");
     pane.className = "pane";
-    pane.dataset.judged = String(trial.kind === "pair" ? k < 2 : k === 1);
+    pane.dataset.judged = String(trial.kind === "pair" ? k !== 1 : k === 1);
     img.src = source;
-    img.alt = text;
+    img.alt = "";                                  // the label says what it is
     img.draggable = false;
     img.dataset.factor = factor;
-    label.textContent = text;
+    label.append(...words(text));
     pane.append(img, label);
     return pane;
   }));
+  fingers.clear();
   applySolo();
 }
 
@@ -172,16 +204,19 @@ function look(where) {
   if (where !== "w") {
     view.zoom = Math.max(1, Math.floor(view.zoom));       // whole pixels: none looks wider than its neighbour
   }
+  lookedAt = where;
   draw();
 }
 
 function setZoom(zoom) {
   view.zoom = Math.min(16, Math.max(0.25, zoom));
+  lookedAt = null;
   draw();
 }
 
 function move(dx, dy) {
   const image = currentImage();
+  lookedAt = null;
   view.x = Math.min(image.width, Math.max(0, view.x + dx));
   view.y = Math.min(image.height, Math.max(0, view.y + dy));
   draw();
@@ -196,6 +231,9 @@ function draw() {
   for (const button of document.querySelectorAll("[data-zoom]")) {
     button.setAttribute("aria-pressed", String(Number(button.dataset.zoom) === view.zoom));
   }
+  for (const button of document.querySelectorAll("[data-view]")) {
+    button.setAttribute("aria-pressed", String(button.dataset.view === lookedAt));
+  }
 }
 
 function applySolo() {
@@ -207,19 +245,46 @@ function applySolo() {
 
 // ---------------------------------------------------------------- mouse, fingers, keys
 
-let dragged = null;
+const fingers = new Map();        // of each pointer that is down: where it is
+
+// The middle of the fingers on the screen, and how far they are from it (0 for a single one).
+function grip() {
+  const places = [...fingers.values()];
+  const x = places.reduce((sum, place) => sum + place.x, 0) / places.length;
+  const y = places.reduce((sum, place) => sum + place.y, 0) / places.length;
+  return { x, y, spread: places.reduce((sum, place) => sum + Math.hypot(place.x - x, place.y - y), 0) / places.length };
+}
+
+// One finger moves the image.  Two also enlarge it, and what lies under their middle stays there.
+function drag(before, after, pane) {
+  const size = pane.getBoundingClientRect();
+  const centre = { x: size.left + size.width / 2, y: size.top + size.height / 2 };
+  const zoom = before.spread && after.spread ? Math.min(16, Math.max(0.25, view.zoom * after.spread / before.spread))
+    : view.zoom;
+  const dx = (before.x - centre.x) / view.zoom - (after.x - centre.x) / zoom;
+  const dy = (before.y - centre.y) / view.zoom - (after.y - centre.y) / zoom;
+  view.zoom = zoom;
+  move(dx, dy);
+}
+
 byId("panes").addEventListener("pointerdown", (event) => {
-  dragged = { x: event.clientX, y: event.clientY };
-  event.currentTarget.setPointerCapture(event.pointerId);
+  const pane = event.target.closest(".pane");
+  if (pane) {
+    fingers.set(event.pointerId, { x: event.clientX, y: event.clientY, pane });
+    byId("panes").setPointerCapture(event.pointerId);
+  }
 });
 byId("panes").addEventListener("pointermove", (event) => {
-  if (dragged) {
-    move((dragged.x - event.clientX) / view.zoom, (dragged.y - event.clientY) / view.zoom);
-    dragged = { x: event.clientX, y: event.clientY };
+  const finger = fingers.get(event.pointerId);
+  if (finger) {
+    const before = grip();
+    finger.x = event.clientX;
+    finger.y = event.clientY;
+    drag(before, grip(), [...fingers.values()][0].pane);
   }
 });
 for (const end of ["pointerup", "pointercancel"]) {
-  byId("panes").addEventListener(end, () => { dragged = null; });
+  byId("panes").addEventListener(end, (event) => fingers.delete(event.pointerId));
 }
 byId("panes").addEventListener("wheel", (event) => {
   event.preventDefault();
@@ -274,8 +339,17 @@ for (const button of document.querySelectorAll("[data-zoom]")) {
   button.addEventListener("click", () => setZoom(Number(button.dataset.zoom)));
 }
 byId("solo").addEventListener("click", toggleSolo);
-byId("export").addEventListener("click", exportAnswers);
-window.addEventListener("resize", () => { if (!byId("rate").hidden) { draw(); } });
+for (const button of document.querySelectorAll(".export")) {
+  button.addEventListener("click", exportAnswers);
+}
+for (const button of document.querySelectorAll(".back")) {
+  button.addEventListener("click", back);
+}
+window.addEventListener("resize", () => {
+  if (!byId("rate").hidden) {
+    if (lookedAt) { look(lookedAt); } else { draw(); }
+  }
+});
 
 // ---------------------------------------------------------------- the start
 

@@ -6,11 +6,11 @@ import pytest
 from course.opinions import (
     anchors_in_order,
     bands,
-    bootstrap,
     bradley_terry,
-    interval,
+    half_widths,
     rank_ranges,
     repeat_agreement,
+    studentized_range,
     without_bias,
 )
 
@@ -40,26 +40,63 @@ def test_a_strict_rater_who_saw_the_better_half_does_it_no_harm():
     assert np.diff(quality) == pytest.approx([1, 1, 1]) and bias == pytest.approx([1, -1])
 
 
-def test_the_true_order_is_recovered_and_the_intervals_hold_the_truth():
-    raters, pictures, scores, truth, _ = opinions()
-    groups = np.arange(60) // 5
-    samples = bootstrap(raters, pictures, scores, groups, n=300)
-    quality, _, _ = without_bias(raters, pictures, scores)
-    means = quality.reshape(12, 5).mean(axis=1)
-    assert np.corrcoef(np.argsort(np.argsort(means)), np.argsort(np.argsort(truth)))[0, 1] > 0.95
-    low, high = interval(samples)
-    centred = truth - truth.mean() + means.mean()
-    assert ((low - 0.15 <= centred) & (centred <= high + 0.15)).mean() > 0.8
-    best, worst = rank_ranges(samples)
-    rank = 12 - np.argsort(np.argsort(truth))
-    assert (best <= rank).mean() > 0.9 and (rank <= worst).mean() > 0.9 and (worst - best).mean() < 5
+def judged(truth, seed, n_raters=12, share=0.7, noise=0.6, taste=0.2):
+    """Scores of raters with biases and tastes: (mean score, half the interval) of each student, and the bands."""
+    rng, n = np.random.default_rng(seed), len(truth)
+    tastes, bias = rng.normal(0, taste, (n_raters, n)), rng.uniform(-0.7, 0.7, n_raters)
+    image = rng.normal(0, 0.3, 5)                                  # an image is easier than another one
+    raters, pictures = np.nonzero(rng.random((n_raters, 5 * n)) < share)
+    scores = truth[pictures // 5] + image[pictures % 5] - image.mean() + bias[raters] + tastes[raters, pictures // 5]
+    scores = np.clip(np.round(scores + rng.normal(0, noise, len(raters))), 1, 5)
+    quality, _, corrected = without_bias(raters, pictures, scores)
+    groups = np.arange(5 * n) // 5
+    mos = quality.reshape(n, 5).mean(axis=1)
+    half = half_widths(raters, pictures, corrected, groups, np.arange(5 * n) % 5)
+    return mos, half, bands(mos, mos - half, mos + half)
 
 
-def test_the_bootstrap_is_a_function_of_its_seed():
-    raters, pictures, scores, _, _ = opinions(n_students=3, n_raters=4)
-    groups = np.arange(15) // 5
-    first, again, other = (bootstrap(raters, pictures, scores, groups, n=20, seed=seed) for seed in (1, 1, 2))
-    assert np.array_equal(first, again, equal_nan=True) and not np.array_equal(first, other, equal_nan=True)
+def test_sixty_students_of_four_levels_come_out_as_four_bands():
+    levels = np.array([4.6, 3.7, 2.7, 1.7]).repeat(15)[np.random.default_rng(0).permutation(60)]
+    mos, half, band = judged(levels, seed=1)
+    assert {(level, b) for level, b in zip(levels, band)} == {(4.6, 0), (3.7, 1), (2.7, 2), (1.7, 3)}
+    best, worst = rank_ranges(mos - half, mos + half)
+    rank = 1 + (levels[None, :] > levels[:, None]).sum(axis=1)     # the best rank that is true of a level
+    assert (best <= rank + 14).all() and (rank <= worst).all() and (worst - best).mean() < 25
+
+
+def test_sixty_students_without_levels_get_some_bands_and_none_holds_two_that_are_far_apart():
+    truth = np.linspace(1.6, 4.6, 60)
+    mos, half, band = judged(truth, seed=2)
+    assert 3 <= band.max() + 1 <= 6 and np.corrcoef(truth, mos)[0, 1] > 0.97
+    assert (np.diff(band[np.argsort(-mos)]) >= 0).all()
+    for k in range(60):
+        for other in range(60):
+            if mos[k] - half[k] > mos[other] + half[other]:
+                assert band[k] < band[other]
+
+
+def test_a_class_of_equals_is_one_band_in_nineteen_cases_of_twenty():
+    apart = sum(judged(np.full(20, 3.0), seed, n_raters=6, share=0.9)[2].max() > 0 for seed in range(60))
+    assert apart <= 7                                              # 3 are expected; more than 7 have a chance of 1 %
+
+
+def test_whom_raters_disagree_about_has_a_wider_interval():
+    rng = np.random.default_rng(0)
+    raters, pictures = np.nonzero(np.ones((8, 20)))                # four students, five pictures each
+    scores = 3 + rng.normal(0, 0.2, 160) + np.where(pictures // 5 == 0, np.where(raters % 2, 1.5, -1.5), 0)
+    half = half_widths(raters, pictures, scores, np.arange(20) // 5, np.arange(20) % 5)
+    assert half[0] > 1.5 * half[1] and half[1:] == pytest.approx(half[1])
+
+
+def test_of_a_single_rater_there_is_no_interval():
+    half = half_widths(np.zeros(4, int), np.arange(4), np.arange(4.0), np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1]))
+    assert np.isnan(half).all()
+
+
+def test_the_studentized_range_is_that_of_the_tables():
+    # Tukey's tables: 3.88 for 3 means and 10 degrees of freedom, 4.47 for 10 means and many.
+    assert studentized_range(3, 10, 0.95) == pytest.approx(3.88, abs=0.1)
+    assert studentized_range(10, 10_000, 0.95) == pytest.approx(4.47, abs=0.05)
 
 
 def test_bradley_terry_has_the_closed_form_of_two():
@@ -83,13 +120,25 @@ def test_who_has_won_every_vote_stays_finite():
     assert np.isfinite(strengths).all() and (np.diff(strengths) < 0).all()
 
 
-def test_bands_part_only_where_intervals_part():
+def test_bands_part_where_intervals_do_not_touch():
     scores = np.array([4.5, 4.4, 3.0, 2.9, 1.0])
     low, high = scores - 0.3, scores + 0.3
     assert bands(scores, low, high).tolist() == [0, 0, 1, 1, 2]
-    high[4], low[4] = 5, 0.5                         # of the last one nothing is known
-    assert bands(scores, low, high).tolist() == [0, 0, 0, 0, 0]
-    assert bands(scores[::-1], low[::-1] - 0, high[::-1]).tolist() == [0, 0, 0, 0, 0]
+    assert bands(scores[::-1], low[::-1], high[::-1]).tolist() == [2, 1, 1, 0, 0]
+    high[4], low[4] = 5, 0.5                         # of the last one nothing is known, and the others stay apart
+    assert bands(scores, low, high).tolist() == [0, 0, 1, 1, 1]
+
+
+def test_a_chain_of_intervals_that_touch_is_cut_where_the_gap_is_widest():
+    scores = np.array([4.5, 4.1, 4.0, 3.4, 3.2, 2.9, 2.3])
+    found = bands(scores, scores - 0.45, scores + 0.45)
+    assert found.tolist() == [0, 0, 0, 1, 1, 1, 2]                 # the example: 4.5 and 2.3 were in one band
+
+
+def test_ranks_are_those_that_intervals_allow():
+    low, high = np.array([4.0, 3.5, 1.0]), np.array([5.0, 4.2, 2.0])
+    best, worst = rank_ranges(low, high)
+    assert best.tolist() == [1, 1, 3] and worst.tolist() == [2, 2, 3]
 
 
 def test_repeats_are_compared():

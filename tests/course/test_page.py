@@ -160,6 +160,7 @@ def test_a_key_that_is_held_down_answers_once(page):
 
 def test_by_tab_and_enter_alone(page):
     page.focus("#rater")
+    page.keyboard.press("ArrowDown")
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
     page.wait_for_selector("#rate:not([hidden])")
@@ -168,19 +169,133 @@ def test_by_tab_and_enter_alone(page):
     assert progress(page) == "2"
 
 
-def test_on_a_phone_everything_fits(browser, gallery):
-    context = browser.new_context(viewport={"width": 360, "height": 640}, has_touch=True)
+def test_no_code_is_chosen_before_the_rater_chooses_one(page):
+    assert page.input_value("#rater") == ""
+    page.press("#who button", "Enter")
+    assert page.is_hidden("#rate") and page.is_visible("#start")
+
+
+def test_which_view_is_on_is_seen(page):
+    begin(page, "R02")
+
+    def pressed():
+        return page.eval_on_selector_all("[data-view][aria-pressed=true]", "found => found.map(b => b.dataset.view)")
+    assert pressed() == ["w"]
+    for view in "abw":
+        page.keyboard.press(view)
+        assert pressed() == [view]
+    colours = page.eval_on_selector_all("[data-view]", "found => found.map(b => getComputedStyle(b).backgroundColor)")
+    assert colours[0] != colours[1] == colours[2]
+    page.keyboard.press("ArrowRight")
+    assert pressed() == []
+
+
+def test_the_bar_and_the_time_that_is_left(page, gallery):
+    trials = trials_of(gallery, "R02")
+    begin(page, "R02")
+    planned = sum({"training": 8, "score": 7, "pair": 8}[trial["kind"]] for trial in trials) / 60
+    assert f"about {round(planned)} min left" in page.inner_text("#progress")
+    page.evaluate("for (let k = 0; k < 6; k += 1) { shownAt -= 16000; answer(3); }")          # two times as slow
+    left = sum({"training": 8, "score": 7, "pair": 8}[trial["kind"]] for trial in trials[6:]) / 30
+    shown = int(page.inner_text("#progress").split("about ")[1].split(" ")[0])
+    assert abs(shown - left) <= 1 and page.evaluate("byId('bar').value / byId('bar').max") == 6 / len(trials)
+
+
+# ---------------------------------------------------------------- a phone
+
+@pytest.fixture(params=[(360, 640), (390, 844)])
+def phone(browser, gallery, request):
+    width, height = request.param
+    context = browser.new_context(viewport={"width": width, "height": height}, has_touch=True, is_mobile=True,
+                                  accept_downloads=True)
     page = context.new_page()
     page.goto((gallery / "gallery" / "index.html").as_uri())
-    begin(page)
-    assert page.evaluate("document.documentElement.scrollWidth") <= 360
-    for selector in ("#answers [data-value='1']", "#answers [data-value='5']", "#solo"):
-        box = page.locator(selector).bounding_box()
-        assert box["x"] >= 0 and box["x"] + box["width"] <= 360 and box["y"] + box["height"] <= 640
-        assert box["height"] >= 30
-    page.tap("#answers [data-value='3']")
-    assert progress(page) == "2"
+    yield page
     context.close()
+
+
+def to_pairs(page, gallery, rater):
+    """Answer everything before the pairs."""
+    scores = sum(trial["kind"] != "pair" for trial in trials_of(gallery, rater))
+    page.evaluate(f"for (let k = 0; k < {scores}; k += 1) {{ answer(3); }}")
+
+
+def test_on_a_phone_everything_fits(phone, gallery):
+    size = phone.viewport_size
+    assert phone.evaluate("document.documentElement.scrollWidth") <= size["width"]
+    begin(phone)
+    for _ in range(2):
+        assert phone.evaluate("document.documentElement.scrollWidth") <= size["width"]
+        buttons = [button for button in phone.locator("#rate button").all() if button.is_visible()]
+        assert len(buttons) >= 12
+        for box in [button.bounding_box() for button in buttons]:
+            assert box["x"] >= 0 and box["x"] + box["width"] <= size["width"] and box["height"] >= 30
+            assert box["y"] + box["height"] <= size["height"]
+        heights = phone.eval_on_selector_all(".pane", "panes => panes.map(p => p.getBoundingClientRect().height)")
+        assert sum(heights) > 0.62 * size["height"]                # the images have most of the screen
+        to_pairs(phone, gallery, "R01")
+    phone.tap("#answers [data-value='right']")
+    assert phone.evaluate("answers.filter(Boolean).at(-1).value") == "right"
+
+
+def test_the_words_say_where_panes_are(phone, page, gallery):
+    for one, places in ((page, ("left · 左", "right · 右")), (phone, ("above · 上", "below · 下"))):
+        assert ("on its left" in one.inner_text("#start")) is (one is page)
+        assert ("above it" in one.inner_text("#start")) is (one is phone)
+        begin(one, "R02")
+        to_pairs(one, gallery, "R02")
+        labels = one.eval_on_selector_all(".pane > span", "found => found.map(span => span.innerText.trim())")
+        assert labels == [places[0], "original · 原图", places[1]]
+        boxes = [pane.bounding_box() for pane in one.locator(".pane").all()]
+        axis = "x" if one is page else "y"
+        assert [box[axis] for box in boxes] == sorted(box[axis] for box in boxes) and boxes[0][axis] < boxes[2][axis]
+        assert [one.inner_text(f"#answers [data-value='{value}']").split("\n")[0] for value in ("left", "right")] == [
+            *places]
+
+
+def test_back_and_export_by_touch(phone, gallery, tmp_path):
+    begin(phone)
+    assert phone.is_disabled("#rate .back")
+    phone.tap("#answers [data-value='4']")
+    phone.tap("#rate .back")
+    assert progress(phone) == "1" and phone.get_attribute("#answers [data-value='4']", "aria-pressed") == "true"
+    phone.tap("#answers [data-value='2']")
+    with phone.expect_download() as download:
+        phone.tap("#rate .export")
+    assert download.value.suggested_filename.startswith("opinions_") and "_R01_20" in download.value.suggested_filename
+    download.value.save_as(tmp_path / "x.csv")
+    with open(tmp_path / "x.csv", encoding="utf-8", newline="") as file:
+        assert [row["value"] for row in csv.DictReader(file)] == ["2"]
+    phone.evaluate("while (position < trials.length) { answer(trials[position].kind === 'pair' ? 'left' : 3); }")
+    phone.tap("#text summary")
+    assert phone.input_value("#text textarea").count("\n") == 1 + len(trials_of(gallery, "R01"))
+    phone.tap("#done .back")
+    assert phone.is_visible("#rate") and progress(phone) == str(len(trials_of(gallery, "R01")))
+
+
+def test_two_fingers_enlarge_and_what_is_between_them_stays(phone):
+    begin(phone)
+    box = phone.locator(".pane").nth(1).bounding_box()
+    x, y = box["x"] + box["width"] * 0.7, box["y"] + box["height"] * 0.4
+    session = phone.context.new_cdp_session(phone)
+
+    def touch(kind, *places):
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [
+            {"x": px, "y": py, "id": k} for k, (px, py) in enumerate(places)]})
+
+    def under(place):
+        left, top, zoom = numbers(transforms(phone)[1])
+        return (place[0] - box["x"] - left) / zoom, (place[1] - box["y"] - top) / zoom
+    before, zoom = under((x, y)), numbers(transforms(phone)[1])[2]
+    touch("touchStart", (x - 20, y))
+    touch("touchStart", (x - 20, y), (x + 20, y))
+    for k in range(1, 6):
+        touch("touchMove", (x - 20 - 8 * k, y), (x + 20 + 8 * k, y))
+    touch("touchEnd")
+    phone.wait_for_function("old => view.zoom > 2.5 * old", arg=zoom)
+    assert numbers(transforms(phone)[1])[2] == pytest.approx(3 * zoom, rel=0.02)
+    assert under((x, y)) == pytest.approx(before, abs=1)
+    assert phone.evaluate("visualViewport.scale") == 1             # the page itself was not enlarged
 
 
 def test_nothing_is_asked_of_any_network(browser, gallery):
@@ -212,7 +327,7 @@ def test_a_class_of_sixty_stays_quick(browser, tmp_path):
     pictures = {f"p{k}": {"file": "x.png", "image": "baby"} for k in range(300)}
     baby = {"lr": "x.png", "hr": "x.png", "width": 512, "height": 512, "crops": [[0, 0, 64, 64], [64, 64, 64, 64]]}
     data = {"id": "large", "pictures": pictures, "images": {"baby": baby},
-            "raters": {"R01": [{"kind": "score", "picture": name} for name in pictures]}}
+            "raters": {"R01": [{"kind": "score", "picture": name} for name in pictures]}, "seconds": {"score": 7}}
     (folder / "trials.js").write_text(f"const GALLERY = {json.dumps(data)};", encoding="utf-8")
     from PIL import Image
     Image.new("RGB", (512, 512), "grey").save(folder / "x.png")
