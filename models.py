@@ -364,6 +364,17 @@ class TruncatedVGG19(nn.Module):
     def forward(self, images):
         return self.feature_scale * self.features(convert_image(images, "[0, 1]", "imagenet-norm"))
 
+    ### BEGIN SOLUTION
+    def stages(self, images):
+        """The last feature map before each max-pool, and the last of all: (N, 3, H, W) in [0, 1] -> list of them."""
+        x, maps = convert_image(images, "[0, 1]", "imagenet-norm"), []
+        for layer in self.features:
+            if isinstance(layer, nn.MaxPool2d):
+                maps.append(x)
+            x = layer(x)
+        return [*maps, x]
+    ### END SOLUTION
+
 
 def fetch_vgg19():
     """Path of torchvision's ImageNet weights of VGG19, fetched into torch's cache the first time.

@@ -169,25 +169,25 @@ class PerceptualLoss(torch.nn.Module):
 
         L_X = pixel_weight * MSE + feature_weight * distance of features + grid_weight * grid loss
 
-    The features are those of all five stages of a learned VGG16, each place's divided by their length: edges and
+    The features are those of all five stages of a learned VGG, each place's divided by their length: edges and
     textures of every size count, however strongly the network answers to them.
 
     Args:
-        vgg16: a TruncatedVGG16 whole, i = 5 and j = 3.
+        vgg: a TruncatedVGG19 (i, j = 5, 4) or a TruncatedVGG16 (5, 3); its ``stages`` are taken.
         config: pixel_weight, feature_weight, grid_weight, d_shift and scaling_factor are read.
         precision: a support.precision.Precision.
     """
 
-    def __init__(self, vgg16, config, precision):
+    def __init__(self, vgg, config, precision):
         super().__init__()
-        self.vgg16, self.config, self.precision = vgg16, config, precision
+        self.vgg, self.config, self.precision = vgg, config, precision
 
     def forward(self, sr, hr):
         """SR and HR (N, 3, H, W) in [-1, 1] -> the loss, a scalar."""
-        # VGG16 halves the size four times, in step with the squares of sub-pixel convolution, as D does.
+        # VGG halves the size four times, in step with the squares of sub-pixel convolution, as D does.
         seen = random_window(hr, self.config.d_shift)
         with self.precision.autocast():
-            features = features_of(sr[seen], hr[seen], self.vgg16.stages)
+            features = features_of(sr[seen], hr[seen], self.vgg.stages)
         return (self.config.pixel_weight * functional.mse_loss(sr, hr)
                 + self.config.feature_weight * distance(*features)
                 + self.config.grid_weight * grid_loss(sr, hr, self.config.scaling_factor))

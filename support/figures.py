@@ -56,7 +56,7 @@ def content_loss_title(recipe):
     """The content loss of an SRGAN: "MSE", "VGG 5,4", "random VGG 1,1", "learned VGG16 5,3", ...; "" if unknown."""
     ### BEGIN SOLUTION
     if recipe.get("content_loss") == "perceptual":
-        return "learned VGG16"
+        return "learned VGG16" if recipe.get("vgg19_weights") == "vgg16" else "perceptual"
     ### END SOLUTION
     if recipe.get("content_loss") != "vgg":
         return str(recipe.get("content_loss", "")).upper()

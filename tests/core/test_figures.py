@@ -234,7 +234,8 @@ def test_a_table_is_shown_and_kept_as_a_file(tmp_path, capsys):
     ({"content_loss": "vgg", "vgg19_weights": "a/file.pth", "vgg19_i": 2, "vgg19_j": 2}, "SRGAN (VGG 2,2)"),
     ({"content_loss": "vgg", "vgg19_weights": "random", "vgg19_i": 1, "vgg19_j": 1}, "SRGAN (random VGG 1,1)"),
     ({"content_loss": "vgg", "vgg19_weights": "vgg16", "vgg19_i": 5, "vgg19_j": 3}, "SRGAN (learned VGG16 5,3)"),
-    ({"content_loss": "perceptual"}, "SRGAN (learned VGG16)")])
+    ({"content_loss": "perceptual"}, "SRGAN (perceptual)"),
+    ({"content_loss": "perceptual", "vgg19_weights": "vgg16"}, "SRGAN (learned VGG16)")])
 def test_the_title_of_srgan_names_its_content_loss(recipe, title):
     assert figures.method_title("srgan", recipe) == title
     assert figures.method_title("pretrain", recipe) == "pre-trained"
