@@ -31,6 +31,11 @@ REPORT_PARTS = {      # one of the words of each part has to occur in the report
 }
 MIN_WORDS = 200        # Chinese characters or English words of a report
 NOTHING = ("absent", "")
+# Of test.ipynb's table: a title of the published scores, which stand to the right of the student's own.
+PUBLISHED_TITLE = re.compile(r"\((?:paper|published)\)|^EDSR-baseline$")
+KITS_WEIGHTS = "Nothing has been trained in "         # inference.weights_to_show
+SET_SIZES = {"Set5": 5, "Set14": 14, "B100": 100, "Urban100": 100}
+DEMO_VALID = 2         # images in the demo's set of this name
 
 
 def check(folder, facts, data=None, references=None):
@@ -181,10 +186,37 @@ def same_picture(a, b, most=1.0):
 
 
 def five_set_table(notebook):
+    """Test sets of which the table shows no scores of the student's own, and those of which it shows a part."""
     text = _text(notebook)
-    missing = [name for name in TEST_SETS
-               if not re.search(rf"^\|\s*{name}\b[^|]*\|(?=.*\d\d\.\d)", text, flags=re.MULTILINE)]
-    return [", ".join(missing)] if missing else []
+    if KITS_WEIGHTS in text:
+        return ["test.ipynb: nothing had been trained in this run; the scores are those of weights that come with the "
+                "kit 本次运行尚未训练，表中是套件附带权重的结果"]
+    measured = measured_sets(text)
+    if measured.get("valid") == DEMO_VALID:
+        del measured["valid"]                 # two photographs are no validation set
+    missing = [name for name in TEST_SETS if name not in measured]
+    return ([f"test.ipynb, no scores of your own 缺少你自己的结果: {', '.join(missing)}"] if missing else []) + [
+        ("warning", f"test.ipynb: {name}: {measured[name]} images, not {size} 图像数量不对")
+        for name, size in SET_SIZES.items() if measured.get(name, size) != size]
+
+
+def measured_sets(text):
+    """{test set: number of its images} of those with scores of a network in one of the tables of a text.
+
+    The published scores stand in the same table, to the right of the student's own columns.
+    """
+    found = {}
+    for block in re.findall(r"(?:^\|.*\n?)+", text, flags=re.MULTILINE):
+        (_, *titles), *rows = ([cell.strip() for cell in line.strip().strip("|").split("|")]
+                               for line in block.splitlines())
+        theirs = next((k for k, title in enumerate(titles) if PUBLISHED_TITLE.search(title)), len(titles))
+        own = [k for k in range(theirs) if titles[k] != "bicubic"]
+        for first, *cells in rows:
+            name, count = first.partition(",")[0], re.search(r"(\d+) images", first)
+            scores = [k for k, cell in enumerate(cells) if re.search(r"\d\d\.\d", cell)]
+            if name in TEST_SETS and count and own and set(own) <= set(scores):
+                found[name] = int(count[1])
+    return found
 
 
 def report(handin):

@@ -8,6 +8,7 @@ import nbformat
 import numpy as np
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
+from course.check import SET_SIZES
 from course.facts import SET5, TEST_SETS
 from course.handin import MANIFEST
 from imresize import imresize
@@ -64,7 +65,7 @@ def notebooks(code_line, student=0):
     """The three notebooks, executed, with figures, the table and a declaration."""
     figure = new_output("display_data", data={"image/png": "iVBORw0KGgo=", "text/plain": "figure"})
     table = "| PSNR | bicubic | SRGAN |\n|---|---|---|\n" + "".join(
-        f"| {name}, 5 images | 28.43 / 0.8111 | 29.50 / 0.8300 |\n" for name in TEST_SETS)
+        f"| {name}, {SET_SIZES.get(name, 100)} images | 28.43 / 0.8111 | 29.50 / 0.8300 |\n" for name in TEST_SETS)
     result = {}
     for name in ("train", "test", "super_resolution"):
         cells = [new_markdown_cell(f"# {name}"),
