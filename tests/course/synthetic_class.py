@@ -52,7 +52,7 @@ def own_results(seed):
     strength = rng.uniform(0.3, 0.9)
     for name in SET5:
         up = imresize(imresize(hr_of(name), 1 / 4), 4).astype(float)
-        blurred, texture = imresize(imresize(up, 1 / 8), 8), rng.normal(0, 2, up.shape[:2])[..., None]
+        blurred, texture = imresize(imresize(up, 1 / 4), 4), rng.normal(0, 2, up.shape[:2])[..., None]
         pictures[name] = np.clip(up + strength * (up - blurred) + texture, 0, 255).round().astype(np.uint8)
     return pictures
 
