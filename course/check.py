@@ -29,6 +29,7 @@ REPORT_PARTS = {      # one of the words of each part has to occur in the report
     "pictures": ("set5",),
     "attempts": ("attempts", "improvements", "尝试", "改进"),
 }
+DRAFT = "(write here)"                # what `course report` writes where the student's words belong
 MIN_WORDS = 200        # Chinese characters or English words of a report
 NOTHING = ("absent", "")
 # Of test.ipynb's table: a title of the published scores, which stand to the right of the student's own.
@@ -77,7 +78,7 @@ def identity(handin):
 
 def files(handin):
     missing = [name for name in (*CODE, *NOTEBOOKS) if not (handin.folder / name).is_file()]
-    return missing + ([] if handin.report else [" / ".join(REPORTS)])
+    return missing + ([] if handin.reports else [" / ".join(REPORTS)])
 
 
 def executed(notebooks):
@@ -220,22 +221,40 @@ def measured_sets(text):
 
 
 def report(handin):
-    if handin.report is None:
+    """What is wrong with the report; of several files, with the one that holds most of the student's own words."""
+    if not handin.reports:
         return [NOTHING]                      # the rule "files" reports it
+    texts = {path: _text_or_error(path) for path in handin.reports}
+    drafts = [path for path, (text, _) in texts.items() if DRAFT in text]
+    judged = max(texts, key=lambda path: (path not in drafts, count_words(texts[path][0])))
+    others = [("warning", f"{path.name}: still a draft, {judged.name} is judged; delete it 草稿，请删除")
+              for path in drafts if path != judged]
+    return others + _faults_of_report(judged, *texts[judged])
+
+
+def _text_or_error(path):
     try:
-        text = report_text(handin.report)
+        return report_text(path), ""
     except Exception as error:                # a damaged .docx or .pdf raises exceptions of many types
-        return [f"{handin.report.name}: {error}"]
-    words = len(re.findall(r"[\u4e00-\u9fff]|[A-Za-z]{2,}", prose(text)))
-    found = [f"{handin.report.name}: {part} ({' / '.join(names)})" for part, names in REPORT_PARTS.items()
+        return "", f"{path.name}: {error}"
+
+
+def _faults_of_report(path, text, error):
+    if error:
+        return [error]
+    words = count_words(text)
+    found = [f"{path.name}: {part} ({' / '.join(names)})" for part, names in REPORT_PARTS.items()
              if not any(name in text.lower() for name in names)]
-    if handin.report.suffix == ".pdf" and found and words < MIN_WORDS:
-        return [("warning", f"{handin.report.name}: its text could not be read; a person has to look at it")]
+    if path.suffix == ".pdf" and found and words < MIN_WORDS:
+        return [("warning", f"{path.name}: its text could not be read; a person has to look at it")]
     if words < MIN_WORDS:
-        found.append(f"{handin.report.name}: {words} / {MIN_WORDS} words (without tables, headings, captions) 字数")
-    if "(write here)" in text:
-        found.append(f"{handin.report.name}: (write here)")
-    return found
+        found.append(f"{path.name}: {words} / {MIN_WORDS} words (without tables, headings, captions) 字数")
+    return found + ([f"{path.name}: {DRAFT}"] if DRAFT in text else [])
+
+
+def count_words(text):
+    """Chinese characters and English words of a report, without what the draft already holds."""
+    return len(re.findall(r"[\u4e00-\u9fff]|[A-Za-z]{2,}", prose(text)))
 
 
 def prose(text):

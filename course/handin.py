@@ -59,9 +59,9 @@ class HandIn:
         return student_id, name, run or "course"
 
     @property
-    def report(self):
-        """The path of the report, or None."""
-        return next((self.folder / name for name in REPORTS if (self.folder / name).is_file()), None)
+    def reports(self):
+        """The paths of the reports that are there: a draft may lie beside the real one."""
+        return [self.folder / name for name in REPORTS if (self.folder / name).is_file()]
 
     def pictures(self):
         """The results on Set5: file name without .png -> path."""

@@ -1,6 +1,7 @@
 """check and pack: every fault is found by its rule, a complete hand-in has none, and packing is exact."""
 
 import hashlib
+import io
 import json
 import zipfile
 
@@ -21,7 +22,7 @@ from inference import SHIPPED, weights_to_show
 from support import figures
 from support.enlarging import mean_of
 from support.provenance import syntax_hash
-from tests.course.synthetic_class import FAULTS, complete, write_set5
+from tests.course.synthetic_class import FAULTS, REPORT, complete, without, write_set5
 from tests.helpers import ROOT
 
 
@@ -86,6 +87,32 @@ def test_the_hash_of_code_is_that_of_its_syntax(tmp_path):
 def test_without_set5_copies_cannot_be_looked_for_and_that_is_said(tmp_path, files):
     found = [finding for finding in check(put(tmp_path, files), read_facts()) if finding.level != "ok"]
     assert [(finding.rule, finding.level) for finding in found] == [("copies", "warning")]
+
+
+DRAFT = REPORT.partition("The generator")[0] + "(write here) 在此填写\n" + REPORT[REPORT.index("## 2"):]
+
+
+def word(text):
+    """A .docx file with these paragraphs."""
+    import docx
+    document, buffer = docx.Document(), io.BytesIO()
+    for line in text.splitlines():
+        document.add_paragraph(line.strip("# "))
+    document.save(buffer)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("reports, level, said", [
+    ({"report.md": DRAFT.encode(), "report.docx": word(REPORT)}, "warning", "report.md: still a draft, report.docx is"),
+    ({"report.md": DRAFT.encode(), "report.pdf": b"no PDF"}, "fault", "report.pdf: "),      # not the draft's faults
+    ({"report.md": REPORT.encode(), "report.docx": b"PK damaged"}, "ok", ""),
+    ({"report.md": b"notes for myself", "report.docx": word(REPORT)}, "ok", ""),
+    ({"report.md": DRAFT.encode()}, "fault", "report.md: (write here)")])
+def test_of_two_reports_the_finished_one_is_judged(tmp_path, files, data, reports, level, said):
+    found = [finding for finding in check(put(tmp_path, {**without(files, "report.md"), **reports}), read_facts(), data)
+             if finding.rule == "report"]
+    assert max((finding.level for finding in found), key=("ok", "warning", "fault").index) == level
+    assert any(said in finding.detail for finding in found)
 
 
 # ---------------------------------------------------------------- pack
