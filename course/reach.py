@@ -42,9 +42,11 @@ def luma(image):
 
 
 def shifted(images, radius):
-    """Each image (H, W), moved by up to ``radius`` pixels in every direction."""
-    steps = range(-radius, radius + 1)
-    return [np.roll(image, (i, j), axis=(0, 1)) for image in images for i in steps for j in steps]
+    """Each image (H, W), moved by up to ``radius`` pixels in every direction: views, which need no memory."""
+    steps = range(2 * radius + 1)
+    padded = [(image.shape, np.pad(image, radius)) for image in images]
+    return [image[i:i + height, j:j + width]
+            for (height, width), image in padded for i in steps for j in steps]
 
 
 def fitted_psnr(wanted, columns):

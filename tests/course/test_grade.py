@@ -10,6 +10,7 @@ import time
 from datetime import datetime, timezone
 from pathlib import Path
 
+import nbformat
 import numpy as np
 import psutil
 import pytest
@@ -18,6 +19,7 @@ from easydict import EasyDict
 from course import hidden, probes
 from course.check import set5_references
 from course.facts import CODE, NOTEBOOKS, SET5, read_facts
+from course.flags import common_lines, given_lines
 from course.flat_edition import is_flat, unpack_flat_edition
 from course.grade import assemble, grade, perceptual, with_shipped
 from course.gradebook import COLUMNS, feedback_pages, read_grades, set5_means, write_grades
@@ -347,6 +349,20 @@ def test_the_students_files_lie_in_the_kits_surroundings(tmp_path):
     (folder / "support" / "layers.py").write_text("mine = 3")
     code = assemble(HandIn(folder), tmp_path / "again")
     assert (code / "support/layers.py").read_text() == "mine = 3" and (code / "support/stage.py").exists()
+
+
+def test_lines_that_most_hand_ins_share_are_noticed_and_those_of_a_folder_are_nobodys(tmp_path):
+    own, shared = [[f"{k}-{n}" for n in range(30)] for k in range(4)], [f"s{n}" for n in range(20)]
+    assert common_lines([{"lines": lines + shared} for lines in own]) == set(shared)
+    assert common_lines([{"lines": own[0] + shared}, {"lines": own[1] + shared}, *({"lines": x} for x in own)]) == set()
+    text = "def a_function_of_the_other_handout(x):\n    return x  # as it is\n"
+    for name in ("code.py", "week3/lesson.md", "lesson.ipynb"):
+        path = tmp_path / "other" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(text)])
+        path.write_text(nbformat.writes(notebook) if path.suffix == ".ipynb" else text, encoding="utf-8")
+        assert len(given_lines([path.parent])) == 1
+        path.unlink()
 
 
 # ---------------------------------------------------------------- made with the flat edition
