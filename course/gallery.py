@@ -17,6 +17,7 @@ from course.check import set5_references
 from course.facts import SET5, read_facts
 from course.opinions import ANCHORS
 from course.reader import Reader
+from course.received import best_first
 from course.sandbox import LIMITS, Budget, JailError, scratch_folder
 from course.words import clean
 from datasets import SRDataset
@@ -94,9 +95,7 @@ def collect(zips, facts):
     found, faults = {}, []
     with scratch_folder() as scratch:
         reader = Reader(scratch / "kit", facts, {}, LIMITS)
-        for path in sorted(Path(zips).iterdir()):
-            if path.name.startswith(".") or not (path.is_dir() or path.is_file()):
-                continue
+        for path in best_first(zips, facts.roster):
             try:
                 reading = reader.read(path, "pictures", Budget(LIMITS))
                 who = reading.student_id or clean(path.stem)

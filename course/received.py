@@ -37,6 +37,22 @@ def received(folder):
     return files, others
 
 
+def best_first(folder, roster):
+    """The files that may be hand-ins, and unpacked ones, as a list of paths, in the order in which ``settle`` chooses.
+
+    Of several of one student the first that can be opened is the one that counts.
+    """
+    files, _ = received(folder)
+    packed = {path.parent for path in files.values()}
+    others = [path for path in Path(folder).iterdir()
+              if not path.name.startswith(".") and path not in {*files.values(), *packed}]
+    paths = {**{path.name: path for path in others}, **files}
+    named = {name: bool(id_in(name, roster) or (not roster and re.search(rf"\d{{{ID_DIGITS}}}", plain(name))))
+             for name in paths}
+    return [paths[name] for name in sorted(
+        paths, key=lambda name: (named[name], paths[name].stat().st_mtime, name), reverse=True)]
+
+
 def _is_packed(path):
     return path.is_file() and path.suffix.lower() in PACKED and not path.name.startswith(".")
 

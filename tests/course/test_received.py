@@ -1,9 +1,11 @@
 """Names of hand-ins as learning platforms write them, and whose they are when their parts disagree."""
 
+import os
+
 import pytest
 
 from course.handin import HandIn
-from course.received import id_in, received, settle, whose
+from course.received import best_first, id_in, received, settle, whose
 
 ROSTER = {"2021010001": "王小明", "2021010002": "李四", "A7": "Ann"}
 
@@ -89,6 +91,19 @@ def test_files_lie_in_the_folder_or_in_one_for_each_student(tmp_path):
     files, others = received(tmp_path)
     assert sorted(files) == sorted(["b.zip", "c.RAR", "李_1_file__a.zip", "王_2_file__a.zip"])
     assert others == ["empty (a folder)", "notes.txt", "unpacked (a folder)"]
+
+
+def test_the_gallery_takes_the_file_that_counts_in_the_grades(tmp_path):
+    """Also where a platform makes a folder for each student; unpacked hand-ins are shown too."""
+    for name, time in (("2021010001_x.zip", 5), ("2021010001_y.zip", 9), ("0.zip", 20), ("李_1_file_/a.zip", 1),
+                       ("unpacked/handin.toml", 0), (".hidden", 0)):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+        os.utime(tmp_path / name, (time, time))
+    for roster in (ROSTER, {}):
+        paths = [path.relative_to(tmp_path).as_posix() for path in best_first(tmp_path, roster)]
+        assert paths[:2] == ["2021010001_y.zip", "2021010001_x.zip"]
+        assert set(paths[2:]) == {"0.zip", "李_1_file_/a.zip", "unpacked"}
 
 
 @pytest.mark.parametrize("text", [
