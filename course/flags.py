@@ -19,6 +19,7 @@ from imresize import imresize
 from support.images import read_image
 
 LONG_ENOUGH = 12         # characters: shorter lines are alike by chance
+FEW = 4                  # fewer hand-ins that share a line say nothing about a handout
 HANDED_OUT = {".py", ".ipynb", ".md", ".txt"}
 MIN_SHARED, SHARE = 12, 0.5         # so many lines, and more than this part of the shorter hand-in's
 CLAIM_TOLERANCE = 0.02   # dB
@@ -54,9 +55,9 @@ def given_lines(folders):
 
 
 def common_lines(rows):
-    """Hashes of lines that more than half of the hand-ins have, if they are enough to make flags; else an empty set."""
+    """Hashes of lines that more than half of the hand-ins have, and at least FEW, if they are enough to make flags."""
     counts = Counter(line for row in rows for line in row["lines"])
-    common = {line for line, n in counts.items() if n > max(2, len(rows) / 2)}
+    common = {line for line, n in counts.items() if n >= FEW and n > len(rows) / 2}
     return common if len(common) >= MIN_SHARED else set()
 
 

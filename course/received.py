@@ -129,7 +129,7 @@ def settle(rows, roster):
         if len(group) > 1:
             _settle_group(student, group)
     for row in rows:
-        row["name"] = row["claimed_name"] or roster.get(row["student_id"], "")
+        row["name"] = roster.get(row["student_id"], "") or row["claimed_name"]
 
 
 def _settle_group(student, group):

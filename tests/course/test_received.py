@@ -32,6 +32,9 @@ def test_the_id_in_a_files_name(file, student):
     ("大作业.zip", "a7", "Ann", "A7", 0),
     ("大作业.zip", "3", "x", "3", 1), ("大作业.zip", "", "", "大作业", 1)])
 def test_whose_a_hand_in_is(file, claimed, name, student, flags):
+    hand_in = row(file, claimed, name)
+    settle([hand_in], ROSTER)
+    assert hand_in["name"] == ROSTER.get(student, name)              # not that of whose handin.toml it is
     found, said = whose(file, claimed, name, ROSTER)
     assert (found, len(said)) == (student, flags), said
 
@@ -57,7 +60,7 @@ def test_of_the_same_student_twice_the_latest_that_can_be_opened_counts():
     first, second = row("2021010002.rar", fault="a .rar file", changed=9), row("2021010002.zip", "2021010002", "李四")
     assert settled(first, second) == [("2021010002", False), ("2021010002", True)]
     assert "another file has the same student id: 2021010002.rar" in second["whose"]
-    assert "does not count: 2021010002.zip does" in first["whose"] and first["name"] == "李四"
+    assert "does not count: 2021010002.zip does" in first["whose"] and second["name"] == "李四" and first["name"] == "李四"
     old, new = row("2021010002_1.zip", "2021010002", "李四"), row("2021010002_2.zip", "2021010002", "Li", changed=1)
     assert settled(new, old) == [("2021010002", True), ("2021010002", False)]
 
