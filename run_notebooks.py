@@ -30,6 +30,9 @@ from support.run import has_trained
 from support.settings import change
 
 NOTEBOOKS = ("train", "test", "super_resolution")
+# Cells that a run inserts: their first line, and their tags (the first is papermill's).
+PARAMETERS, CHANGES = "# Parameters of this run\n", "# Changes of this run\n"
+INJECTED = {"injected-parameters", "injected-changes"}
 COLOURS = r"\x1b\[[0-9;]*m"      # a traceback from a notebook is coloured for a terminal
 HERE = Path(__file__).resolve().parent
 
@@ -57,18 +60,24 @@ class Runner(NotebookClient):
         return super().process_message(message, cell, cell_index)
 
 
+def remove_injected(notebook):
+    """Take out the cells that a former run has inserted and --store has kept: they would come after the new ones."""
+    notebook.cells = [cell for cell in notebook.cells if not (
+        set(cell.metadata.get("tags", [])) & INJECTED or cell.source.startswith((PARAMETERS, CHANGES)))]
+
+
 def set_parameters(notebook, **values):
     """Insert values after the cell tagged "parameters", as papermill does."""
     index = next(i for i, cell in enumerate(notebook.cells) if "parameters" in cell.metadata.get("tags", []))
-    source = "# Parameters of this run\n" + "\n".join(f"{name} = {value!r}" for name, value in values.items())
+    source = PARAMETERS + "\n".join(f"{name} = {value!r}" for name, value in values.items())
     notebook.cells.insert(index + 1, nbformat.v4.new_code_cell(source, metadata={"tags": ["injected-parameters"]}))
 
 
 def set_config(notebook, changes):
     """Insert lines such as ``config.batch_size = 8`` after the cell that makes ``config``."""
     index = next(i for i, cell in enumerate(notebook.cells) if "config = get_config(" in cell.source)
-    source = "# Changes of this run\n" + "\n".join(f"config.{change}" for change in changes)
-    notebook.cells.insert(index + 1, nbformat.v4.new_code_cell(source))
+    source = CHANGES + "\n".join(f"config.{change}" for change in changes)
+    notebook.cells.insert(index + 1, nbformat.v4.new_code_cell(source, metadata={"tags": ["injected-changes"]}))
 
 
 def run_notebook(name, folder, label="", changes=(), **parameters):
@@ -85,6 +94,7 @@ def run_notebook(name, folder, label="", changes=(), **parameters):
         CellExecutionError: with the failing cell and its traceback.
     """
     notebook = nbformat.read(HERE / f"{name}.ipynb", as_version=4)
+    remove_injected(notebook)
     if changes:
         set_config(notebook, changes)
     if parameters:

@@ -29,8 +29,14 @@ REPORT_PARTS = {      # one of the words of each part has to occur in the report
     "pictures": ("set5",),
     "attempts": ("attempts", "improvements", "尝试", "改进"),
 }
+DRAFT = "(write here)"                # what `course report` writes where the student's words belong
 MIN_WORDS = 200        # Chinese characters or English words of a report
 NOTHING = ("absent", "")
+# Of test.ipynb's table: a title of the published scores, which stand to the right of the student's own.
+PUBLISHED_TITLE = re.compile(r"\((?:paper|published)\)|^EDSR-baseline$")
+KITS_WEIGHTS = "Nothing has been trained in "         # inference.weights_to_show
+SET_SIZES = {"Set5": 5, "Set14": 14, "B100": 100, "Urban100": 100}
+DEMO_VALID = 2         # images in the demo's set of this name
 
 
 def check(folder, facts, data=None, references=None):
@@ -72,7 +78,7 @@ def identity(handin):
 
 def files(handin):
     missing = [name for name in (*CODE, *NOTEBOOKS) if not (handin.folder / name).is_file()]
-    return missing + ([] if handin.report else [" / ".join(REPORTS)])
+    return missing + ([] if handin.reports else [" / ".join(REPORTS)])
 
 
 def executed(notebooks):
@@ -181,29 +187,74 @@ def same_picture(a, b, most=1.0):
 
 
 def five_set_table(notebook):
+    """Test sets of which the table shows no scores of the student's own, and those of which it shows a part."""
     text = _text(notebook)
-    missing = [name for name in TEST_SETS
-               if not re.search(rf"^\|\s*{name}\b[^|]*\|(?=.*\d\d\.\d)", text, flags=re.MULTILINE)]
-    return [", ".join(missing)] if missing else []
+    if KITS_WEIGHTS in text:
+        return ["test.ipynb: nothing had been trained in this run; the scores are those of weights that come with the "
+                "kit 本次运行尚未训练，表中是套件附带权重的结果"]
+    measured = measured_sets(text)
+    if measured.get("valid") == DEMO_VALID:
+        del measured["valid"]                 # two photographs are no validation set
+    missing = [name for name in TEST_SETS if name not in measured]
+    return ([f"test.ipynb, no scores of your own 缺少你自己的结果: {', '.join(missing)}"] if missing else []) + [
+        ("warning", f"test.ipynb: {name}: {measured[name]} images, not {size} 图像数量不对")
+        for name, size in SET_SIZES.items() if measured.get(name, size) != size]
+
+
+def measured_sets(text):
+    """{test set: number of its images} of those with scores of a network in one of the tables of a text.
+
+    The published scores stand in the same table, to the right of the student's own columns.
+    """
+    found = {}
+    for block in re.findall(r"(?:^\|.*\n?)+", text, flags=re.MULTILINE):
+        (_, *titles), *rows = ([cell.strip() for cell in line.strip().strip("|").split("|")]
+                               for line in block.splitlines())
+        theirs = next((k for k, title in enumerate(titles) if PUBLISHED_TITLE.search(title)), len(titles))
+        own = [k for k in range(theirs) if titles[k] != "bicubic"]
+        for first, *cells in rows:
+            name, count = first.partition(",")[0], re.search(r"(\d+) images", first)
+            scores = [k for k, cell in enumerate(cells) if re.search(r"\d\d\.\d", cell)]
+            if name in TEST_SETS and count and own and set(own) <= set(scores):
+                found[name] = int(count[1])
+    return found
 
 
 def report(handin):
-    if handin.report is None:
+    """What is wrong with the report; of several files, with the one that holds most of the student's own words."""
+    if not handin.reports:
         return [NOTHING]                      # the rule "files" reports it
+    texts = {path: _text_or_error(path) for path in handin.reports}
+    drafts = [path for path, (text, _) in texts.items() if DRAFT in text]
+    judged = max(texts, key=lambda path: (path not in drafts, count_words(texts[path][0])))
+    others = [("warning", f"{path.name}: still a draft, {judged.name} is judged; delete it 草稿，请删除")
+              for path in drafts if path != judged]
+    return others + _faults_of_report(judged, *texts[judged])
+
+
+def _text_or_error(path):
     try:
-        text = report_text(handin.report)
+        return report_text(path), ""
     except Exception as error:                # a damaged .docx or .pdf raises exceptions of many types
-        return [f"{handin.report.name}: {error}"]
-    words = len(re.findall(r"[\u4e00-\u9fff]|[A-Za-z]{2,}", prose(text)))
-    found = [f"{handin.report.name}: {part} ({' / '.join(names)})" for part, names in REPORT_PARTS.items()
+        return "", f"{path.name}: {error}"
+
+
+def _faults_of_report(path, text, error):
+    if error:
+        return [error]
+    words = count_words(text)
+    found = [f"{path.name}: {part} ({' / '.join(names)})" for part, names in REPORT_PARTS.items()
              if not any(name in text.lower() for name in names)]
-    if handin.report.suffix == ".pdf" and found and words < MIN_WORDS:
-        return [("warning", f"{handin.report.name}: its text could not be read; a person has to look at it")]
+    if path.suffix == ".pdf" and found and words < MIN_WORDS:
+        return [("warning", f"{path.name}: its text could not be read; a person has to look at it")]
     if words < MIN_WORDS:
-        found.append(f"{handin.report.name}: {words} / {MIN_WORDS} words (without tables, headings, captions) 字数")
-    if "(write here)" in text:
-        found.append(f"{handin.report.name}: (write here)")
-    return found
+        found.append(f"{path.name}: {words} / {MIN_WORDS} words (without tables, headings, captions) 字数")
+    return found + ([f"{path.name}: {DRAFT}"] if DRAFT in text else [])
+
+
+def count_words(text):
+    """Chinese characters and English words of a report, without what the draft already holds."""
+    return len(re.findall(r"[\u4e00-\u9fff]|[A-Za-z]{2,}", prose(text)))
 
 
 def prose(text):

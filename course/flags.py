@@ -6,6 +6,7 @@ import hashlib
 import io
 import re
 import tokenize
+from collections import Counter
 from pathlib import Path
 
 import nbformat
@@ -19,6 +20,8 @@ from imresize import imresize
 from support.images import read_image
 
 LONG_ENOUGH = 12         # characters: shorter lines are alike by chance
+FEW = 4                  # fewer hand-ins that share a line say nothing about a handout
+HANDED_OUT = {".py", ".ipynb", ".md", ".txt"}
 MIN_SHARED, SHARE = 12, 0.5         # so many lines, and more than this part of the shorter hand-in's
 CLAIM_TOLERANCE = 0.02   # dB
 LR_TOLERANCE = 6.0       # grey levels on average; honest results stay below 3
@@ -33,6 +36,30 @@ def edition_lines(root):
         notebook, _ = split_notebook(nbformat.read(Path(root, name), as_version=4), name)
         lines |= set(_hashes(_code_of(notebook)))
     return lines
+
+
+def given_lines(folders):
+    """Hashes of all lines in the code and the texts of folders: of another handout, say.
+
+    Raises:
+        ValueError: if one of them is no folder, or has no such file.
+    """
+    lines = set()
+    for folder in map(Path, folders):
+        files = [path for path in folder.rglob("*") if path.suffix in HANDED_OUT and path.is_file()]
+        if not files:
+            raise ValueError(f"--given {folder}: it is no folder with code ({', '.join(sorted(HANDED_OUT))}). Put the "
+                             "files that students were given into a folder, unpacked, and name that folder.")
+        for path in files:
+            lines |= set(_hashes(_text(path)))
+    return lines
+
+
+def common_lines(rows):
+    """Hashes of lines that more than half of the hand-ins have, and at least FEW, if they are enough to make flags."""
+    counts = Counter(line for row in rows for line in row["lines"])
+    common = {line for line, n in counts.items() if n >= FEW and n > len(rows) / 2}
+    return common if len(common) >= MIN_SHARED else set()
 
 
 def own_lines(handin, given):
@@ -106,7 +133,7 @@ def between_students(rows, folders):
     """{file: flags} for images and code that two hand-ins share.
 
     Args:
-        rows: the results of ``grade_one``.
+        rows: the results of ``grade_one``, after ``settle``.
         folders: dict file -> folder of its images.
     """
     flags = {row["file"]: [] for row in rows}
@@ -116,6 +143,8 @@ def between_students(rows, folders):
     for k, row in enumerate(rows):
         for other in rows[:k]:
             a, b = row["file"], other["file"]
+            if ids[a] == ids[b] and not (row["counts"] and other["counts"]):
+                continue                     # the same student twice
             alike = [name for name in pictures[a] if name in pictures[b]
                      and same_picture(pictures[a][name], pictures[b][name], most=0.25)]
             shared = len(set(row["lines"]) & set(other["lines"]))
@@ -125,8 +154,6 @@ def between_students(rows, folders):
                     flags[one].append(f"pictures equal to those of {ids[two]}: {', '.join(alike)}")
                 if shared >= MIN_SHARED and shared > SHARE * fewest:
                     flags[one].append(f"{shared} of {fewest} own lines of code shared with {ids[two]}")
-                if ids[one] == ids[two]:
-                    flags[one].append(f"another file has the same student id: {two}")
     return flags
 
 

@@ -27,6 +27,7 @@ from course.facts import SET5, read_facts
 from course.gradebook import BOM, safe, unsafe
 from course.opinions import ANCHORS
 from course.reader import Reader
+from course.received import best_first
 from course.sandbox import LIMITS, Budget, JailError, scratch_folder
 from course.words import clean
 from datasets import SRDataset
@@ -109,9 +110,7 @@ def collect(zips, facts):
     found, names, faults = {}, {}, []
     with scratch_folder() as scratch:
         reader = Reader(scratch / "kit", facts, {}, LIMITS)
-        for path in sorted(Path(zips).iterdir()):
-            if path.name.startswith(".") or not (path.is_dir() or path.is_file()):
-                continue
+        for path in best_first(zips, facts.roster):
             try:
                 reading = reader.read(path, "pictures", Budget(LIMITS))
                 who = reading.student_id or clean(path.stem)

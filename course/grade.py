@@ -14,13 +14,14 @@ from tqdm import tqdm
 from config import get_config
 from course.check import set5_references
 from course.facts import CODE, read_facts
-from course.flags import as_handed_out, between_students, edition_lines
+from course.flags import as_handed_out, between_students, common_lines, edition_lines, given_lines
 from course.flat_edition import unpack_flat_edition
 from course.gradebook import feedback_pages, write_grades
 from course.guard import Guard
 from course.handin import HandIn
 from course.hidden import PROBES, judge, make_inputs, packed, read_bundle, unfitting
 from course.reader import Reader
+from course.received import received, settle
 from course.sandbox import LIMITS, ROOT, WEAK, Budget, copy_code, run_probes, scratch_folder, strongest
 from course.words import clean
 from datasets import SRDataset
@@ -30,13 +31,13 @@ from support.enlarging import super_resolve
 from support.files import save_image, write_atomically
 from support.measures import available, measured
 
-PACKED = {".zip", ".rar", ".7z", ".tar", ".gz", ".tgz", ".bz2", ".xz"}
-VERSION = 5              # of the kept results: a hand-in whose result is of another version is graded again
+VERSION = 6              # of the kept results: a hand-in whose result is of another version is graded again
 JAILS = {"": "none needed", "plain": WEAK, "namespaces": "namespaces of its own", "bubblewrap": "bubblewrap"}
 UNTRUSTED = "not to be trusted: files of the kit were changed; fetch it again, and grade on a system with a jail"
-# What each hand-in is measured against.  points: of the bundle; given: hashes of the lines that students were given;
-# flat: folder of the flat edition; limits: of the jail; reader: a Reader; hr: dict image of Set5 -> uint8 (H, W, 3).
-Measures = namedtuple("Measures", "points given flat facts limits reader hr")
+# What each hand-in is measured against.  points: of the bundle; flat: folder of the flat edition; limits: of the jail;
+# reader: a Reader; hr: dict image of Set5 -> uint8 (H, W, 3).
+Measures = namedtuple("Measures", "points flat facts limits reader hr")
+GRADERS_FAULT = "the grader itself failed"
 PERCEPTUAL = ["niqe", "vgg16", "texture", "grid"]        # of each Set5 result, see support/measures.py
 
 
@@ -46,9 +47,11 @@ def grade_command(parser):
     parser.add_argument("--data", type=Path, default=Path("data"), help="folder of the lists with Set5")
     parser.add_argument("--out", type=Path, default=Path("grading"), help="default: %(default)s")
     parser.add_argument("--course", type=Path, default=Path("course.toml"), help="the facts (default: %(default)s)")
+    parser.add_argument("--given", type=Path, nargs="+", default=[], metavar="FOLDER",
+                        help="code that students were given elsewhere: lines of it are nobody's own")
 
     def run(args):
-        rows = grade(args.zips, args.hidden, args.data, args.out, read_facts(args.course))
+        rows = grade(args.zips, args.hidden, args.data, args.out, read_facts(args.course), given=args.given)
         faulty = sum(bool(row["fault"]) for row in rows)
         print("Jail · 隔离方式: " + ", ".join(sorted({JAILS.get(row["jail"], row["jail"]) for row in rows})))
         print(f"{len(rows)} hand-ins, {faulty} of them could not be opened. {args.out / 'grades.csv'}; a page for each "
@@ -57,8 +60,13 @@ def grade_command(parser):
     return run
 
 
-def grade(zips, bundle, data, out, facts, progress=True, limits=LIMITS):
+def grade(zips, bundle, data, out, facts, progress=True, limits=LIMITS, given=()):
     """Grade every zip file of a folder; a run that was stopped resumes.
+
+    What course.toml and ``given`` decide is worked out anew each time; only what the files themselves say is kept.
+
+    Args:
+        given: folders of code that students were given elsewhere.
 
     Returns:
         list of dicts, see ``grade_one``; also kept as out/grades.json, out/grades.csv and out/students/<file>.html.
@@ -67,13 +75,14 @@ def grade(zips, bundle, data, out, facts, progress=True, limits=LIMITS):
         JailError: if code of students cannot be run here at all.
     """
     points = read_bundle(bundle)
+    elsewhere = given_lines(given)
     mode, why = strongest()
     if progress and mode == "plain":
         print(f"{WEAK} ({why}).")
     if progress:
         print("Upscaling Set5 with the generators that come with the kit, to compare with ...", flush=True)
     references = with_shipped(set5_references(data), data)
-    paths, others = packed_files(zips)
+    paths, others = received(zips)
     if others:
         print(f"Not graded, because they are no archives: {', '.join(others)}")
     if not paths:
@@ -83,14 +92,22 @@ def grade(zips, bundle, data, out, facts, progress=True, limits=LIMITS):
         (scratch / "flat").mkdir()
         flat = unpack_flat_edition(scratch / "flat")
         reader = Reader(scratch / "kit", facts, references, limits)
-        measures = Measures(points, edition_lines(ROOT) | edition_lines(flat), flat, facts, limits, reader,
+        measures = Measures(points, flat, facts, limits, reader,
                             {name: by_kind["HR"] for name, by_kind in references.items()})
+        nobodys = edition_lines(ROOT) | edition_lines(flat) | elsewhere
         guard = Guard([ROOT, flat, reader.kit]) if mode == "plain" else None
-        for path in tqdm(paths, desc="Grading", unit="hand-in", disable=not progress):
-            rows.append(_kept_or_graded(path, bundle, measures, out, guard))
+        label = label_of(bundle, references, facts)
+        for name, path in tqdm(paths.items(), desc="Grading", unit="hand-in", disable=not progress):
+            row = _kept_or_graded(name, path, label, measures, out, guard)
+            rows.append({**row, "changed": path.stat().st_mtime, "lines": sorted(set(row["lines"]) - nobodys)})
+    settle(rows, facts.roster)
     flags = between_students(rows, {row["file"]: pictures_of(out, row["file"]) for row in rows})
     for row in rows:
-        row["flags"] = row["own_flags"] + flags.get(row["file"], [])
+        row["flags"] = (late(row["changed"], facts.course.deadline) + row["whose"] + row["own_flags"]
+                        + flags[row["file"]])
+    if progress and common_lines(rows):
+        print(f"{len(common_lines(rows))} lines of code are in more than half of the hand-ins, and not of this kit. "
+              "Were they handed out elsewhere? Put those files into a folder, and add --given FOLDER.")
     write_grades(Path(out, "grades.csv"), rows, facts)
     text = json.dumps(rows, ensure_ascii=False, indent=1, allow_nan=False)
     write_atomically(Path(out, "grades.json"), text.encode("utf-8"))
@@ -98,27 +115,29 @@ def grade(zips, bundle, data, out, facts, progress=True, limits=LIMITS):
     return rows
 
 
-def _kept_or_graded(path, bundle, measures, out, guard):
-    """The row of a hand-in.  What was graded after the kit's own files were changed is not kept."""
-    kept = Path(out, "kept", f"{path.name}.json")
-    label = [VERSION, _sha256(path), _sha256(bundle)]
-    row = _read_kept(kept, label)
+def label_of(bundle, references, facts):
+    """What a kept result depends on, besides the hand-in itself and this file's VERSION, as a list of texts."""
+    known = hashlib.sha256()
+    for name, by_kind in sorted(references.items()):
+        for kind, picture in sorted(by_kind.items()):
+            known.update(f"{name} {kind} {picture.shape}".encode() + picture.tobytes())
+    return [_sha256(bundle), known.hexdigest(), json.dumps(dict(facts.limits)), " ".join(available(PERCEPTUAL)[0])]
+
+
+def _kept_or_graded(name, path, label, measures, out, guard):
+    """The row of a hand-in.  Not kept: what was graded after the kit's own files were changed, and our own failures."""
+    kept, label = Path(out, "kept", f"{name}.json"), [VERSION, _sha256(path), *label]
+    pictures = pictures_of(out, name)
+    row = _read_kept(kept, label, pictures)
     if row is None:
-        row = grade_one(path, measures, pictures_of(out, path.name))
+        row = grade_one(name, path, measures, pictures)
         changed = guard.changed() if guard else []
         if changed:
             row["own_flags"].append(f"{UNTRUSTED}: {', '.join(changed[:5])}")
             row["jail"] = UNTRUSTED
-        else:
+        elif not row["fault"].startswith(GRADERS_FAULT):
             write_atomically(kept, json.dumps([label, row], ensure_ascii=False).encode("utf-8"))
     return row
-
-
-def packed_files(folder):
-    """(files that may be hand-ins, names of the others); .rar and the like are refused later, by name."""
-    files = sorted(path for path in Path(folder).iterdir() if path.is_file() and not path.name.startswith("."))
-    packed = [path for path in files if path.suffix.lower() in PACKED]
-    return packed, [path.name for path in files if path not in packed]
 
 
 def pictures_of(out, file):
@@ -147,49 +166,48 @@ def _sha256(path):
     return digest.hexdigest()
 
 
-def _read_kept(path, label):
+def _read_kept(path, label, pictures):
     try:
         found, row = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return row if found == label else None
+    complete = found == label and all((pictures / f"{name}.png").is_file() for name in row["pictures"])
+    return row if complete else None
 
 
-def grade_one(path, measures, pictures):
-    """Everything about one hand-in that needs no other one, as plain values.
+def grade_one(name, path, measures, pictures):
+    """Everything about one hand-in that needs no other one, and no deadline and no roster, as plain values.
 
     Args:
+        name: of the hand-in, see ``received``.
         pictures: the folder in which its Set5 results are kept.
 
     Returns:
-        dict: "file", "student_id", "name", "fault" (why it could not be opened, or ""), "findings", "tests",
-        "notes" (on the jail), "jail" (its kind), "pictures" (of each image psnr, ssim, copied and the perceptual
-        measures), "own_flags", "lines" (hashes of its own lines of code).
+        dict: "file", "claimed_id" and "claimed_name" (of handin.toml), "fault" (why it could not be opened, or ""),
+        "findings", "tests", "notes" (on the jail), "jail" (its kind), "pictures" (of each image psnr, ssim, copied and
+        the perceptual measures), "own_flags", "lines" (hashes of its lines of code).
     """
-    row = {"file": clean(path.name), "student_id": clean(path.stem), "name": "", "fault": "", "findings": [],
+    row = {"file": name, "claimed_id": "", "claimed_name": "", "fault": "", "findings": [],
            "tests": [], "notes": [], "jail": "", "pictures": {}, "own_flags": [], "lines": []}
     try:
-        row["own_flags"] += late(path, measures.facts.course.deadline)
         budget = Budget(measures.limits)
         reading = measures.reader.read(path, "all", budget)
         row["jail"] = reading.mode
         if reading.fault:
             row["fault"] = reading.fault
             return row
-        row["student_id"], row["name"] = reading.student_id or row["student_id"], reading.name
-        if measures.facts.roster and row["student_id"] not in measures.facts.roster:
-            row["own_flags"].append(f"{row['student_id']} is not in the roster")
+        row["claimed_id"], row["claimed_name"] = reading.claimed_id, reading.name
         row["own_flags"] += reading.flags
         row["findings"], row["pictures"] = reading.findings, reading.measured
-        row["lines"] = sorted(set(reading.lines) - measures.given)
-        for name, picture in reading.pictures.items():
-            save_image(pictures / f"{name}.png", picture)          # for the comparison between students
-            if name in row["pictures"] and picture.shape == measures.hr[name].shape:
-                row["pictures"][name] |= perceptual(picture, measures.hr[name])
+        row["lines"] = sorted(set(reading.lines))
+        for image, picture in reading.pictures.items():
+            save_image(pictures / f"{image}.png", picture)         # for the comparison between students
+            if image in row["pictures"] and picture.shape == measures.hr[image].shape:
+                row["pictures"][image] |= perceptual(picture, measures.hr[image])
         _test(row, reading, measures, budget)
     except Exception as error:       # a fault of the grader itself stops nothing either, but has to be seen
         place = traceback.extract_tb(error.__traceback__)[-1]
-        row["fault"] = (f"the grader itself failed here: {Path(place.filename).name}, line {place.lineno}: "
+        row["fault"] = (f"{GRADERS_FAULT} here: {Path(place.filename).name}, line {place.lineno}: "
                         f"{type(error).__name__}: {clean(error)}")
     return row
 
@@ -226,11 +244,11 @@ def missing_packages(failures):
             "allows it" for name in sorted(found)]
 
 
-def late(path, deadline):
-    """A flag if the file was last changed after the deadline; copying the file may have changed its time."""
+def late(changed, deadline):
+    """A flag if a file was last changed (a time in seconds) after the deadline; copying may have changed that time."""
     if deadline is None:
         return []
-    changed = datetime.fromtimestamp(path.stat().st_mtime, deadline.tzinfo)
+    changed = datetime.fromtimestamp(changed, deadline.tzinfo)
     return [f"the file is dated {changed:%Y-%m-%d %H:%M}, after the deadline"] if changed > deadline else []
 
 

@@ -53,7 +53,7 @@ def hidden_points(row):
 
 
 def read_grades(path):
-    """The rows of grades.json, which ``grade`` writes.
+    """The rows of grades.json, which ``grade`` writes, without files in whose place another of the student counts.
 
     Raises:
         ValueError: for another file.
@@ -64,7 +64,7 @@ def read_grades(path):
             raise ValueError("rows of another kind")
     except (OSError, ValueError, TypeError) as error:
         raise ValueError(f"{path} is not the grades.json that `python -m course grade` writes: {error}.") from error
-    return rows
+    return [row for row in rows if row.get("counts", True)]
 
 
 def final_table(grades, opinions, facts):

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+import unicodedata
 from pathlib import Path, PurePosixPath
 
 from course.facts import CODE, NOTEBOOKS, tomllib
@@ -43,12 +44,14 @@ class HandIn:
 
     def _info(self):
         try:
-            info = tomllib.loads((self.folder / INFO).read_text(encoding="utf-8-sig"))
+            info = tomllib.loads(_decoded((self.folder / INFO).read_bytes()))
         except FileNotFoundError:
             info = {}
         except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError, OSError) as error:
             raise HandInError(f"{self.folder / INFO} is not a TOML file in UTF-8: {error}.") from error
         student_id, name, run = (str(info.get(key, "")).strip() for key in ("student_id", "name", "run"))
+        # An input method for Chinese may write full-width digits, and people group digits by spaces.
+        student_id = re.sub(r"(?<=\d)\s+(?=\d)", "", unicodedata.normalize("NFKC", student_id))
         for key, value in (("student_id", student_id), ("run", run)):
             if value and not re.fullmatch(r"[\w.-]{1,64}", value) or value in (".", ".."):
                 raise HandInError(f"{self.folder / INFO}: {key} = {value!r} may hold only letters, digits, '-', '_' "
@@ -56,9 +59,9 @@ class HandIn:
         return student_id, name, run or "course"
 
     @property
-    def report(self):
-        """The path of the report, or None."""
-        return next((self.folder / name for name in REPORTS if (self.folder / name).is_file()), None)
+    def reports(self):
+        """The paths of the reports that are there: a draft may lie beside the real one."""
+        return [self.folder / name for name in REPORTS if (self.folder / name).is_file()]
 
     def pictures(self):
         """The results on Set5: file name without .png -> path."""
@@ -98,6 +101,16 @@ class HandIn:
             found |= {PurePosixPath(part, path.name): path for path in (self.folder / part).glob("*")
                       if path.suffix.lower() in kinds}
         return {name: found[name] for name in sorted(found) if found[name].is_file() and not found[name].is_symlink()}
+
+
+def _decoded(content):
+    """The text of a file that was saved by any editor: UTF-8, or what Windows calls Unicode and ANSI (here GBK)."""
+    if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return content.decode("utf-16")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return content.decode("gb18030")
 
 
 def code_files(folder):

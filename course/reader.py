@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from course.facts import CODE, SET5
+from course.received import whose
 from course.sandbox import ROOT, copy_code, read_arrays, run_jailed
 from course.texts import RULES
 from course.unpack import UnpackError, check_size
@@ -51,6 +52,8 @@ class Reader:
         ended, reading.mode = run_jailed("course.reading", [what, json.dumps(dict(self.facts.limits))], given,
                                          reading.take, self.limits, budget, shared=shared)
         reading.finish(ended, what, path.name)
+        reading.claimed_id = reading.student_id
+        reading.student_id = whose(path.name, reading.claimed_id, reading.name, self.facts.roster)[0]
         return reading
 
 
@@ -58,7 +61,7 @@ class Reading:
     """What is known of one hand-in.  Nothing in it is trusted more than its type and its size say."""
 
     def __init__(self):
-        self.fault = self.student_id = self.name = self.mode = ""
+        self.fault = self.student_id = self.claimed_id = self.name = self.mode = ""
         self.is_flat, self.is_known = False, False
         self.code, self.pictures, self.measured = {}, {}, {}
         self.flags, self.lines, self.findings, self.of_file = [], [], [], {}

@@ -16,6 +16,7 @@ from course.flags import disagreement_with_lr, line_hashes, own_lines, reaching,
 from course.flat_edition import is_flat
 from course.handin import HandIn, HandInError, code_files
 from course.pack import changed_since
+from course.reach import beyond_reach
 from course.unpack import UnpackError, unpack
 from metrics import psnr, ssim, three_channels
 from support.images import read_image
@@ -94,11 +95,12 @@ def _measure(channel, handin, path):
         hr = references[name]["HR"]
         if picture.shape != hr.shape:
             continue
-        copied = [kind for kind, other in references[name].items() if same_picture(picture, other)]
+        copied = [f"{name}.png is {kind}" for kind, other in references[name].items() if same_picture(picture, other)]
+        beyond = "" if copied else beyond_reach(picture, references[name])
+        copied += [f"{name}.png: {beyond}"] if beyond else []
         # The PSNR of HR itself is infinite, which no table and no JSON can hold.
         measured[name] = {"psnr": min(psnr(picture, hr), 100.0), "ssim": ssim(picture, hr), "copied": bool(copied)}
         channel.arrays(f"picture.{name}", {"image": picture})
         _say(channel, "measured", [name, measured[name]])
-        _say(channel, "flags", [f"{name}.png is {kind}" for kind in copied]
-             + disagreement_with_lr(name, picture, references[name]["LR"]))
+        _say(channel, "flags", copied + disagreement_with_lr(name, picture, references[name]["LR"]))
     return measured

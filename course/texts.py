@@ -49,10 +49,12 @@ RULES = {
         "Hand in the images that your network made; super_resolution.ipynb writes them.",
         "请提交网络生成的图像，由 super_resolution.ipynb 写出。"),
     "table": Rule(
-        "test.ipynb shows the table of the five test sets",
-        "test.ipynb 中有五个测试集的结果表",
-        "Download the missing sets (python create_data_lists.py --download div2k benchmark) and run test.ipynb again.",
-        "下载缺少的测试集（python create_data_lists.py --download div2k benchmark），再运行 test.ipynb。"),
+        "test.ipynb shows your own scores on the five test sets",
+        "test.ipynb 中有你自己在五个测试集上的结果",
+        "Download the missing sets (python create_data_lists.py --download div2k benchmark) and run test.ipynb again, "
+        "with data_folder = \"data\" and the run_name of your training.",
+        "下载缺少的测试集（python create_data_lists.py --download div2k benchmark），"
+        "再用 data_folder = \"data\" 和你训练时的 run_name 运行 test.ipynb。"),
     "report": Rule(
         "the report has its four parts",
         "报告包含规定的四个部分",

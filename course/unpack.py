@@ -18,11 +18,13 @@ class UnpackError(ValueError):
     """A hand-in that is not unpacked; the message says why."""
 
 
-def unpack(path, folder, limits):
+def unpack(path, folder, limits, once_more=True):
     """Unpack a zip file into an empty folder, without extra top folders and without the files that systems add.
 
     Args:
         limits: ``facts.limits``: zip_mb, unpacked_mb, files.
+        once_more: whether a zip file that is all it holds is unpacked too: some platforms pack what students have
+            packed.
 
     Returns:
         the files' paths inside ``folder``, sorted, as PurePosixPath.
@@ -45,6 +47,12 @@ def unpack(path, folder, limits):
         raise UnpackError(f"{path.name} could not be unpacked: {error}.") from error
     except Exception as error:         # damaged archives raise exceptions of many types: zipfile's, lzma's, struct's
         raise UnpackError(f"{path.name} is damaged, or not a zip file: {error}.") from error
+    if once_more and [name.suffix.lower() for name in members] == [".zip"]:
+        inner = (folder / next(iter(members))).replace(folder.with_name(f"{folder.name}_inner.zip"))
+        try:
+            return unpack(inner, folder, limits, once_more=False)
+        finally:
+            inner.unlink()
     return sorted(members)
 
 

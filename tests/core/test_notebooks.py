@@ -9,10 +9,11 @@ import sys
 import nbformat
 import numpy as np
 import pytest
+from nbformat.v4 import new_code_cell, new_notebook
 from PIL import Image
 
 from config import get_config
-from run_notebooks import NOTEBOOKS, results_table
+from run_notebooks import NOTEBOOKS, results_table, run_notebook
 from support.settings import change
 from tests.helpers import ROOT, copy_kit, outputs_of
 
@@ -30,6 +31,27 @@ def kit(tmp_path_factory):
                           cwd=folder, capture_output=True, text=True, encoding="utf-8", timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
     return folder, done
+
+
+@pytest.mark.parametrize("tagged", [True, False])
+def test_what_a_former_run_has_stored_is_taken_out(tmp_path, monkeypatch, tagged):
+    """A notebook stored with other parameters and changes: those of this run count, and nothing piles up."""
+    monkeypatch.setattr("run_notebooks.HERE", tmp_path)
+    monkeypatch.setattr("run_notebooks.Runner.execute", lambda self: None)
+    cells = [new_code_cell("preset = 'demo'", metadata={"tags": ["parameters"]}), new_code_cell("import x"),
+             new_code_cell("config = get_config(preset)"), new_code_cell("mine = 1")]
+    nbformat.write(new_notebook(cells=cells), tmp_path / "test.ipynb")
+    for preset, batch in (("laptop", 4), ("course", 8)):
+        run_notebook("test", tmp_path / "runs", changes=[f"batch_size = {batch}"], preset=preset)
+        stored = nbformat.read(tmp_path / "runs/test.ipynb", as_version=4)
+        for cell in stored.cells:                    # older kits gave the cell of changes no tag
+            cell.metadata.update({} if tagged or cell.source == cells[0].source else {"tags": []})
+        nbformat.write(stored, tmp_path / "test.ipynb")
+    assert [cell.source for cell in stored.cells] == [
+        "preset = 'demo'", "# Parameters of this run\npreset = 'course'", "import x", "config = get_config(preset)",
+        "# Changes of this run\nconfig.batch_size = 8", "mine = 1"]
+    plain = run_notebook("test", tmp_path / "runs")          # the demo, which injects nothing, is the demo again
+    assert [cell.source for cell in plain.cells] == [cell.source for cell in cells]
 
 
 @pytest.mark.slow

@@ -1,19 +1,29 @@
 """check and pack: every fault is found by its rule, a complete hand-in has none, and packing is exact."""
 
 import hashlib
+import io
 import json
 import zipfile
 
+import nbformat
 import pytest
+from easydict import EasyDict
+from nbformat.v4 import new_output
 
+from config import PUBLISHED, get_config
 from course import __main__ as command
-from course.check import check
-from course.facts import FactsError, read_facts
+from course.check import DEMO_VALID, SET_SIZES, check, five_set_table
+from course.facts import TEST_SETS, FactsError, read_facts
 from course.handin import EDITION, HandIn, HandInError, code_files, text_hash
 from course.pack import changed_since, pack
 from course.texts import RULES
+from create_data_lists import DEMO
+from inference import SHIPPED, weights_to_show
+from support import figures
+from support.enlarging import mean_of
 from support.provenance import syntax_hash
-from tests.course.synthetic_class import FAULTS, complete, write_set5
+from tests.course.synthetic_class import FAULTS, REPORT, complete, without, write_set5
+from tests.helpers import ROOT
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +87,32 @@ def test_the_hash_of_code_is_that_of_its_syntax(tmp_path):
 def test_without_set5_copies_cannot_be_looked_for_and_that_is_said(tmp_path, files):
     found = [finding for finding in check(put(tmp_path, files), read_facts()) if finding.level != "ok"]
     assert [(finding.rule, finding.level) for finding in found] == [("copies", "warning")]
+
+
+DRAFT = REPORT.partition("The generator")[0] + "(write here) 在此填写\n" + REPORT[REPORT.index("## 2"):]
+
+
+def word(text):
+    """A .docx file with these paragraphs."""
+    import docx
+    document, buffer = docx.Document(), io.BytesIO()
+    for line in text.splitlines():
+        document.add_paragraph(line.strip("# "))
+    document.save(buffer)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("reports, level, said", [
+    ({"report.md": DRAFT.encode(), "report.docx": word(REPORT)}, "warning", "report.md: still a draft, report.docx is"),
+    ({"report.md": DRAFT.encode(), "report.pdf": b"no PDF"}, "fault", "report.pdf: "),      # not the draft's faults
+    ({"report.md": REPORT.encode(), "report.docx": b"PK damaged"}, "ok", ""),
+    ({"report.md": b"notes for myself", "report.docx": word(REPORT)}, "ok", ""),
+    ({"report.md": DRAFT.encode()}, "fault", "report.md: (write here)")])
+def test_of_two_reports_the_finished_one_is_judged(tmp_path, files, data, reports, level, said):
+    found = [finding for finding in check(put(tmp_path, {**without(files, "report.md"), **reports}), read_facts(), data)
+             if finding.rule == "report"]
+    assert max((finding.level for finding in found), key=("ok", "warning", "fault").index) == level
+    assert any(said in finding.detail for finding in found)
 
 
 # ---------------------------------------------------------------- pack
@@ -211,3 +247,54 @@ def test_where_there_is_nothing_to_judge_no_rule_is_called_kept(tmp_path, capsys
     levels = {finding.rule: finding.level for finding in check(tmp_path, read_facts("none"))}
     assert {rule for rule, level in levels.items() if level == "absent"} == {"errors", "copies", "report"}
     assert command.main(["check", str(tmp_path)]) == 1 and capsys.readouterr().out.count("[ -- ]") == 3
+
+
+# ---------------------------------------------------------------- the table of the five test sets
+
+SIZES = {**SET_SIZES, "valid": 100}
+
+
+def table_of_the_notebook(tmp_path, monkeypatch, sizes, networks=("pretrain", "srgan")):
+    """test.ipynb where these sets ({name: number of images}) are there; its own cell makes the table."""
+    notebook = nbformat.read(ROOT / "test.ipynb", as_version=4)
+    cell = next(cell for cell in notebook.cells if "in_papers = " in cell.source)
+    notebook.cells, shown = [cell], []
+    monkeypatch.setattr(figures, "show_text", shown.append)
+    row = ("x", 29.5, 0.83, {}, (29.6, 0.83))
+    results = {name: {method: [row] * n for method in ("bicubic", *networks)} for name, n in sizes.items()}
+    missing = {name: "There is no list" for name in TEST_SETS if name not in sizes}
+    exec(cell.source, dict(
+        figures=figures, solver=EasyDict(mean_of=mean_of), methods=dict.fromkeys(("bicubic", *networks)), generators={},
+        published=PUBLISHED, config=EasyDict(test_sets=["demo", *TEST_SETS]), results=results, missing=missing,
+        folder=tmp_path))
+    cell.outputs = [new_output("display_data", data={"text/markdown": text}) for text in shown]
+    return notebook
+
+
+@pytest.mark.parametrize("sizes, found", [
+    (SIZES, []),
+    ({"demo": 5, "valid": DEMO_VALID}, [("fault", ": Set5, Set14, B100, Urban100, valid")]),       # the demo alone
+    ({"Set5": 5, "valid": 100}, [("fault", ": Set14, B100, Urban100")]),
+    ({"Set14": 14, "B100": 100, "Urban100": 100, "valid": 10}, [("fault", ": Set5")]),
+    ({**SIZES, "Set5": 4}, [("warning", "Set5: 4 images, not 5")])])
+def test_only_the_students_own_scores_count_set_by_set(tmp_path, monkeypatch, files, data, sizes, found):
+    """The papers' scores stand in the same rows: a table in which only they have digits shows nothing."""
+    notebook = table_of_the_notebook(tmp_path, monkeypatch, sizes)
+    files = {**files, "test.ipynb": nbformat.writes(notebook).encode("utf-8")}
+    findings = [finding for finding in check(put(tmp_path / "kit", files), read_facts(), data)
+                if finding.rule == "table" and finding.level != "ok"]
+    assert [finding.level for finding in findings] == [level for level, _ in found]
+    assert all(text in finding.detail for finding, (_, text) in zip(findings, found))
+
+
+def test_bicubic_alone_and_the_kits_weights_are_no_scores_of_ones_own(tmp_path, monkeypatch):
+    assert five_set_table(table_of_the_notebook(tmp_path, monkeypatch, SIZES, networks=()))
+    notebook = table_of_the_notebook(tmp_path, monkeypatch, SIZES)
+    assert five_set_table(notebook) == []
+    note = weights_to_show(get_config("demo", name="none"), {}, SHIPPED)[1]
+    notebook.cells[0].outputs.insert(0, new_output("display_data", data={"text/markdown": note}))
+    assert "nothing had been trained" in five_set_table(notebook)[0]
+
+
+def test_the_demos_validation_images_are_counted_right():
+    assert len(DEMO["valid"]) == DEMO_VALID

@@ -7,7 +7,9 @@ import socket
 import sys
 import threading
 import time
+from datetime import datetime, timezone
 
+import nbformat
 import numpy as np
 import psutil
 import pytest
@@ -16,9 +18,10 @@ from easydict import EasyDict
 from course import hidden
 from course.check import set5_references
 from course.facts import CODE, NOTEBOOKS, SET5, read_facts
+from course.flags import common_lines, given_lines
 from course.flat_edition import is_flat, unpack_flat_edition
 from course.grade import assemble, grade, perceptual, with_shipped
-from course.gradebook import COLUMNS, feedback_pages, set5_means, write_grades
+from course.gradebook import COLUMNS, feedback_pages, read_grades, set5_means, write_grades
 from course.handin import HandIn
 from course.hidden import CASES, PROBES, judge, make_bundle, make_inputs, packed, read_bundle
 from course.sandbox import LIMITS, OWN, ROOT, Outcome, run_probes
@@ -69,11 +72,12 @@ def references_once(monkeypatch, request):
         monkeypatch.setattr("course.grade.with_shipped", lambda *_: known)
 
 
-def grade_files(tmp_path, bundle, data, **students):
+def grade_files(tmp_path, bundle, data, facts=None, given=(), **students):
     """Grade hand-ins given as dicts of files; returns {name: row}."""
     for name, files in students.items():
         write_zip(tmp_path / "zips" / f"{name}.zip", files)
-    rows = grade(tmp_path / "zips", bundle, data, tmp_path / "out", read_facts("none"), progress=False, limits=QUICK)
+    rows = grade(tmp_path / "zips", bundle, data, tmp_path / "out", facts or read_facts("none"), progress=False,
+                 limits=QUICK, given=given)
     return {row["file"].removesuffix(".zip"): row for row in rows}
 
 
@@ -233,12 +237,76 @@ def test_a_second_run_goes_on_where_the_first_was_stopped(tmp_path, bundle, data
 
 
 @pytest.mark.slow
+def test_what_course_toml_and_the_given_code_decide_is_worked_out_each_time(tmp_path, bundle, data, monkeypatch):
+    """A first grading with a wrong deadline, a half roster and without the other handout leaves no flags behind."""
+    calls = []
+    monkeypatch.setattr("course.grade.run_probes", lambda *a, **_: calls.append(a) or nothing())
+    handout = "".join(f"def from_the_other_handout_{k}(x):\n    return x + {k} - {k} + x * {k}\n" for k in range(200))
+    one, two = ({**files, "models.py": files["models.py"] + handout.encode("utf-8")}
+                for files in (complete(1, tmp_path / "code"), complete(2, tmp_path / "code")))
+    facts = read_facts("none")
+    facts.course.deadline = datetime(2020, 1, 1, tzinfo=timezone.utc)
+    facts.roster = {"20260001": "同学1"}
+    rows = grade_files(tmp_path, bundle, data, facts, a=one, b=two)
+    for name, row in rows.items():
+        flags = " | ".join(row["flags"])
+        assert "after the deadline" in flags and "own lines of code shared" in flags
+        assert ("20260002 is not in the roster" in flags) is (name == "b")
+    facts.course.deadline = datetime(2099, 1, 1, tzinfo=timezone.utc)
+    facts.roster["20260002"] = "同学2"
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "handout.py").write_text(handout, encoding="utf-8")
+    rows = grade_files(tmp_path, bundle, data, facts, [tmp_path / "other"])
+    assert [row["flags"] for row in rows.values()] == [[], []] and len(calls) == 2
+    facts.limits.files = 3                              # a limit decides what is read at all
+    assert "more than 3 files" in grade_files(tmp_path, bundle, data, facts)["a"]["fault"]
+    with pytest.raises(ValueError, match="no folder with code"):
+        grade_files(tmp_path, bundle, data, facts, [tmp_path / "nowhere"])
+
+
+@pytest.mark.slow
+def test_the_same_student_twice_has_one_place_and_another_keeps_theirs(tmp_path, bundle, data, monkeypatch):
+    monkeypatch.setattr("course.grade.run_probes", nothing)
+    facts = read_facts("none")
+    facts.roster = {"20260001": "同学1", "20260002": "同学2", "20260003": "同学3"}
+    first, second = complete(1, tmp_path / "code"), complete(2, tmp_path / "code")
+    second["handin.toml"] = first["handin.toml"]                     # names another's id
+    (tmp_path / "zips").mkdir()
+    (tmp_path / "zips" / "20260001_同学1_task.rar").write_bytes(b"Rar!\x1a\x07\x00" + bytes(100))
+    rows = grade_files(tmp_path, bundle, data, facts, **{"20260001_同学1_task": first, "0_20260002_file_": second})
+    assert {name: (row["student_id"], row["counts"]) for name, row in rows.items()} == {
+        "20260001_同学1_task.rar": ("20260001", False), "20260001_同学1_task": ("20260001", True),
+        "0_20260002_file_": ("20260002", True)}
+    assert "handin.toml names 20260001" in rows["0_20260002_file_"]["flags"][0]
+    with open(tmp_path / "out/grades.csv", encoding="utf-8-sig", newline="") as file:
+        absent = [row["student_id"] for row in csv.DictReader(file) if row["fault"] == "nothing handed in"]
+    assert absent == ["20260003"]
+    assert sorted(row["file"] for row in read_grades(tmp_path / "out/grades.json")) == [
+        "0_20260002_file_.zip", "20260001_同学1_task.zip"]
+
+
+@pytest.mark.slow
+def test_hr_under_noise_that_nobody_sees_counts_as_a_copy(tmp_path, bundle, data, monkeypatch):
+    monkeypatch.setattr("course.grade.run_probes", nothing)
+    noise = np.random.default_rng(0).normal(0, 1.6, (*hr_of("bird").shape[:2], 1))
+    fake = np.clip(hr_of("bird") + noise, 0, 255).round().astype(np.uint8)
+    files = {**complete(1, tmp_path / "code"), "results/Set5/bird.png": png(fake)}
+    row = grade_files(tmp_path, bundle, data, a=files)["a"]
+    assert any(flag.startswith("bird.png: HR follows from it") for flag in row["flags"])
+    assert [name for name, picture in row["pictures"].items() if picture["copied"]] == ["bird"]
+    assert set5_means(row) == (None, None)
+
+
+@pytest.mark.slow
 def test_what_breaks_the_grader_itself_is_seen_and_stops_nobody(tmp_path, bundle, data, monkeypatch):
     def broken(*_, **__):
         raise RuntimeError("a mistake of ours")
     monkeypatch.setattr("course.grade.run_probes", broken)
     rows = grade_files(tmp_path, bundle, data, a=complete(1, tmp_path / "code"), b=complete(2, tmp_path / "code"))
     assert all("a mistake of ours" in row["fault"] for row in rows.values())
+    monkeypatch.setattr("course.grade.run_probes", nothing)          # and is forgotten once it is mended
+    rows = grade_files(tmp_path, bundle, data, a=complete(1, tmp_path / "code"))
+    assert not any(row["fault"] for row in rows.values())
 
 
 @pytest.mark.slow
@@ -266,6 +334,20 @@ def test_the_students_files_lie_in_the_kits_surroundings(tmp_path):
     (folder / "support" / "layers.py").write_text("mine = 3")
     code = assemble(HandIn(folder), tmp_path / "again")
     assert (code / "support/layers.py").read_text() == "mine = 3" and (code / "support/stage.py").exists()
+
+
+def test_lines_that_most_hand_ins_share_are_noticed_and_those_of_a_folder_are_nobodys(tmp_path):
+    own, shared = [[f"{k}-{n}" for n in range(30)] for k in range(4)], [f"s{n}" for n in range(20)]
+    assert common_lines([{"lines": lines + shared} for lines in own]) == set(shared)
+    assert common_lines([{"lines": own[0] + shared}, {"lines": own[1] + shared}, *({"lines": x} for x in own)]) == set()
+    text = "def a_function_of_the_other_handout(x):\n    return x  # as it is\n"
+    for name in ("code.py", "week3/lesson.md", "lesson.ipynb"):
+        path = tmp_path / "other" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(text)])
+        path.write_text(nbformat.writes(notebook) if path.suffix == ".ipynb" else text, encoding="utf-8")
+        assert len(given_lines([path.parent])) == 1
+        path.unlink()
 
 
 # ---------------------------------------------------------------- made with the flat edition

@@ -38,6 +38,17 @@ def test_an_extra_top_folder_and_the_systems_own_files_are_left_out(tmp_path):
                              "大作业/20260001/__pycache__/models.pyc": b"x"}) == ["models.py", "report.md"]
 
 
+def test_what_a_platform_has_packed_once_more_is_unpacked_but_not_without_end(tmp_path):
+    inner = write_zip(tmp_path / "in.zip", {"hw/models.py": b"a", "hw/report.md": b"b"}).read_bytes()
+    assert opened(tmp_path / "one", {"李_file_/2021010002.zip": inner}) == ["models.py", "report.md"]
+    assert {path.name for path in (tmp_path / "one").iterdir()} == {"a.zip", "out"}
+    twice = write_zip(tmp_path / "in.zip", {"a.zip": inner}).read_bytes()
+    assert opened(tmp_path / "two", {"b.zip": twice}) == ["a.zip"]           # the check names what is missing
+    bomb = write_zip(tmp_path / "in.zip", {"zeros.bin": bytes(3_000_000)}).read_bytes()
+    with pytest.raises(UnpackError, match="more than 2 MB"):
+        opened(tmp_path / "bomb", {"b.zip": bomb})
+
+
 @pytest.mark.parametrize("encoding", ["gbk", "utf-8"])
 def test_chinese_names_without_the_flag_are_read(tmp_path, encoding):
     """As Windows' own packer (GBK) and macOS (UTF-8) write them: without saying which encoding it is."""
