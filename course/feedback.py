@@ -8,8 +8,8 @@ from pathlib import Path
 from course.words import LONGEST, clean
 
 # Files of the grader: a student who reads them inside the jail, and raises their text, does not find it on the page.
-OWN = ("probes.py", "hidden.py", "jailed.py", "jail.py", "sandbox.py")
-IN_THE_JAIL = re.compile(r"\b(?:probes|jailed|jail)\.py\b")
+OWN = ("probes.py", "walk.py", "hidden.py", "questions.py", "jailed.py", "jail.py", "sandbox.py")
+IN_THE_JAIL = re.compile(r"\b(?:probes|walk|jailed|jail)\.py\b")
 LONG_ENOUGH = 16         # characters: shorter lines are alike by chance
 NOT_TRIED = "not tried: before, "
 MOST = 5                 # things to fix first

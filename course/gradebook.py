@@ -96,7 +96,7 @@ def points_of(row, opinion, anchors, of):
     """{part: points, to one decimal, or None where nobody has judged yet}, in the order of ``of``'s table.
 
     Opinion scores: the points rise from none at the score of the anchor bicubic to all at that of SRResNet.  Where the
-    raters did not see these two in this order, their scores give no points.
+    raters did not see these two in this order, their scores give no points; nor do those of somebody else's images.
 
     Args:
         opinion: the student's row of ``scores``, or None.
@@ -107,7 +107,8 @@ def points_of(row, opinion, anchors, of):
     worst, best = ((anchors or {}).get(name) for name in ("bicubic", "SRResNet"))
     scores = None
     if worst is not None and best is not None and worst < best:
-        scores = of["set5_scores"] * share(opinion["mos"], worst, best) if opinion else 0.0
+        is_own = not any(picture.get("copied") for picture in row["pictures"].values())
+        scores = of["set5_scores"] * share(opinion["mos"], worst, best) if opinion and is_own else 0.0
     points = {"hidden_tests": of["hidden_tests"] * hidden_points(row) / 100,
               "psnr_ssim": of["psnr_ssim"] * share(dB, PSNR_FROM, PSNR_TO) if dB else 0.0,
               "set5_scores": scores, "report": None}
