@@ -197,7 +197,7 @@ def grid_loss(sr, hr, scale, n=4):
     """How much of the error repeats in step with the squares of sub-pixel convolution, 0 to 1, a scalar.
 
     The easiest way to look less smooth is to draw one pattern into every square of scale x scale pixels.  In windows of
-    n x n squares: the variance of the mean errors at the scale x scale positions, as a share of the mean squared error.
+    n x n squares: the variance of the mean errors at the scale x scale positions, as a share of the errors' variance.
     It is 1 for a pure grid, whatever its strength, and about 1 / n^2 for an error without any order, of a
     texture too: a share cannot be lowered by making everything weaker, as the energy of the pattern itself could.
 
@@ -215,8 +215,9 @@ def grid_loss(sr, hr, scale, n=4):
     errors = errors.reshape(-1, channels, tops, n, scale, lefts, n, scale)
     means = errors.mean((3, 6))                                                    # (N, 3, tops, s, lefts, s)
     pattern = means.var(dim=(3, 5), correction=0)                                  # (N, 3, tops, lefts)
-    # an error of half a grey level, 1 / 255, is invisible and must not count as much as a strong one
-    return (pattern / (errors.square().mean((3, 4, 6, 7)) + (1 / 255) ** 2)).mean()
+    # Not as a share of the mean squared error: that can be lowered by a wrong brightness.
+    # And an error of half a grey level, 1 / 255, is invisible and must not count as much as a strong one.
+    return (pattern / (errors.var((3, 4, 6, 7), correction=0) + (1 / 255) ** 2)).mean()
 ### END SOLUTION
 
 

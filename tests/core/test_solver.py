@@ -754,6 +754,7 @@ def test_the_grid_loss_is_the_share_of_the_error_that_repeats_in_step_with_the_s
     signs = torch.tensor([[1.0, -1], [-1, 1], [1, 1]]).repeat_interleave(16, 0).repeat_interleave(16, 1)
     assert grid_loss(hr + signs * tiled, hr, 4) == pytest.approx(1, abs=0.01)
     assert grid_loss(hr + 0.3, hr, 4) == pytest.approx(0, abs=1e-6)              # a shift of all colours is no grid
+    assert grid_loss(hr + tiled + 5, hr, 4) == pytest.approx(1, abs=0.01)        # and hides none
     assert grid_loss(hr + tiled / 1e4, hr, 4) < 0.001                            # nor what nobody can see
     with pytest.raises(ValueError, match="at least 16 pixels"):
         grid_loss(hr[..., :12], hr[..., :12], 4)
