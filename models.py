@@ -365,9 +365,9 @@ class TruncatedVGG19(nn.Module):
         return self.feature_scale * self.features(convert_image(images, "[0, 1]", "imagenet-norm"))
 
     ### BEGIN SOLUTION
-    def stages(self, images):
-        """The last feature map before each max-pool, and the last of all: (N, 3, H, W) in [0, 1] -> list of them."""
-        x, maps = convert_image(images, "[0, 1]", "imagenet-norm"), []
+    def stages(self, x):
+        """The last feature map before each max-pool, and the last of all: x (N, 3, H, W) in [0, 1] -> list of them."""
+        x, maps = convert_image(x, "[0, 1]", "imagenet-norm"), []
         for layer in self.features:
             if isinstance(layer, nn.MaxPool2d):
                 maps.append(x)

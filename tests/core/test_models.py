@@ -437,3 +437,10 @@ def test_a_grey_photograph_stays_grey():
         if not ensemble:
             assert np.abs(sr[..., 0] - ((plain.clamp(-1, 1) + 1) * 127.5).numpy()).max() <= 0.51
     assert not (super_resolve(generator, colour) == super_resolve(generator, colour)[..., :1]).all()
+
+
+def test_the_stages_of_vgg19_are_the_last_maps_before_its_max_pools():
+    images = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    stages = TruncatedVGG19(3, 4, weights="random").stages(images)
+    for maps, (i, j) in zip(stages, ((1, 2), (2, 2), (3, 4)), strict=True):
+        assert torch.equal(maps, TruncatedVGG19(i, j, weights="random")(images))
