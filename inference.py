@@ -26,7 +26,7 @@ from support.measures import MEASURES, available, measured, measured_of_hr
 from support.messages import notice, notices_kept_in
 from support.run import has_trained, run_folder, stage_config
 
-SHIPPED = {"pretrain": "srresnet-x4", "srgan": "srgan-mse-x4"}      # in weights/
+SHIPPED = {"pretrain": "srresnet-x4", "srgan": "srgan-x4"}      # in weights/
 
 
 def load_generator(path):

@@ -93,7 +93,7 @@ def facts_of(run, stage, checkpoint):
     if stage == "srgan":
         recipe.update({key: settings[key] for key in (
             "lr_d", "beta", "d_shift", "freeze_tail", "content_loss", "discriminator", "D")})
-        if settings["content_loss"] == "vgg":
+        if settings["content_loss"] != "mse":
             recipe.update({key: settings[key] for key in ("vgg19_i", "vgg19_j", "vgg19_weights", "feature_scale")})
         if settings["content_loss"] == "perceptual":
             recipe.update({key: settings[key] for key in ("pixel_weight", "feature_weight", "grid_weight")})
@@ -104,6 +104,8 @@ def facts_of(run, stage, checkpoint):
             "sittings": len(starts), "seed": config["seed"], "n_images": len(checkpoint["images"]["train"]),
             "data_sha256": starts[-1]["data_sha256"], "code_sha256": starts[-1]["code_sha256"],
             "command": starts[-1]["command"],
+            "earlier": [command for command in dict.fromkeys(start["command"] for start in starts)
+                        if command != starts[-1]["command"]],
             "versions": {key: starts[-1][key] for key in ("python", "torch", "numpy")}}
 
 
@@ -120,6 +122,9 @@ def card(path, generator, facts, scores, difference):
                      [[name, *(f"{psnr:.2f} / {ssim:.4f}" for psnr, ssim in by_set.values())]
                       for name, by_set in scores.items()])
     note = f"{facts['note']}\n\n" * bool(facts["note"])
+    commands = [*facts["earlier"], facts["command"]]
+    resumed = ("\nIt was stopped, and resumed with other settings: each line resumes what the one before it has left."
+               * (len(commands) > 1))
     return f"""# {path.stem}
 
 {note}{table(["", ""], rows_of(path, generator, facts, difference))}
@@ -141,11 +146,11 @@ noise, JPEG blocks and the blur of a camera are upscaled with the rest.
 
 ## Train it again
 
-Put the images into the folder that the first line names. The second takes a GPU where torch finds one (not run yet).
+Put the images into the folder that the first line names. A GPU is used where torch finds one (not run yet).{resumed}
 
 ```
 python create_data_lists.py {facts['lists']}
-python {facts['command']}
+{chr(10).join(f"python {command}" for command in commands)}
 ```
 """
 
@@ -154,7 +159,8 @@ def rows_of(path, generator, facts, difference):
     """The card's first table: [what, value] a row."""
     settings = ", ".join(f"{key}={value}" for key, value in generator.settings.items())
     n = sum(parameter.numel() for parameter in generator.parameters())
-    dtype = str(next(iter(read_weights(path).values())).dtype).removeprefix("torch.")
+    dtype = str(next(value.dtype for value in read_weights(path).values() if value.is_floating_point()))
+    dtype = dtype.removeprefix("torch.")
     dtype += f" (float32 differs by at most {difference:.4f} dB)" * (dtype == "float16")
     return [
         ["network", f"`{type(generator).__name__}({settings})`, {n:,} parameters"],

@@ -17,7 +17,8 @@ from support.squares import GAP, LINE, Sheet
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 SIDE, ZOOM = 64, 3                         # of a square: HR pixels, and how large each is drawn
-FUR, GRASS, STONE, FABRIC = ("chelsea.png", None), ("grass.png", None), ("gravel.png", None), ("astronaut.png", (330, 60))
+FUR, GRASS, STONE = ("chelsea.png", None), ("grass.png", None), ("gravel.png", None)
+FABRIC = ("astronaut.png", (330, 60))
 ALPHAS = (0, 0.25, 0.5, 0.75, 1)
 
 

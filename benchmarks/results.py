@@ -15,27 +15,26 @@ import time
 from pathlib import Path
 
 import torch
-from matplotlib.figure import Figure
 
 import extensions  # noqa: F401  its networks register themselves
-from benchmarks.measure import machine, mosaic, photograph
+from benchmarks.measure import machine, mosaic
+from benchmarks.pictures import interpolation_figure, networks_between
 from config import PUBLISHED, get_config
 from datasets import SRDataset
 from imresize import imresize
-from inference import SHIPPED, interpolated, load_generator
-from metrics import fullest_boxes, gradient_magnitude, gradients, psnr, ssim
+from inference import load_generator
+from metrics import gradient_magnitude, psnr, ssim
 from support import measures
 from support.checkpoints import read_metadata, shipped_names, weight_file
 from support.enlarging import evaluate, mean_of, super_resolve
 from support.figures import as_png, measures_table, published_score, score_rows, table
-from support.figures import picture as show_picture
 from support.files import write_atomically, write_csv
 from support.lists import list_path, read_list
 from support.progress import StatusLine
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = ("docs/results.md", "README.md", "README.zh-CN.md")        # that hold the table; the READMEs in short:
-IN_SHORT = ("bicubic", "`srresnet-small-x4`", "`srresnet-x4`", "`srgan-mse-x4`", "SRResNet (paper)",
+IN_SHORT = ("bicubic", "`srresnet-small-x4`", "`srresnet-x4`", "`srgan-x4`", "`srgan-mse-x4`", "SRResNet (paper)",
             "SRGAN-MSE (paper)")
 FOLDER = Path("runs", "benchmarks")
 SETS = {"Set5": "Set5", "Set14": "Set14", "B100": "B100", "Urban100": "Urban100", "valid": "DIV2K valid"}
@@ -71,7 +70,6 @@ CHINESE = {"PSNR (dB) / SSIM on Y": "PSNR (dB) / SSIM，Y 通道", "parameters":
            "A2N, ": "A2N，", " blocks |": " 个块 |", " updates in ": " 次更新，", " minutes |": " 分钟 |",
            " updates (": " 次更新（其中 ", " of them at x2), patches twice as wide, batches of ":
            " 次为 x2），图像块的边长为两倍，批大小 ", "not run here yet": "尚未训练", " (computed)": "（计算所得）"}
-ALPHAS = (0, 0.25, 0.5, 0.75, 1)
 SLOW = 60                    # seconds: what has taken longer is not timed again
 TIMED = (339, 510)           # height and width of the LR image whose upscaling is timed: 510 x 339 -> 2040 x 1356
 
@@ -94,7 +92,7 @@ def main(arguments=None, root=ROOT, timed=TIMED):
           for (name, method), rows in measured.items() for image, dB, similarity, others, by_colour in rows)])
     others = perceptual_text(measured, config)
     text = as_text(measured, methods, args.sets, seconds_of(methods, timed))
-    between, plot = interpolation(config, args.sets), as_png(interpolation_figure(), dpi=90)
+    between, plot = interpolation(config, args.sets), as_png(interpolation_figure())
     write_atomically(FOLDER / "results.md", f"{text}\n\n{others}\n\n{between}\n".encode())
     write_atomically(FOLDER / "interpolation.png", plot)
     if args.write:
@@ -263,12 +261,6 @@ def cell(value):
 
 # ---------------------------------------------------------------- between SRResNet and SRGAN
 
-def networks_between():
-    """{alpha: generator} from SRResNet (0) to SRGAN (1)."""
-    ends = [load_generator(SHIPPED[stage]) for stage in ("pretrain", "srgan")]
-    return {alpha: interpolated(*ends, alpha) for alpha in ALPHAS}
-
-
 def interpolation(config, sets):
     """A table: PSNR, SSIM and texture on Set5 for each alpha; a sentence if Set5 is not there."""
     if "Set5" not in sets or not is_there("Set5", config):
@@ -282,25 +274,7 @@ def interpolation(config, sets):
                  for measure_pair in (psnr, ssim, lambda sr, hr: gradient_magnitude(sr))]
         rows.append([f"{alpha:g}", "{:.2f} dB / {:.4f}".format(*means), f"{means[2]:.2f}"])
     hr_texture = statistics.fmean(gradient_magnitude(hr) for _, hr in pairs)
-    return table(["alpha", "Set5", "mean gradient, grey levels a pixel"], [*rows, ["HR", "", f"{hr_texture:.2f}"]])
-
-
-def interpolation_figure(photographs=("astronaut.png", "chelsea.png", "coffee.png"), side=72):
-    """The most detailed square of photographs of scikit-image (CC0), upscaled by three of these networks."""
-    networks = {alpha: generator for alpha, generator in networks_between().items() if alpha in (0, 0.5, 1)}
-    figure = Figure(figsize=(11, 2.6 * len(photographs)))
-    for row, name in zip(figure.subplots(len(photographs), len(networks) + 2), photographs):
-        hr = photograph(name)
-        hr = hr[:hr.shape[0] // 4 * 4, :hr.shape[1] // 4 * 4]
-        lr = imresize(hr, 1 / 4)
-        top, left, _ = fullest_boxes(gradients(hr), side, 1, step=4)[0]
-        versions = {"LR": lr.repeat(4, axis=0).repeat(4, axis=1)}
-        versions |= {f"alpha = {alpha:g}": super_resolve(generator, lr) for alpha, generator in networks.items()}
-        for axes, (title, image) in zip(row, {**versions, "HR": hr}.items()):
-            scores = f"\n{psnr(image, hr):.2f} dB, {gradient_magnitude(image):.2f}" * title.startswith("alpha")
-            show_picture(axes, image[top:top + side, left:left + side], title + scores)
-    figure.tight_layout(pad=0.4, h_pad=1.5)
-    return figure
+    return table(["alpha", "Set5", "mean gradient, grey levels per pixel"], [*rows, ["HR", "", f"{hr_texture:.2f}"]])
 
 
 def write_between(path, name, text):

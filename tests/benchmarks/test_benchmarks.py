@@ -151,7 +151,7 @@ def small_weights(tmp_path, monkeypatch):
     """weights/ with one tiny generator of each kind, in place of the kit's."""
     folder = tmp_path / "weights"
     monkeypatch.setattr("support.checkpoints.WEIGHTS", folder)
-    for seed, (name, stage) in enumerate({"srresnet-x4": "pretrain", "srgan-mse-x4": "srgan"}.items()):
+    for seed, (name, stage) in enumerate({"srresnet-x4": "pretrain", "srgan-x4": "srgan"}.items()):
         torch.manual_seed(seed)
         generator = Generator(3, 3, 4, 1, 4).start_as_interpolation()
         save_generator(folder / f"{name}.safetensors", generator, stage=stage)
@@ -175,15 +175,15 @@ def test_the_results_have_a_row_a_method_and_say_what_is_not_here(tmp_path, monk
     sr = imresize(imresize(hr, 1 / 4), 4)
     row = next(line for line in text.splitlines() if line.startswith("| bicubic "))
     assert f"{psnr(sr, hr):.2f} / {ssim(sr, hr):.4f}" in row
-    for name in ("`srresnet-x4` ", "`srresnet-x4`, self-ensemble", "`srgan-mse-x4` ", "bicubic, published",
+    for name in ("`srresnet-x4` ", "`srresnet-x4`, self-ensemble", "`srgan-x4` ", "bicubic, published",
                  "SRResNet (paper)"):
         assert f"| {name}" in text
-    assert "`srgan-mse-x4`, self-ensemble" not in text and "| 0.00 M " in text
+    assert "`srgan-x4`, self-ensemble" not in text and "| 0.00 M " in text
     assert "| Urban100 " in text and "--download benchmark" in text and "Set5 is not here" in text
     with open(tmp_path / "runs/benchmarks/results.csv", encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["method"] for row in rows] == ["bicubic", "`srresnet-x4`", "`srresnet-x4`, self-ensemble",
-                                               "`srgan-mse-x4`"]
+                                               "`srgan-x4`"]
     assert all(row["psnr_colour"] == row["psnr"] and row["ssim_colour"] == row["ssim"] for row in rows)      # no grey
     assert text.splitlines()[0] in capsys.readouterr().out
 
