@@ -133,7 +133,7 @@ def kit_config(options):
         averaging=value(options, "train.ema_scheduler.ema_decay", 0), device=device_of(options),
         # As in the public code: no image is turned upside down, and the learning rate is constant.
         sr3=dict(epochs=epochs, updates_per_epoch=val_freq, lr=value(options, "train.optimizer.lr"),
-                 lr_schedule="steps", lr_milestones=[], network=network_settings(options)))
+                 lr_schedule="steps", lr_milestones=[], warmup=0, network=network_settings(options)))
     return config
 
 

@@ -138,7 +138,8 @@ def extension_config(method, preset="demo", data_folder="data", name=None, seed=
         known = ", ".join(f"{key}: {', '.join(module.PRESETS)}" for key, module in METHODS.items())
         raise ValueError(f"There is no preset {preset!r} of {method!r}; there are {known}.")
     config = get_config("course", data_folder, name or f"{method}-{preset}", seed)
-    config.add(**{"preset": preset, "method": method, "workers": 0, **METHODS[method].PRESETS[preset]})
+    # The warm-up of the preset is SRGAN's.
+    config.add(**{"preset": preset, "method": method, "workers": 0, "warmup": 0, **METHODS[method].PRESETS[preset]})
     close(config)
     return config
 

@@ -15,7 +15,7 @@ import torch
 
 import solver
 from benchmarks import __main__ as command
-from benchmarks import common, diffusion, measure, model_card, natural_scenes, plain, quality, results
+from benchmarks import common, diffusion, measure, model_card, natural_scenes, pictures, plain, quality, results
 from datasets import SRDataset, make_loader
 from imresize import imresize
 from inference import load_generator
@@ -23,6 +23,7 @@ from metrics import psnr, ssim
 from models import Generator
 from support import naturalness
 from support.checkpoints import read_metadata, save_generator
+from support.images import read_image
 from tests.benchmarks.bench_stubs import prepare_failure, prepare_work
 from tests.helpers import photo, tiny_config, write_image, write_list, write_set
 
@@ -186,6 +187,17 @@ def test_the_results_have_a_row_a_method_and_say_what_is_not_here(tmp_path, monk
                                                "`srgan-x4`"]
     assert all(row["psnr_colour"] == row["psnr"] and row["ssim_colour"] == row["ssim"] for row in rows)      # no grey
     assert text.splitlines()[0] in capsys.readouterr().out
+
+
+def test_the_pictures_of_the_readme_are_squares_at_a_whole_zoom(tmp_path, monkeypatch, small_weights):
+    monkeypatch.setattr(pictures, "DOCS", tmp_path)
+    monkeypatch.setattr(pictures, "photograph", lambda name: photo("gravel.png", 0, 0, 68, 72))
+    pictures.main()
+    image, _ = read_image(tmp_path / "demo.png")
+    assert image.shape[1] >= 5 * 64 * 3 and image.shape[0] >= 3 * 64 * 3
+    last = image[17:17 + 192, 4 * 200:4 * 200 + 192]                      # the original, below the titles
+    assert (last[::3, ::3].repeat(3, axis=0).repeat(3, axis=1) == last).all()
+    assert (tmp_path / "interpolation.png").exists()
 
 
 def test_set14_has_two_columns_and_each_published_score_stands_in_its_own():
