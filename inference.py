@@ -55,8 +55,8 @@ def load_generator(path):
                                   "Name a checkpoint of a training, such as runs/<name>/checkpoints/srgan_last.pth.")
     if method not in METHODS:
         raise CheckpointError(f"{path} holds a network of the method {method!r}; known here: "
-                              f"{', '.join(sorted(METHODS))}. Import the module that defines it first; "
-                              "for A2N, SRDiff and SR3: extensions.")
+                              f"{', '.join(sorted(METHODS))}. Import the module that defines it first; for A2N, "
+                              "SRDiff, SR3 and networks of others: extensions (python -m extensions.super_resolution).")
     generator = load_weights(METHODS[method](**settings), state, path).eval()
     generator.recipe = recipe or {}
     return generator
