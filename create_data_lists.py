@@ -3,16 +3,14 @@
 import argparse
 import csv
 import io
-import multiprocessing
 import os
 import sys
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-from PIL import Image, PngImagePlugin
 from tqdm import tqdm
 
 from imresize import imresize
+from support.content import same_content
 from support.data_check import check, report
 from support.data_layout import (
     SPLITS,
@@ -22,18 +20,15 @@ from support.data_layout import (
     find_sets,
     images_in,
     lr_folder_of,
-    lr_stem_of,
     match,
     print_table,
 )
 from support.download import MIRROR, download
-from support.files import save_image, write_atomically
+from support.files import write_atomically
 from support.images import SUFFIXES, read_image
 from support.lists import DataError, leads_outside, list_path
+from support.make_lr import is_outdated, lr_of_lists, make_lr, make_one_lr, missing_lr, write_png
 from support.messages import count, few, notice
-
-PARALLEL_FROM = 100_000_000            # bytes of HR files: below that, processes take longer to start than to work
-MADE_HERE = "create_data_lists.py"     # written into every LR made here: only these are ever made again
 
 # The demo set: scikit-image's own photographs (most CC0 or public domain), part of its installation.
 DEMO = {
@@ -76,82 +71,27 @@ def take_in(folder, root):
 
 
 def copy_images(source, target):
-    """Copy the images of a folder; those that are there already are not copied again."""
+    """Copy the images of a folder; those that are there already are not copied again, and nothing is overwritten.
+
+    Raises:
+        DataError: if there are other images in ``target``, or other content under the same names.
+    """
     images = images_in(source)
     others = {p.name for p in images_in(target)} - {p.name for p in images}
     if others:
         raise DataError(f"{source} would be copied to {target}, but there are other images in it already "
                         f"({few(sorted(others))}). Rename or remove {target}.")
+    there = [image for image in images if (target / image.name).exists()]
+    changed = [image for image in there if not same_content(target / image.name, image)]
+    if changed:
+        raise DataError(f"{source} would be copied to {target}, but {count(changed)} of the same name there "
+                        f"{'has' if len(changed) == 1 else 'have'} other content ({few(changed)}). Nothing was copied. "
+                        f"Where {target} is an earlier copy, remove it and run this again; where it is another set, "
+                        f"rename {source.name}.")
     target.mkdir(parents=True, exist_ok=True)
-    new = [image for image in images if not is_copy(target / image.name, image)]
+    new = [image for image in images if image not in set(there)]
     for image in tqdm(new, desc=f"Copying to {target.name}", unit=" images", disable=len(new) < 20, mininterval=1):
         write_atomically(target / image.name, image.read_bytes())
-
-
-def is_copy(copy, original):
-    """Whether a file is there already: of the same size as the original, and no older."""
-    if not copy.is_file():
-        return False
-    copy, original = copy.stat(), original.stat()
-    return copy.st_size == original.st_size and copy.st_mtime >= original.st_mtime
-
-
-# ---------------------------------------------------------------- making LR
-
-def write_png(path, image):
-    """Write a uint8 array (H, W) or (H, W, 3) as PNG, marked as made here."""
-    facts = PngImagePlugin.PngInfo()
-    facts.add_text("Software", MADE_HERE)
-    save_image(path, image, pnginfo=facts)
-
-
-def make_one_lr(job):
-    """Make one LR image; job is (HR file, LR file, scale).  Returns what went wrong, or ""."""
-    hr, lr, scale = job
-    try:
-        image, _ = read_image(hr)
-        height, width = (n // scale * scale for n in image.shape[:2])     # the pairs' rule: cropped from the top left
-        if 0 in (height, width):
-            return f"{hr} is smaller than {scale} x {scale} pixels. Remove it."
-        write_png(lr, imresize(image[:height, :width], 1 / scale))
-        return ""
-    except (ValueError, OSError) as error:
-        return str(error)
-
-
-def make_lr(jobs):
-    """Make LR images, in parallel where they are many: jobs are (HR file, LR file, scale).
-
-    Returns:
-        list of problems, as sentences.
-    """
-    progress = dict(total=len(jobs), desc="Making LR", unit=" images", disable=len(jobs) < 8, mininterval=1)
-    if sum(os.path.getsize(hr) for hr, _, _ in jobs) < PARALLEL_FROM:
-        return [problem for problem in tqdm(map(make_one_lr, jobs), **progress) if problem]
-    # "spawn" is what Windows and macOS do: the same everywhere.
-    with ProcessPoolExecutor(min(os.cpu_count() or 1, 8), mp_context=multiprocessing.get_context("spawn")) as pool:
-        return [problem for problem in tqdm(pool.map(make_one_lr, jobs, chunksize=4), **progress) if problem]
-
-
-def missing_lr(found, scale):
-    """The jobs for ``make_lr``: HR without LR, and HR that has changed since its LR was made here.
-
-    Args:
-        found: support.data_layout.Found, the images of a set.
-    """
-    one_folder = found.hr_folder == found.lr_folder
-    jobs = [(hr, found.lr_folder / f"{lr_stem_of(hr.stem, scale, one_folder)}.png", scale) for hr in found.hr_only]
-    return jobs + [(hr, lr, scale) for hr, lr in found.pairs
-                   if hr.stat().st_mtime > lr.stat().st_mtime and made_here(lr)]
-
-
-def made_here(path):
-    # A published LR image may well be older than its HR (unpacked in that order); it must not be replaced.
-    try:
-        with Image.open(path) as file:
-            return file.info.get("Software") == MADE_HERE
-    except Exception:          # Pillow raises many kinds for damaged files; --check reports them
-        return False
 
 
 # ---------------------------------------------------------------- lists
@@ -183,7 +123,9 @@ def list_images(root, csv_folder=None, train_hr=None, valid_count=0, make=False,
     if train_hr:
         sets["train"] = match(own_folder, lr_folder_of(own_folder, scale), scale)
     if make:
-        problems += make_lr([job for found in sets.values() for job in missing_lr(found, scale)])
+        kept = [split for split in SPLITS if split not in sets and list_path(csv_folder, split).is_file()]
+        jobs = [job for found in sets.values() for job in missing_lr(found, scale)]
+        problems += make_lr(list(dict.fromkeys([*jobs, *lr_of_lists(csv_folder, root, kept, scale)])))
         sets = {split: match(found.hr_folder, found.lr_folder, scale) for split, found in sets.items()}
     problems += [problem for found in sets.values() for problem in left_out(found, make)]
 
@@ -253,9 +195,11 @@ def write_list(csv_folder, split, pairs, root):
     content = text.getvalue().encode("utf-8")
     before = list_rows(path)
     if not path.is_file() or path.read_bytes() != content:
-        write_atomically(path, content)
+        former = path.with_suffix(".csv.old") if before else None
+        write_atomically(path, content, keep_old=former)
         if before:
-            notice(f"{path} has changed: {len(before)} rows before, {len(rows)} after.")
+            notice(f"{path} has changed: {len(before)} rows before, {len(rows)} after. The former list is kept as "
+                   f"{former.name}.")
 
 
 def list_rows(path):
@@ -313,7 +257,7 @@ def make_demo(folder, scale=4):
             lr = folder / "LR_bicubic" / f"X{scale}" / f"{hr.stem}x{scale}.png"
             if not hr.is_file():
                 write_png(hr, demo_image(photographs / name, split))
-            problem = "" if lr.is_file() else make_one_lr((hr, lr, scale))
+            problem = "" if lr.is_file() and not is_outdated(hr, lr) else make_one_lr((hr, lr, scale))
             if problem:
                 raise DataError(problem)
             pairs.append((hr, lr))

@@ -20,6 +20,7 @@ from support.data_layout import (
 )
 from support.images import TooManyBits, read_image
 from support.lists import DataError, fit_pair, list_path, read_rows
+from support.make_lr import is_outdated
 from support.messages import count
 
 # row: number in the list, 0 for the whole list; fails: False for a notice
@@ -32,6 +33,7 @@ SAME_IMAGE = 0.7             # correlation; LR made by the crudest method has ab
 LIKE_BICUBIC = 30            # dB; other tools' bicubic reaches more than 40, taking every fourth pixel less than 30
 JPEG_ENDINGS = (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo")
 AGAIN = "Fetch or copy it again."
+NEW_LR = "Delete this LR file and run --make-lr, or fetch the pair again."      # --make-lr never replaces LR of others
 
 
 def check(csv_folder, hr_folder=None, lr_folder=None, scale=4):
@@ -224,7 +226,10 @@ def check_row(row, hr, lr, agreement, scale):
         if facts.jpeg and ending not in JPEG_ENDINGS:
             yield fault(which, "JPEG", f"A JPEG that is called {ending or 'without ending'}.",
                         "Fetch the lossless original, or rename it.", is_test)
-    if hr.shape and lr.shape and agreement is None:
+    if hr.shape and lr.shape and is_outdated(*row.paths):
+        yield fault(1, "outdated", "HR has other content than when this LR was made from it.",
+                    "Make the LR again with --make-lr.")
+    elif hr.shape and lr.shape and agreement is None:
         yield from check_sizes(fault, hr.shape, lr.shape, scale)
     elif agreement:
         yield from check_agreement(fault, agreement)
@@ -242,7 +247,7 @@ def check_sizes(fault, hr_shape, lr_shape, scale):
     try:
         fit_pair(hr_shape, lr_shape, scale)
     except DataError as error:
-        yield fault(1, "wrong size", f"{error}.", "Make or fetch the LR again, or give another --scale.")
+        yield fault(1, "wrong size", f"{error}.", f"{NEW_LR} Or give another --scale.")
 
 
 def check_agreement(fault, agreement):
@@ -251,16 +256,16 @@ def check_agreement(fault, agreement):
     if agreement.correlation < SAME_IMAGE and agreement.psnr < LIKE_BICUBIC:
         yield fault(1, "other image", "The LR of another image: it hardly agrees with the downscaled HR "
                     f"(correlation {agreement.correlation:.2f}).",
-                    "Is the row right? Otherwise make the LR with --make-lr.")
+                    f"Is the row right? Otherwise: {NEW_LR[0].lower()}{NEW_LR[1:]}")
     elif agreement.shift != (0, 0):
         down, right = agreement.shift
         moved = " and ".join([f"{abs(down)} pixel {'down' if down > 0 else 'up'}"] * (down != 0) +
                              [f"{abs(right)} pixel to the {'right' if right > 0 else 'left'}"] * (right != 0))
         yield fault(1, "shifted", f"LR is shifted {moved} relative to HR: SR would be, too.",
-                    "Make the LR with --make-lr, or fetch it again.")
+                    NEW_LR)
     elif agreement.psnr < LIKE_BICUBIC:
         yield fault(1, "other downscaling", f"LR was not made by bicubic downscaling of this HR: it agrees only to "
-                    f"{agreement.psnr:.1f} dB.", "If that is not wanted, make the LR with --make-lr.", False)
+                    f"{agreement.psnr:.1f} dB.", f"If that is not wanted: {NEW_LR[0].lower()}{NEW_LR[1:]}", False)
 
 
 def report(findings, n_rows):

@@ -149,15 +149,17 @@ def test_own_images_from_outside_with_lr_and_validation(tmp_path):
     assert lr.shape == (4, 5, 3) and np.array_equal(lr, imresize(hr[:16, :20], 1 / 4))
 
 
-def test_lr_is_made_again_only_where_hr_is_newer_and_lr_is_ours(tmp_path):
+def test_lr_is_made_again_only_where_hr_has_changed_and_lr_is_ours(tmp_path):
     hr, lr = tmp_path / "my" / "HR" / "a.png", tmp_path / "my" / "LR_bicubic" / "X2" / "ax2.png"
     arguments = ["--root", str(tmp_path), "--train-hr", str(hr.parent), "--make-lr", "--scale", "2"]
     write_image(hr, noise(8, 8, 0))
     assert lists.main(arguments) == 0
     first = lr.stat().st_mtime_ns
     assert lists.main(arguments) == 0 and lr.stat().st_mtime_ns == first
+    os.utime(hr, (2e9, 2e9))                              # newer, with the same content
+    assert lists.main(arguments) == 0 and lr.stat().st_mtime_ns == first
     write_image(hr, noise(8, 8, 1))
-    os.utime(hr, (2e9, 2e9))
+    os.utime(hr, (1e9, 1e9))                              # other content, with an older date: cp -p
     assert lists.main(arguments) == 0
     assert np.array_equal(pixels(lr), imresize(noise(8, 8, 1), 1 / 2))
     write_image(lr, noise(4, 4, 5))                       # a published LR, older than its HR
@@ -167,7 +169,7 @@ def test_lr_is_made_again_only_where_hr_is_newer_and_lr_is_ours(tmp_path):
 
 @pytest.mark.slow
 def test_lr_in_processes_and_bad_files_hide_nothing(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(lists, "PARALLEL_FROM", 0)
+    monkeypatch.setattr("support.make_lr.PARALLEL_FROM", 0)
     for name in ("a", "c"):
         write_image(tmp_path / "own_HR" / f"{name}.png", noise(16, 16, 3, channels=1))
     (tmp_path / "own_HR" / "b.png").write_bytes(b"not an image")
@@ -189,6 +191,57 @@ def test_two_folders_of_one_name_are_not_mixed(tmp_path, capsys):
     assert lists.main(command + [str(tmp_path / "two" / "photos")]) == 1
     assert "a.png" in capsys.readouterr().err
     assert rows_of(tmp_path / "data", "train")[0].startswith("photos_HR/a.png")
+
+
+def test_another_folder_with_the_same_names_sizes_and_dates_is_not_taken_for_the_first(tmp_path, capsys):
+    for seed, place in enumerate("AB"):
+        for name in ("one", "two"):
+            write_image(tmp_path / place / "shots" / f"{name}.bmp", noise(8, 8, seed))
+            os.utime(tmp_path / place / "shots" / f"{name}.bmp", (1e9, 1e9))
+    command = ["--root", str(tmp_path / "data"), "--make-lr", "--train-hr"]
+    assert lists.main(command + [str(tmp_path / "A" / "shots")]) == 0
+    assert lists.main(command + [str(tmp_path / "A" / "shots")]) == 0        # the same again: nothing to do
+    assert lists.main(command + [str(tmp_path / "B" / "shots")]) == 1
+    error = capsys.readouterr().err
+    assert "2 images of the same name there have other content (one.bmp, two.bmp)" in error and "remove it" in error
+    assert np.array_equal(pixels(tmp_path / "data" / "shots_HR" / "one.bmp"), noise(8, 8, 0))
+    shutil.rmtree(tmp_path / "data" / "shots_HR")                            # the remedy that the message names
+    assert lists.main(command + [str(tmp_path / "B" / "shots"), "--check"]) == 0
+    hr, lr = (pixels(tmp_path / "data" / name) for name in rows_of(tmp_path / "data", "train")[0].split(","))
+    assert np.array_equal(hr, noise(8, 8, 1)) and np.array_equal(lr, imresize(hr, 1 / 4))
+
+
+def test_a_file_of_the_users_own_in_the_root_is_not_overwritten(tmp_path, capsys):
+    own = write_image(tmp_path / "data" / "shots_HR" / "one.png", noise(9, 9, 7))
+    write_image(tmp_path / "shots" / "one.png", noise(8, 8, 0))
+    (tmp_path / "data" / "train_images.csv").write_text("mine/a.png,mine/b.png\n", encoding="utf-8")
+    command = ["--root", str(tmp_path / "data"), "--make-lr", "--train-hr"]
+    assert lists.main(command + [str(tmp_path / "shots")]) == 1
+    assert "one.png" in capsys.readouterr().err and np.array_equal(pixels(own), noise(9, 9, 7))
+    assert lists.main(command + [str(own.parent)]) == 0
+    assert "kept as train_images.csv.old" in capsys.readouterr().out
+    assert (tmp_path / "data" / "train_images.csv.old").read_text(encoding="utf-8") == "mine/a.png,mine/b.png\n"
+
+
+def test_the_remedies_of_check_mend(tmp_path, capsys):
+    """HR replaced after its LR was made: --make-lr alone, as the message says, also for sets that only a list names."""
+    for i, name in enumerate("abc"):
+        write_image(tmp_path / "own_HR" / f"{name}.png", noise(40, 48, i))
+    command = ["--root", str(tmp_path), "--make-lr"]
+    assert lists.main(command + ["--train-hr", str(tmp_path / "own_HR"), "--valid-count", "1"]) == 0
+    for i, name in enumerate("ab"):                       # one in training, one in validation
+        write_image(tmp_path / "own_HR" / f"{name}.png", noise(40, 48, 10 + i))
+        os.utime(tmp_path / "own_HR" / f"{name}.png", (1e9, 1e9))
+    assert lists.main(["--root", str(tmp_path), "--check"]) == 1
+    assert "2 outdated" in capsys.readouterr().out
+    assert {f.remedy for f in lists.check(tmp_path)[0]} == {"Make the LR again with --make-lr."}
+    assert lists.main(command + ["--check"]) == 0
+    lr = tmp_path / "own_LR_bicubic" / "X4" / "ax4.png"
+    write_image(lr, noise(10, 12, 99))                    # an LR from elsewhere is never replaced: it is to be deleted
+    assert lists.main(command + ["--check"]) == 1
+    assert ["delete this LR file" in f.remedy for f in lists.check(tmp_path)[0]] == [True]
+    lr.unlink()
+    assert lists.main(command + ["--check"]) == 0
 
 
 def test_held_out_images_that_come_back_into_training_are_reported(tmp_path, capsys):
