@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from imresize import imresize
 from support.content import content_hash
-from support.data_layout import lr_stem_of
+from support.data_layout import lr_path_of
 from support.files import save_image
 from support.images import read_image
 from support.lists import list_path, read_rows
@@ -63,8 +63,7 @@ def missing_lr(found, scale):
     Args:
         found: support.data_layout.Found, the images of a set.
     """
-    one_folder = found.hr_folder == found.lr_folder
-    jobs = [(hr, found.lr_folder / f"{lr_stem_of(hr.stem, scale, one_folder)}.png", scale) for hr in found.hr_only]
+    jobs = [(hr, lr_path_of(hr, found, scale), scale) for hr in found.hr_only]
     return jobs + [(hr, lr, scale) for hr, lr in found.pairs if is_outdated(hr, lr)]
 
 

@@ -67,6 +67,93 @@ def test_layouts_of_the_design_are_found(tmp_path, capsys):
     assert "2 of 800" in printed and "1 of 100" in printed and "1 of 14" in printed
 
 
+def pair_at(root, hr, lr, seed=0, side=16):
+    write_image(root / hr, noise(side, side, seed))
+    write_image(root / lr, imresize(noise(side, side, seed), 1 / 4))
+
+
+@pytest.mark.parametrize("split, hr, lr", [
+    ("Set5", "Set5/HR/baby.png", "Set5/LR_bicubic/X4/baby.png"),                       # LR under HR's own name
+    ("Set5", "Set5/HR/baby.png", "Set5/LR_bicubic/X4/baby_x4.png"),
+    ("Set5", "Set5/HR/baby_HR.png", "Set5/LR/baby_LR.png"),
+    ("Set5", "Set5/GTmod12/baby.png", "Set5/LRbicx4/baby.png"),                        # BasicSR's
+    ("Set14", "benchmark/Set14/GTmod12/baby.png", "benchmark/Set14/LRbicx4/baby.png"),
+    ("B100", "sets/SR/BSDS100/HR/3096.png", "sets/SR/BSDS100/LR_bicubic/X4/3096x4.png"),     # deeper
+    ("Urban100", "Urban100/image_SRF_4/img_001_SRF_4_HR.png", "Urban100/image_SRF_4/img_001_SRF_4_LR.png"),
+    ("train", "DIV2K_train_HR/DIV2K_train_HR/0001.png",                                # each archive in its own folder
+     "DIV2K_train_LR_bicubic_X4/DIV2K_train_LR_bicubic/X4/0001x4.png"),
+    ("valid", "DIV2K/DIV2K_valid_HR/0801.png", "DIV2K/LR/DIV2K_valid_LR_bicubic/X4/0801x4.png"),
+    ("train", "DIV2K/DIV2K_train_HR/0001.png", "DIV2K/DIV2K_train_LR_bicubic/X4/0001.png")])
+def test_layouts_of_others_are_found(tmp_path, split, hr, lr):
+    pair_at(tmp_path, hr, lr)
+    assert lists.list_images(tmp_path) == []
+    assert rows_of(tmp_path, split) == [f"{hr},{lr}", ""]
+    assert [f.kind for f in lists.check(tmp_path)[0]] == ["number"]                    # 1 image instead of 5
+
+
+def test_own_images_whose_lr_lie_in_another_layout(tmp_path):
+    for hr, lr in (("mine/HR/a.png", "mine/LR/a.png"), ("both/a_HR.png", "both/a_LR.png")):
+        pair_at(tmp_path, hr, lr)
+        assert lists.list_images(tmp_path, train_hr=tmp_path / Path(hr).parent) == []
+        assert rows_of(tmp_path, "train") == [f"{hr},{lr}", ""]
+
+
+def test_lr_that_is_missing_is_made_by_the_rule_of_the_others(tmp_path):
+    pair_at(tmp_path, "Set5/GTmod12/a.png", "Set5/LRbicx4/a.png")
+    write_image(tmp_path / "Set5/GTmod12/b.png", noise(16, 16, 1))
+    assert lists.list_images(tmp_path, make=True) == []
+    assert rows_of(tmp_path, "Set5")[1] == "Set5/GTmod12/b.png,Set5/LRbicx4/b.png"
+
+
+def test_the_message_names_the_rule_and_the_file_that_was_looked_for(tmp_path, capsys):
+    write_image(tmp_path / "Set5/HR/baby.png", noise(16, 16))
+    write_image(tmp_path / "Set5/LR_bicubic/X4/baby-small.png", noise(4, 4))
+    hr_alone, lr_alone, nothing = lists.list_images(tmp_path)
+    assert (tmp_path / "Set5/LR_bicubic/X4/babyx4.png").as_posix() in hr_alone and "rule NAMEx4" in hr_alone
+    assert "NAME_x4" in hr_alone and "baby-small.png" in lr_alone and "rule NAMEx4" in lr_alone
+    assert "Set5/HR/baby.png with Set5/LR_bicubic/X4/babyx4.png" in nothing and "Set5/HR (1)" in nothing
+    shutil.rmtree(tmp_path / "Set5/LR_bicubic")
+    assert "there is no folder" in lists.list_images(tmp_path)[0]
+
+
+def test_composed_and_decomposed_letters_are_one_name(tmp_path):
+    """macOS writes u and two dots where other systems write one letter."""
+    from support.lists import read_list
+    pair_at(tmp_path, "Set5/HR/u\u0308ber.png", "Set5/LR_bicubic/X4/\u00fcberx4.png")
+    assert lists.list_images(tmp_path) == []
+    (tmp_path / "Set5_images.csv").write_text(                                          # a list from the other system
+        "Set5/HR/\u00fcber.png,Set5/LR_bicubic/X4/u\u0308berx4.png\n", encoding="utf-8")
+    pair, = read_list("Set5", EasyDict(csv_folder=tmp_path))
+    assert pair.hr.is_file() and pair.lr.is_file()
+
+
+@pytest.mark.parametrize("row", ["Set5\\HR\\a.png,Set5\\LR_bicubic\\X4\\ax4.png",
+                                 " Set5/HR/a.png , Set5/LR_bicubic/X4/ax4.png ",
+                                 "{root}/Set5/HR/a.png,{root}/Set5/LR_bicubic/X4/ax4.png",
+                                 '"Set5\\HR\\a.png ",{root}/Set5/HR/../LR_bicubic/X4/ax4.png'])
+def test_rows_as_other_systems_and_tools_write_them(tmp_path, row):
+    from support.lists import read_list
+    make_set(tmp_path / "Set5", ["a"])
+    (tmp_path / "Set5_images.csv").write_text(row.format(root=tmp_path.as_posix()) + "\n", encoding="utf-8")
+    pair, = read_list("Set5", EasyDict(csv_folder=tmp_path))
+    assert pair.hr.is_file() and pair.lr.is_file() and str(pair.hr).startswith(str(tmp_path))
+    assert [f.kind for f in lists.check(tmp_path)[0]] == ["number"]
+
+
+def test_a_list_with_semicolons_says_so(tmp_path):
+    make_set(tmp_path / "Set5", ["a"])
+    (tmp_path / "Set5_images.csv").write_text("Set5/HR/a.png;Set5/LR_bicubic/X4/ax4.png\n", encoding="utf-8")
+    finding, = lists.check(tmp_path)[0]
+    assert "save the list with commas" in finding.problem
+
+
+def test_results_of_two_images_of_one_name_do_not_overwrite_each_other():
+    from support.lists import unique_names
+    paths = [Path(name) for name in ("one/a.png", "two/a.png", "two/A.jpg", "b.png", "c/x.png", "c/x.png")]
+    assert unique_names(paths) == ["one_a", "two_a_png", "two_A_jpg", "b", "c_x_png_5", "c_x_png_6"]
+    assert unique_names([Path("HR/baby.png"), Path("HR/bird.png")]) == ["baby", "bird"]
+
+
 def test_lists_can_be_read_by_the_dataset(tmp_path):
     from support.lists import read_list
     make_set(tmp_path / "Set5", ["a b", "蝴蝶", "one, two"])
@@ -732,3 +819,15 @@ def test_sets_behind_a_link_are_left_out_with_the_way_to_list_them(tmp_path, cap
     assert "2 images" in problem and "a link leads out" in problem and str(tmp_path / "elsewhere" / "Set5") in problem
     assert rows_of(tmp_path / "data", "Set14")[0].startswith("Set14/HR/c.png")
     assert not (tmp_path / "data" / "Set5_images.csv").exists()
+
+    # The explicit option: these folders are then read, and no others.
+    from support.lists import read_list
+    assert "--follow-links" in problem and lists.main(["--root", str(tmp_path / "data"), "--follow-links"]) == 0
+    assert "elsewhere" in (tmp_path / "data" / "linked_folders.txt").read_text(encoding="utf-8")
+    assert len(read_list("Set5", EasyDict(csv_folder=tmp_path / "data"))) == 2
+    assert lists.main(["--root", str(tmp_path / "data")]) == 0                         # remembered
+    secret = write_image(tmp_path / "secret" / "s.png", noise(16, 16))
+    (tmp_path / "data" / "s.png").symlink_to(secret)
+    (tmp_path / "data" / "Set5_images.csv").write_text("s.png,Set5/LR_bicubic/X4/ax4.png\n", encoding="utf-8")
+    with pytest.raises(lists.DataError, match="leads out of the data folder"):
+        read_list("Set5", EasyDict(csv_folder=tmp_path / "data"))
