@@ -3,7 +3,7 @@
 import numpy as np
 
 from support.data_layout import TEST_SETS
-from support.downscaling import likely_tool
+from support.downscaling import MOST, likely_tool
 from support.findings import NEW_LR, Finding
 from support.images import read_image
 from support.lists import fit_pair, list_path
@@ -80,5 +80,6 @@ def likely(rows, scale):
         (height, width), (h, w) = fit_pair(hr.shape, lr.shape, scale)
         pairs.append((hr[:height, :width], lr[:h, :w]))
     tool, dB = likely_tool(pairs, scale)
-    return f"; likely {tool} ({dB:.0f} dB)" if dB >= SAME_KERNEL else (
+    exactly = "equal" if dB >= MOST else f"{dB:.0f} dB"
+    return f"; likely {tool} ({exactly})" if dB >= SAME_KERNEL else (
         f"; by a tool that is not known here (the most alike: {tool}, {dB:.0f} dB)")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from support.messages import few, megabytes, notice
+from support.messages import count, few, megabytes, notice
 
 
 class CheckpointError(RuntimeError):
@@ -150,7 +150,7 @@ def describe(path):
     if other := something_else(path):
         return other
     advice = (f"To use it as a generator: {IMPORT} {path} (where the kit has extensions); for a network of the same "
-              "layers: generator.load_state_dict(utils.read_weights(path)).")
+              f"layers: generator.load_state_dict(utils.read_weights({str(path)!r})).")
     try:
         if is_safetensors(path):
             return f"is a .safetensors file: give it that ending. {advice}"
@@ -159,7 +159,7 @@ def describe(path):
         return f"carries no hash: it is damaged or cut short, or this kit has not written it. {AGAIN}"
     if is_checkpoint(content):
         return "carries no hash: it is damaged or cut short. Take an older checkpoint, or delete it and train again."
-    return f"carries no hash: this kit has not written it. It holds {_words(content)}. {advice}"
+    return f"is no checkpoint of this kit, but holds {_words(content)}. {advice}"
 
 
 def _words(content):
@@ -172,7 +172,7 @@ def _words(content):
     for name, (state, module) in found.items():
         prefix = "".join(f", each name with the prefix {prefix!r}" for prefix in PREFIXES
                          if all(key.startswith(prefix) for key in state))
-        what = f"a whole pickled module ({module})" if module else f"a state_dict of {len(state)} tensors{prefix}"
+        what = f"a whole pickled module ({module})" if module else f"a state_dict of {count(state, 'tensor')}{prefix}"
         parts.append(what + (f" under {name!r}" if name else ""))
     return few(parts)
 
