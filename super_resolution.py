@@ -7,6 +7,7 @@
 """
 
 import argparse
+import re
 import sys
 from collections import namedtuple
 from pathlib import Path
@@ -95,15 +96,27 @@ def result_names(paths, scale):
     Raises:
         ValueError: where the ending does not, either.
     """
-    stems = [path.stem.lower() for path in paths]
-    names = {path: f"{path.stem if stems.count(path.stem.lower()) == 1 else path.name.replace('.', '_')}_x{scale}.png"
-             for path in paths}
+    names = {path: result_name(path, path.stem, scale) for path in paths}
+    taken = [name.lower() for name in names.values()]
+    names = {path: name if taken.count(name.lower()) == 1 else result_name(path, path.name.replace(".", "_"), scale)
+             for path, name in names.items()}
     taken = [name.lower() for name in names.values()]
     twice = [str(path) for path, name in names.items() if taken.count(name.lower()) > 1]
     if twice:
         raise ValueError(f"{' and '.join(twice)} would be written to one file. Upscale them one at a time, each with "
                          "its own --out.")
     return names
+
+
+def result_name(path, stem, scale):
+    """photo -> photo_x4.png; a result upscaled again, photo_x4 -> photo_x16.png; LR of a test set, X4/babyx4 ->
+    baby_x4.png.  (Elsewhere babyx4 stays whole: box4 may be the fourth photograph of a box.)"""
+    again = re.fullmatch(r"(.+)_x(\d+)", stem)
+    if again:
+        return f"{again[1]}_x{int(again[2]) * scale}.png"
+    if re.search(rf"(^|[^a-z])lr([^a-z]|$)|^x{scale}$", path.absolute().parent.name, flags=re.IGNORECASE):
+        stem = re.sub(rf"(?<=.)x{scale}$", "", stem)
+    return f"{stem}_x{scale}.png"
 
 
 def main(arguments=None):
@@ -134,7 +147,7 @@ def main(arguments=None):
 
 
 def upscale_file(path, target, generator, self_ensemble, label):
-    """Upscale one file and say so on a line of its own; False, with the reason, where that cannot be done."""
+    """Upscale one file and print a line on it; False, with the reason on stderr, where that cannot be done."""
     line = StatusLine()
 
     def upscale(lr):
@@ -153,7 +166,8 @@ def upscale_file(path, target, generator, self_ensemble, label):
         line.show(f"{label}  NOT UPSCALED: {reason}", last=True)
         return False
     notice = f" ({picture.notice})" * bool(picture.notice) + " (the former one is replaced)" * replaced
-    line.show(f"{label}  {sr.shape[1]} x {sr.shape[0]}, {target}{notice}", last=True)
+    line.clear()
+    print(f"{label}  {sr.shape[1]} x {sr.shape[0]}, {target}{notice}", flush=True)
     return True
 
 

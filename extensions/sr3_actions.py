@@ -138,7 +138,8 @@ def infer(args, options, config):
     low = value(options, "datasets.val.l_resolution")
     source = args.input or Path(value(options, "datasets.val.dataroot"), f"lr_{low}")
     files, s = super_resolution.find_pictures([source]), config.scaling_factor
-    names = {file: name.removesuffix(f"_x{s}.png") for file, name in super_resolution.result_names(files, s).items()}
+    named = super_resolution.result_names(files, s)
+    names = {file: Path(name).stem.removesuffix(f"_x{s}") for file, name in named.items()}
     network, folder = trained(options, config), results_folder(options, config, "infer")
     run, rows, failed = wandb_run(args, options, config), [], []
     for file, name in names.items():
@@ -146,7 +147,7 @@ def infer(args, options, config):
             rows.append((name, *infer_one(network, file, folder, name)))
         except (ValueError, OSError, MemoryError, RuntimeError) as error:       # the other images still get their turn
             failed.append(f"{file.name}: {reason_of(error)}")
-            print(f"NOT UPSCALED: {failed[-1]}")
+            print(f"NOT UPSCALED: {failed[-1]}", file=sys.stderr)
     if run:
         run.log_images("infer", ("SR", "LR upscaled"), rows)
         run.end()
