@@ -18,7 +18,7 @@ from support.data_layout import (
     print_table,
     size,
 )
-from support.images import TooManyBits, read_image
+from support.images import TO_8_BITS, TooManyBits, read_image
 from support.lists import DataError, fit_pair, list_path, read_rows
 from support.messages import count
 
@@ -190,8 +190,8 @@ def inspect(path):
         jpeg = start == b"\xff\xd8\xff"
         array, notice = read_image(path)
         return array, Facts(array.shape, notice, "", "", jpeg)
-    except TooManyBits:
-        return wrong("wrong mode", "It has 16 or more bits a channel.")
+    except TooManyBits as error:
+        return wrong("wrong mode", f"It has {error.found}.")
     except PermissionError:
         return wrong("unreadable", "This account may not read it.")
     except (ValueError, OSError) as error:
@@ -211,7 +211,7 @@ def check_row(row, hr, lr, agreement, scale):
     for which, (name, facts) in enumerate((("HR", hr), ("LR", lr))):
         if facts.problem:
             remedy = {"missing partner": "Make it with --make-lr, or fetch it again." if which else AGAIN,
-                      "wrong mode": "Convert it to 8-bit RGB or grey."}.get(facts.kind, AGAIN)
+                      "wrong mode": TO_8_BITS}.get(facts.kind, AGAIN)
             yield fault(which, facts.kind, facts.problem.format(name), remedy)
         if facts.notice:
             yield fault(which, "wrong mode", f"Neither RGB nor grey: {facts.notice}.",
