@@ -69,10 +69,10 @@ def _of_tiff(file):
     bands = BANDS.get(photometric)
     if bands is None:
         return f"colours of an unusual kind (PhotometricInterpretation {photometric})"
-    # A fourth band may be transparency (ExtraSamples 1 or 2); anything else would be lost, or taken for transparency.
-    if n_bands > bands + 1 or n_bands == bands + 1 and not extra & {1, 2}:
-        return f"{n_bands} bands, and no more than {bands} and transparency can be shown"
-    return ""
+    # One more may be transparency (ExtraSamples 1 or 2); any other would be lost, or taken for transparency.
+    if n_bands > bands + 1:
+        return f"{n_bands} bands"
+    return f"{n_bands} bands, the last of which is not transparency" if n_bands > bands and not extra & {1, 2} else ""
 
 
 def _values(tags, number, default):

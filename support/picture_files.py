@@ -172,7 +172,7 @@ def result_names(paths, scale, folders=()):
 def subfolder(path, folders):
     """``a/b/`` for a file found in ``folder/a/b``, else ``""``."""
     for folder in folders:
-        if path.parent != folder and path.is_relative_to(folder):
+        if path.parent != folder and path.parent.is_relative_to(folder):
             return path.parent.relative_to(folder).as_posix() + "/"
     return ""
 
