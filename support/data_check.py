@@ -18,6 +18,7 @@ from support.data_layout import (
     print_table,
     size,
 )
+from support.foreign import kind_of
 from support.images import TO_8_BITS, TooManyBits, read_image
 from support.lists import DataError, fit_pair, list_path, read_rows
 from support.messages import count
@@ -195,6 +196,9 @@ def inspect(path):
     except PermissionError:
         return wrong("unreadable", "This account may not read it.")
     except (ValueError, OSError) as error:
+        what, _ = kind_of(path)
+        if what:
+            return wrong("unreadable", f"It cannot be read: {what}.")
         reason = str(error.__cause__ or error).replace(repr(str(path)), "it").replace(str(path), "it")
         return wrong("unreadable", f"It cannot be read, damaged or cut short: {reason}.")
 

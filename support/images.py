@@ -8,21 +8,10 @@ from PIL import Image, ImageOps
 
 from support import colours
 from support.depth import not_plain
+from support.foreign import RAW, advice_on
 
 # Of the files that count as images of a folder.
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
-# Endings of pictures that are not read here -> what to do.
-EXPORT = "export them as JPEG or PNG"
-RAW = (".dng", ".nef", ".nrw", ".cr2", ".cr3", ".crw", ".arw", ".sr2", ".orf", ".rw2", ".raf", ".pef", ".srw", ".3fr",
-       ".iiq", ".x3f")
-FOREIGN = {
-    **dict.fromkeys((".heic", ".heif", ".hif", ".jxl", ".jxr", ".wdp", ".avif", ".xcf", ".kra", ".ora", ".djvu"),
-                    EXPORT),
-    **dict.fromkeys(RAW, "develop these raw photographs and " + EXPORT),
-    **dict.fromkeys((".exr", ".hdr"), "convert them to 8 bits, with the brightness that you want, and " + EXPORT),
-    **dict.fromkeys((".svg", ".svgz", ".eps", ".ps", ".ai", ".wmf", ".emf"),
-                    "export these drawings as PNG, in any size: they need no network"),
-}
 TO_8_BITS = "Convert it to 8-bit RGB or grey first, with the brightness that you want."
 
 # Said in our own words, where it matters: a huge file is refused below, and a large one takes memory as announced.
@@ -87,8 +76,9 @@ def open_image(path):
         raise ValueError(f"{path} has more than {2 * Image.MAX_IMAGE_PIXELS / 1e6:.0f} megapixels. "
                          "Reduce it, or cut it into parts, first.") from None
     except Exception as error:     # Pillow raises many kinds for damaged files
-        advice = FOREIGN.get(path.suffix.lower(), "fetch or copy it again")
-        raise ValueError(f"{path} cannot be read as an image ({error}). {advice[0].upper()}{advice[1:]}.") from error
+        what, advice = advice_on(path)
+        raise ValueError(f"{path} cannot be read as an image ({what or error}). {advice[0].upper()}{advice[1:]}."
+                         ) from error
     return image, notices
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from support.images import FOREIGN
+from support.foreign import FOREIGN, kind_of
 from support.messages import count, few
 from support.pictures import MADE_HERE
 
@@ -83,7 +83,7 @@ def expanded(paths):
 def in_folder(folder, subfolders):
     """(the pictures of a folder, sorted; sentences about what is passed over)."""
     known, pictures, foreign, others, results = endings(), [], {}, [], []
-    files, n_folders = all_files(folder, subfolders)
+    files, not_searched = all_files(folder, subfolders)
     for file in files:
         ending = file.suffix.lower()
         if ending in known:
@@ -100,33 +100,46 @@ def in_folder(folder, subfolders):
     if results:
         said.append(f"{count(results, 'result')} of earlier runs passed over ({few(results)}). To upscale one again, "
                     "name the file.")
-    if n_folders:
-        said.append(f"{count(range(n_folders), 'subfolder')} not searched. --subfolders takes what is in them, too.")
+    said += [f"{few(folders, 20)} not searched: {why}." for why, folders in not_searched.items()]
     return pictures, said
 
 
 def all_files(folder, subfolders):
-    """(files of a folder, sorted, hidden ones left out; how many subfolders were not searched)."""
-    inside = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
-    files, folders = [path for path in inside if not path.is_dir()], [path for path in inside if path.is_dir()]
-    if not subfolders:
-        return files, len(folders)
-    for path in folders:
-        if not path.is_symlink():                     # a link may lead round in a circle
-            files += all_files(path, True)[0]
-    return files, 0
+    """(files of a folder, sorted, hidden ones left out; dict reason -> the subfolders that were not searched for it).
+
+    Raises:
+        ValueError: if the folder cannot be read.
+    """
+    try:
+        inside = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    except OSError as error:
+        raise ValueError(f"The folder {folder} cannot be read: {error.strerror or error}.") from error
+    files, not_searched = [path for path in inside if not path.is_dir()], {}
+    for path in inside:
+        if not path.is_dir():
+            continue
+        if not subfolders:
+            not_searched.setdefault("--subfolders takes what is in subfolders, too", []).append(path)
+        elif path.is_symlink():                    # it may lead round in a circle
+            not_searched.setdefault("a link is followed only where you name it", []).append(path)
+        else:
+            try:
+                more, also_not = all_files(path, True)
+            except ValueError:                     # one folder never stops the others
+                more, also_not = [], {"this account may not read it": [path]}
+            files += more
+            for why, folders in also_not.items():
+                not_searched.setdefault(why, []).extend(folders)
+    return files, not_searched
 
 
 def is_picture(file):
     """Whether a file's content is that of a picture, also of a kind that is not read here."""
     try:
-        with open(file, "rb") as opened:
-            if opened.read(12)[4:] in (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftypavif", b"ftypjxl "):
-                return True
         with Image.open(file) as image:
             return image.format not in NO_PICTURES
     except Exception:              # Pillow raises many kinds
-        return False
+        return kind_of(file)[1] in FOREIGN.values()
 
 
 def facts_of(file):

@@ -86,7 +86,7 @@ def what_is_kept(path):
         warnings.simplefilter("always")
         # From the file, and not from what ``open_image`` has turned upright: a TIFF's tags are no longer there.
         with Image.open(path) as file:
-            dpi = file.info.get("dpi")
+            dpi, gamma = file.info.get("dpi"), file.info.get("gamma")
             try:
                 exif = file.getexif()
                 if clean := clean_exif(exif):
@@ -103,6 +103,10 @@ def what_is_kept(path):
             kept["dpi"] = dpi
     except (TypeError, ValueError, ZeroDivisionError):              # a fraction with 0 below the line
         pass
+    # A PNG may say with a number instead of a profile how bright its values are; 1 / 2.2 is what all assume.
+    if gamma and abs(gamma - 1 / 2.2) > 0.02 and not file.info.get("icc_profile") and "srgb" not in file.info:
+        lost = ", and ".join(filter(None, [
+            f"its gamma of {gamma:.3f} is not kept: the result may look lighter or darker", lost]))
     return kept, lost
 
 

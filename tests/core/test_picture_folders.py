@@ -41,8 +41,11 @@ def cup(width=20):
 def computed(monkeypatch):
     """The widths of the pictures that went through the network."""
     widths, real = [], super_resolution.super_resolve
-    monkeypatch.setattr("super_resolution.super_resolve",
-                        lambda generator, lr, **options: (widths.append(lr.shape[1]), real(generator, lr, **options))[1])
+
+    def counted(generator, lr, **options):
+        widths.append(lr.shape[1])
+        return real(generator, lr, **options)
+    monkeypatch.setattr("super_resolution.super_resolve", counted)
     return widths
 
 
@@ -132,8 +135,9 @@ def test_a_folder_of_everything(tmp_path, run, capsys):
     said = capsys.readouterr().err
     for text in ("not upscaled: new.jxl, phone.HEIC. Export them as JPEG or PNG",
                  "not upscaled: camera.dng, camera.nef. Develop these raw photographs",
-                 "not upscaled: drawing.svg. Export these drawings as PNG", "not upscaled: photo. Their names have no ending",
-                 "6 files passed over, no pictures (", "1 subfolder not searched. --subfolders takes"):
+                 "not upscaled: drawing.svg. Export these drawings as PNG",
+                 "not upscaled: photo. Their names have no ending",
+                 "6 files passed over, no pictures (", "sub not searched: --subfolders takes"):
         assert text in said
     assert ".hidden" not in said
 
@@ -146,6 +150,15 @@ def test_subfolders_are_taken_with_their_structure(tmp_path, run, computed):
     assert found == ["a_x4.png", "x/a_x4.png", "x/y/a_x4.png", "z/a_jpg_x4.png", "z/a_png_x4.png"]
     assert run("in", "--subfolders", "--out", "in/out") == 0 and len(computed) == 10
     assert run("in", "--subfolders", "--out", "in/out") == 0 and len(computed) == 10
+
+
+def test_what_a_link_leads_to_is_not_searched_and_said(tmp_path, run, capsys):
+    if sys.platform == "win32":
+        pytest.skip("Windows: links are for administrators")
+    write_image(tmp_path / "work/in/x/a.png", cup())
+    (tmp_path / "work/in/x/round").symlink_to(tmp_path / "work/in", target_is_directory=True)
+    assert run("in", "--subfolders") == 0 and os.listdir("enlarged") == ["x"]
+    assert "round not searched: a link is followed only where you name it." in capsys.readouterr().err
 
 
 def test_a_pattern_in_quotation_marks(tmp_path, run, capsys):

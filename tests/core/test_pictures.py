@@ -1,7 +1,7 @@
 """What people bring: transparency, grey, flat areas, colour profiles, EXIF, depth; each input is made here."""
 
 import struct
-import sys
+import zlib
 
 import numpy as np
 import pytest
@@ -368,7 +368,26 @@ def test_a_raw_photograph_is_not_replaced_by_its_thumbnail(tmp_path):
         read_picture(tmp_path / "a.nef")
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="a path of 260 letters is too long there")
+@pytest.mark.parametrize("content, said", [
+    (b"\0\0\0\x18ftypheic\0\0\0\0", "it is HEIC.*Export them"), (b"\xff\x0a\0\0", "it is JPEG XL.*Export them"),
+    (b"<!DOCTYPE html><html>404</html>", "it is a web page.*Fetch or copy it again"), (b"", "the file is empty"),
+    (b"version https://git-lfs.github.com/spec/v1\n", "a pointer of Git LFS.*git lfs pull"), (b"%PDF-1.4", "a PDF"),
+    (b"<svg xmlns='x'/>", "an SVG drawing"), (b"no picture", "cannot identify image file.*Fetch or copy it again")])
+def test_what_is_called_jpg_and_is_something_else_is_said_by_its_content(tmp_path, content, said):
+    (tmp_path / "a.jpg").write_bytes(content)
+    with pytest.raises(ValueError, match=f"a.jpg cannot be read as an image \\(.*{said}"):
+        read_picture(tmp_path / "a.jpg")
+
+
+def test_a_png_whose_gamma_is_unusual_says_so(tmp_path):
+    for gamma, notice in ((45455, False), (100000, True)):
+        data = write_image(tmp_path / "a.png", photo("coffee.png", 0, 0, 12, 16)).read_bytes()
+        chunk = b"gAMA" + struct.pack(">I", gamma)
+        (tmp_path / "a.png").write_bytes(data[:33] + struct.pack(">I", 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
+                                         + data[33:])
+        assert ("its gamma of 1.000 is not kept" in read_picture(tmp_path / "a.png").notice) == notice
+
+
 def test_a_decompression_bomb_warning_is_never_shown(tmp_path, monkeypatch, recwarn):
     path = write_image(tmp_path / "a.png", photo("coffee.png", 0, 0, 20, 20))
     monkeypatch.setattr("PIL.Image.MAX_IMAGE_PIXELS", 300)
