@@ -90,12 +90,11 @@ def test_hidden_colours_change_nothing_at_all(tmp_path, make):
 
 
 def kinds_of_transparency(folder, hidden):
-    """name -> (file, tolerance): a yellow disc, around it the hidden colour, in every kind of transparency."""
+    """Files of a yellow disc, around it the hidden colour, in every kind of transparency."""
     rgba, mask, yellow = hard_disc(hidden), Image.fromarray(255 * disc().astype(np.uint8)), (232, 213, 89)
     rgb = Image.fromarray(np.ascontiguousarray(rgba[..., :3]))
     grey = Image.fromarray(np.where(disc(), 213, hidden[1]).astype(np.uint8))
-    palette = Image.fromarray(disc().astype(np.uint8), "L").copy()
-    palette = Image.frombytes("P", (48, 48), palette.tobytes())
+    palette = Image.frombytes("P", (48, 48), disc().astype(np.uint8).tobytes())
     palette.putpalette([*hidden, *yellow])
     write_image(folder / "rgba.png", rgba)
     write_image(folder / "la.png", Image.merge("LA", [grey, mask]))
@@ -392,3 +391,44 @@ def test_a_decompression_bomb_warning_is_never_shown(tmp_path, monkeypatch, recw
     path = write_image(tmp_path / "a.png", photo("coffee.png", 0, 0, 20, 20))
     monkeypatch.setattr("PIL.Image.MAX_IMAGE_PIXELS", 300)
     assert three_channels(read_image(path)[0]).shape == (20, 20, 3)
+
+
+# ---------------------------------------------------------------- ink
+
+INKS = np.array([(0, 150, 218), (226, 0, 122), (255, 236, 0), (30, 30, 30)])           # C, M, Y, K, as sRGB shows them
+
+
+def ink_profile():
+    """A small but whole CMYK profile: the inks lie over each other like filters, their 16 mixtures are its table."""
+    corners = np.array([[(n >> bit) & 1 for bit in (3, 2, 1, 0)] for n in range(16)])             # K changes fastest
+    rgb = 255 * np.prod(np.where(corners[..., None], INKS / 255, 1), axis=1)
+    lab = ImageCms.profileToProfile(Image.fromarray(np.round(rgb).astype(np.uint8)[None]),
+                                    ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), outputMode="LAB")
+    table = np.array(lab)[0] ^ np.uint8([0, 128, 128])             # Pillow's a and b have a sign
+    identity = bytes(range(256))
+    a2b0 = b"mft1\0\0\0\0" + bytes([4, 3, 2, 0]) + struct.pack(">9i", *(np.eye(3, dtype=int) * 65536).ravel().tolist())
+    a2b0 += 4 * identity + table.tobytes() + 3 * identity
+    white = b"XYZ \0\0\0\0" + struct.pack(">3i", 63190, 65536, 54061)
+    tags, at, data = [(b"A2B0", a2b0), (b"wtpt", white)], 128 + 4 + 24, b""
+    directory = struct.pack(">I", 2)
+    for name, content in tags:
+        content += b"\0" * (-len(content) % 4)
+        directory += name + struct.pack(">II", at + len(data), len(content))
+        data += content
+    header = struct.pack(">I4sI4s4s4s12s4s", at + len(data), b"lcms", 0x02100000, b"prtr", b"CMYK", b"Lab ",
+                         b"\x07\xe8" + b"\0\1" * 5, b"acsp").ljust(68, b"\0")
+    return (header + struct.pack(">3i", 63190, 65536, 54061)).ljust(128, b"\0") + directory + data
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.tif"])
+def test_cmyk_is_converted_by_its_profile(tmp_path, name):
+    inks = np.zeros((8, 32, 4), np.uint8)
+    for n in range(4):
+        inks[:, 8 * n:8 * n + 8, n] = 255
+    write_image(tmp_path / name, Image.frombytes("CMYK", (32, 8), inks.tobytes()), icc_profile=ink_profile(),
+                **({"quality": 100, "subsampling": 0} if name == "a.jpg" else {}))
+    picture = read_picture(tmp_path / name)
+    for n in range(4):
+        assert np.abs(picture.lr[4, 8 * n + 4].astype(int) - INKS[n]).max() <= 12, n
+    assert picture.profile is None and "by its profile" in picture.notice
+    assert "icc_profile" not in saved(tmp_path / "sr.png", picture).info
