@@ -4,11 +4,6 @@
     python super_resolution.py my_photos --out large           every image of a folder
     python super_resolution.py old.png --weights srresnet-x4   the weights with the highest PSNR
     python super_resolution.py old.png --weights runs/mine/checkpoints/srgan_last.pth
-
-Results are PNG files.  Kept are transparency, the colour profile of RGB and grey images, EXIF (turned upright) and
-resolution; grey stays grey.  CMYK and LAB become sRGB, by their profile where there is one.  What is lost is said.
-Images of more than 8 bits a channel, or of more bands than RGB and transparency, are refused: convert them first.
-Where an image is flat, the result is interpolated: a network would shift the colour and add a pattern.
 """
 
 import argparse
@@ -36,13 +31,20 @@ from support.pictures import Picture, enlarge, read_picture, save_picture
 from support.progress import StatusLine
 from support.safeguards import is_out_of_memory
 
+ABOUT = """\
+Results are PNG files.  Kept are transparency, the colour profile of RGB and grey images, EXIF (turned upright) and
+resolution; grey stays grey.  CMYK and LAB become sRGB, by their profile where there is one.  What is lost is said.
+Images of more than 8 bits a channel, or of more bands than RGB and transparency, are refused: convert them first.
+Where an image is flat, the result is interpolated: a network would shift the colour and add a pattern.
+"""
 LARGE = 50_000_000      # pixels of LR: its result, 800 megapixels, takes 2.4 GB of memory, and more while it is made
 
 __all__ = ["Picture", "enlarge", "find_pictures", "main", "read_picture", "result_names", "save_picture"]
 
 
 def main(arguments=None):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, epilog=ABOUT,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("pictures", nargs="+", metavar="IMAGE", help="image files, or folders of them")
     shipped = shipped_names()                  # a student's edition comes without weights
     parser.add_argument("--weights", default=SHIPPED["srgan"] if shipped else None, required=not shipped,
