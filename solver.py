@@ -5,13 +5,17 @@ Equations are those of Ledig et al. 2017 (arXiv 1609.04802).  All images of a ba
 """
 
 import torch
-from torch.nn import functional
 
 from support.convert import convert_image
 from support.enlarging import evaluate, mean_of, super_resolve  # noqa: F401  for the notebooks: solver.super_resolve
 from support.run import EpochProgress, stage_config
 from support.stage import Stage
+
+### BEGIN SOLUTION
 from support.vgg16 import distance
+### REPLACED BY
+# from support.messages import NotWritten
+### END SOLUTION
 
 # ---------------------------------------------------------------- one epoch
 
@@ -52,7 +56,7 @@ def pretrain(train_loader, generator, content_loss_criterion, optimizer_g, epoch
         ### REPLACED BY
         # # Pre-training is yours to design: one update of the generator by the pixel loss (equation 4).
         # # meters["content"].update(loss, len(lr)) keeps the mean for the log.
-        # raise NotImplementedError("solver.pretrain is yours to write: one update of the generator by the pixel loss")
+        # raise NotWritten("solver.pretrain is yours to write: one update of the generator by the pixel loss")
         ### END SOLUTION
     return meters
 
@@ -188,7 +192,7 @@ class PerceptualLoss(torch.nn.Module):
         seen = random_window(hr, self.config.d_shift)
         with self.precision.autocast():
             features = features_of(sr[seen], hr[seen], self.vgg.stages)
-        return (self.config.pixel_weight * functional.mse_loss(sr, hr)
+        return (self.config.pixel_weight * torch.nn.functional.mse_loss(sr, hr)
                 + self.config.feature_weight * distance(*features)
                 + self.config.grid_weight * grid_loss(sr, hr, self.config.scaling_factor))
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from support.files import write_atomically
-from support.messages import notice
+from support.messages import SaysItAll, notice
 
 METHODS = {}      # name -> network class; a class registers itself, see register_method
 
@@ -31,7 +31,7 @@ def register_method(name, title=None, colour=None):
     return register
 
 
-class CheckpointError(RuntimeError):
+class CheckpointError(SaysItAll, RuntimeError):
     """A checkpoint or weight file that is missing, damaged, or of another network."""
 
 

@@ -5,13 +5,13 @@ import os
 from collections import namedtuple
 from pathlib import Path
 
-from support.messages import notice
+from support.messages import SaysItAll, notice
 
 Pair = namedtuple("Pair", "hr lr row")      # two paths, and the row of the list, counted from 1
 SOURCES = {"train": "div2k", "valid": "div2k"}      # of a split: create_data_lists.py --download; others: "benchmark"
 
 
-class DataError(ValueError):
+class DataError(SaysItAll, ValueError):
     """A list, an image or a pair that cannot be used; the message says which and what to do."""
 
 
