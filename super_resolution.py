@@ -1,3 +1,4 @@
+### BEGIN SOLUTION
 """Upscale images with a trained generator: the code behind super_resolution.ipynb, for single files and folders.
 
     python super_resolution.py holiday.jpg                     -> enlarged/holiday_x4.png
@@ -5,6 +6,15 @@
     python super_resolution.py old.png --weights srresnet-x4   the weights with the highest PSNR
     python super_resolution.py old.png --weights runs/mine/checkpoints/srgan_last.pth
 """
+### REPLACED BY
+# """Upscale images with your trained generator: the code behind super_resolution.ipynb, for single files and folders.
+#
+#     python super_resolution.py holiday.jpg --weights runs/mine/checkpoints/srgan_last.pth
+#     python super_resolution.py my_photos --weights runs/mine/checkpoints/srgan_last.pth --out large
+#
+# The first writes enlarged/holiday_x4.png, the second takes every image of a folder.
+# """
+### END SOLUTION
 
 import argparse
 import sys
@@ -16,14 +26,20 @@ import torch
 from PIL import Image
 
 from imresize import imresize
-from inference import SHIPPED, load_generator
+from inference import load_generator
 from metrics import three_channels
-from support.checkpoints import CheckpointError, shipped_names
+from support.checkpoints import CheckpointError
 from support.enlarging import super_resolve
 from support.files import save_image
 from support.images import as_8_bit_array, open_image
+from support.messages import NotWritten
 from support.progress import StatusLine
 from support.safeguards import is_out_of_memory
+
+### BEGIN SOLUTION
+from inference import SHIPPED
+from support.checkpoints import shipped_names
+### END SOLUTION
 
 # lr: uint8 (h, w, 3).  alpha: uint8 (h, w) or None.  profile: the ICC profile's bytes or None.
 Picture = namedtuple("Picture", "lr alpha profile notice")
@@ -109,11 +125,13 @@ def result_names(paths, scale):
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("pictures", nargs="+", metavar="IMAGE", help="image files, or folders of them")
-    shipped = shipped_names()                  # a student's edition comes without weights
-    parser.add_argument("--weights", default=SHIPPED["srgan"] if shipped else None, required=not shipped,
-                        metavar="NAME|FILE" if shipped else "FILE",
-                        help=f"{', '.join(shipped)}, or a .pth or .safetensors file (default: %(default)s)" if shipped
-                        else "a .pth or .safetensors file, such as runs/demo/checkpoints/srgan_last.pth")
+    ### BEGIN SOLUTION
+    parser.add_argument("--weights", default=SHIPPED["srgan"], metavar="NAME|FILE",
+                        help=f"{', '.join(shipped_names())}, or a .pth or .safetensors file (default: %(default)s)")
+    ### REPLACED BY
+    # parser.add_argument("--weights", required=True, metavar="FILE",
+    #                     help="a .pth or .safetensors file, such as runs/demo/checkpoints/srgan_last.pth")
+    ### END SOLUTION
     parser.add_argument("--out", type=Path, default=Path("enlarged"), metavar="FOLDER", help="default: %(default)s")
     parser.add_argument("--self-ensemble", action="store_true",
                         help="the mean over eight flips and rotations: it takes eight times as long and gives a little "
@@ -124,7 +142,7 @@ def main(arguments=None):
     try:
         generator = load_generator(args.weights).to("cuda" if torch.cuda.is_available() else "cpu")
         names = result_names(find_pictures(args.pictures), generator.scaling_factor)
-    except (CheckpointError, ValueError) as error:
+    except (CheckpointError, ValueError, NotWritten) as error:
         parser.error(str(error))
 
     labels = [f"[{number}/{len(names)}] {path.name}" for number, path in enumerate(names, start=1)]
@@ -146,9 +164,10 @@ def upscale_file(path, target, generator, self_ensemble, label):
         replaced = target.exists()
         save_picture(target, sr, picture)
     except (ValueError, OSError, MemoryError, RuntimeError) as error:       # the other images must not suffer
-        if isinstance(error, RuntimeError) and not is_out_of_memory(error):
+        told = isinstance(error, (ValueError, OSError, NotWritten))
+        if not told and isinstance(error, RuntimeError) and not is_out_of_memory(error):
             raise
-        reason = str(error) if isinstance(error, (ValueError, OSError)) else (
+        reason = str(error) if told else (
             "the memory does not hold an image of this size. Reduce it first.")
         line.show(f"{label}  NOT UPSCALED: {reason}", last=True)
         return False
