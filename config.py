@@ -107,7 +107,8 @@ PRESETS = {
         ### BEGIN SOLUTION
         pretrain=dict(epochs=4, updates_per_epoch=None, batch_size=16, lr=2e-3, warmup=20, averaging=0.99),
         ### REPLACED BY
-        # pretrain=dict(epochs=0),      # yours to design
+        # # Pre-training is yours to design.  It begins at random: what follows for SRGAN would be too slow for it.
+        # pretrain=dict(epochs=0, updates_per_epoch=None, batch_size=8, lr=3e-3, averaging=0.99),
         ### END SOLUTION
         epochs=3, lr_schedule="cosine", averaging=0.97, print_freq=20, checkpoint_every=100,
         ### BEGIN SOLUTION
@@ -133,7 +134,7 @@ PRESETS = {
         ### BEGIN SOLUTION
         pretrain=dict(epochs=18, updates_per_epoch=500, lr=1e-3, lr_schedule="cosine", warmup=100),
         ### REPLACED BY
-        # pretrain=dict(epochs=0),      # yours to design
+        # pretrain=dict(epochs=0, updates_per_epoch=500, lr=1e-3),      # yours to design
         ### END SOLUTION
         epochs=2, updates_per_epoch=300, lr=5e-5, lr_d=1e-4, lr_schedule="cosine",
         content_loss="mse", n_valid=3),
@@ -150,7 +151,7 @@ PRESETS = {
         ### BEGIN SOLUTION
         pretrain=dict(epochs=20, lr=4e-4, lr_schedule="cosine", warmup=500),
         ### REPLACED BY
-        # pretrain=dict(epochs=0),      # yours to design
+        # pretrain=dict(epochs=0, lr=1e-4, lr_milestones=[]),      # yours to design; these two are the paper's
         ### END SOLUTION
         ### BEGIN SOLUTION
         # The recipe of srgan-x4 (weights/srgan-x4.md), which was measured with VGG16's features, not yet with VGG19's.
@@ -168,7 +169,7 @@ PRESETS = {
         start="random",
         pretrain=dict(epochs=200, lr_milestones=[]),
         ### REPLACED BY
-        # pretrain=dict(epochs=0),      # yours to design
+        # pretrain=dict(epochs=0, lr=1e-4, lr_milestones=[]),      # yours to design; these two are the paper's
         ### END SOLUTION
         epochs=40, lr_milestones=[0.5]),
 }

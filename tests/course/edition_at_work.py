@@ -111,7 +111,7 @@ def write_exercise(folder, number):
     text = path.read_text(encoding="utf-8")
     if number in OWN_WORK:
         name = EXERCISES[number - 1]
-        found = re.search(rf"^(?:@register_method.*\n)?class {name}\(.*?(?=^(?:@|class |\w))", text,
+        found = re.search(rf"^(?:@register_method[^\n]*\n)?class {name}\(.*?(?=^(?:@|class |\w))", text,
                           flags=re.MULTILINE | re.DOTALL)
         text = text.replace(found[0], OWN_WORK[number].lstrip("\n") + "\n\n")
     else:

@@ -1,5 +1,6 @@
 """The student edition in a student's hands: before anything is written, and after each of the exercises."""
 
+import json
 import re
 import shutil
 
@@ -63,6 +64,17 @@ def test_the_poor_training_runs_once_models_py_is_done(own):
     assert not list((own[0] / "runs/demo/checkpoints").glob("pretrain_*"))
     notebook = (own[0] / "runs/demo/train.ipynb").read_text(encoding="utf-8")
     assert all(name in notebook for name in ("kopf", "rumpf.0", "hals", "hoch.1", "farben", "alles.0"))
+
+
+def test_pre_training_that_is_switched_on_has_numbers_of_its_own(edition):
+    """A learning rate and an epoch's length that were made for SRGAN end below bicubic interpolation."""
+    done = run(edition, "-c", "import json; from config import PRESETS\n"
+               "print(json.dumps({name: [preset.pop('pretrain'), preset] for name, preset in PRESETS.items()}))")
+    presets = json.loads(done.stdout)
+    assert set(presets) == {"demo", "laptop", "course", "paper"}
+    for own, srgan in presets.values():
+        assert own["epochs"] == 0 and "lr" in own
+        assert own["lr"] >= 10 * srgan.get("lr", 1e-5) and srgan.keys() & {"updates_per_epoch"} <= own.keys()
 
 
 def test_a_notebook_that_comes_to_an_unwritten_part_says_it_in_one_sentence(edition, tmp_path):
