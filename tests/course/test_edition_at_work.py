@@ -96,6 +96,12 @@ def test_a_notebook_that_comes_to_an_unwritten_part_says_it_in_one_sentence(edit
         assert "Traceback" not in done.stderr
 
 
+def test_the_check_of_a_fresh_edition_finds_nothing_in_it_that_does_not_belong(edition):
+    done = run(edition, "-m", "course", "check")
+    assert done.returncode == 1 and "[ ok ] it holds no models, data or caches" in done.stdout, done.stdout
+    assert "(runs/course/results/Set5)" in done.stdout           # where the results will be
+
+
 def test_upscaling_from_the_command_line_before_there_is_a_network(edition):
     done = run(edition, "super_resolution.py", "photo.jpg")
     assert done.returncode == 2 and "--weights" in done.stderr
