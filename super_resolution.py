@@ -1,3 +1,4 @@
+### BEGIN SOLUTION
 """Upscale images with a trained generator: the code behind super_resolution.ipynb, for single files and folders.
 
     python super_resolution.py holiday.jpg                     -> enlarged/holiday_x4.png
@@ -5,6 +6,15 @@
     python super_resolution.py old.png --weights srresnet-x4   the weights with the highest PSNR
     python super_resolution.py old.png --weights runs/mine/checkpoints/srgan_last.pth
 """
+### REPLACED BY
+# """Upscale images with your trained generator: the code behind super_resolution.ipynb, for single files and folders.
+#
+#     python super_resolution.py holiday.jpg --weights runs/mine/checkpoints/srgan_last.pth
+#     python super_resolution.py my_photos --weights runs/mine/checkpoints/srgan_last.pth --out large
+#
+# The first writes enlarged/holiday_x4.png, the second takes every image of a folder.
+# """
+### END SOLUTION
 
 import argparse
 import hashlib
@@ -13,10 +23,10 @@ from pathlib import Path
 
 import torch
 
-from inference import SHIPPED, load_generator
-from support.checkpoints import CheckpointError, shipped_names
+from inference import load_generator
+from support.checkpoints import CheckpointError
 from support.enlarging import super_resolve
-from support.messages import count
+from support.messages import NotWritten, count
 from support.picture_files import (
     expanded,
     find_pictures,
@@ -30,6 +40,11 @@ from support.picture_files import (
 from support.pictures import Picture, enlarge, read_picture, save_picture
 from support.progress import StatusLine
 from support.safeguards import is_out_of_memory
+
+### BEGIN SOLUTION
+from inference import SHIPPED
+from support.checkpoints import shipped_names
+### END SOLUTION
 
 ABOUT = """\
 Results are PNG files.  Kept are transparency, the colour profile of RGB and grey images, EXIF (turned upright) and
@@ -46,11 +61,13 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__, epilog=ABOUT,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("pictures", nargs="+", metavar="IMAGE", help="image files, or folders of them")
-    shipped = shipped_names()                  # a student's edition comes without weights
-    parser.add_argument("--weights", default=SHIPPED["srgan"] if shipped else None, required=not shipped,
-                        metavar="NAME|FILE" if shipped else "FILE",
-                        help=f"{', '.join(shipped)}, or a .pth or .safetensors file (default: %(default)s)" if shipped
-                        else "a .pth or .safetensors file, such as runs/demo/checkpoints/srgan_last.pth")
+    ### BEGIN SOLUTION
+    parser.add_argument("--weights", default=SHIPPED["srgan"], metavar="NAME|FILE",
+                        help=f"{', '.join(shipped_names())}, or a .pth or .safetensors file (default: %(default)s)")
+    ### REPLACED BY
+    # parser.add_argument("--weights", required=True, metavar="FILE",
+    #                     help="a .pth or .safetensors file, such as runs/demo/checkpoints/srgan_last.pth")
+    ### END SOLUTION
     parser.add_argument("--out", type=Path, default=Path("enlarged"), metavar="FOLDER", help="default: %(default)s")
     parser.add_argument("--self-ensemble", action="store_true",
                         help="the mean over eight flips and rotations: it takes eight times as long and gives a little "
@@ -75,7 +92,7 @@ def run(args, error):
         pictures = find_pictures(args.pictures, args.subfolders, say=lambda text: print(text, file=sys.stderr))
         names = result_names(pictures, generator.scaling_factor, folders)
         try_folder(args.out)
-    except (CheckpointError, ValueError) as problem:
+    except (CheckpointError, ValueError, NotWritten) as problem:
         error(str(problem))
     return upscale_all({path: args.out / name for path, name in names.items()}, generator, args.self_ensemble)
 
@@ -125,9 +142,10 @@ def upscale_file(path, target, generator, self_ensemble, label, settings):
         replaced = target.exists()
         save_picture(target, sr, picture, source)
     except (ValueError, OSError, MemoryError, RuntimeError) as error:       # the other images must not suffer
-        if isinstance(error, RuntimeError) and not is_out_of_memory(error):
+        told = isinstance(error, (ValueError, OSError, NotWritten))
+        if not told and isinstance(error, RuntimeError) and not is_out_of_memory(error):
             raise
-        reason = str(error) if isinstance(error, (ValueError, OSError)) else (
+        reason = str(error) if told else (
             "the memory does not hold an image of this size. Reduce it first.")
         line.show(f"{label}  NOT UPSCALED: {reason}", last=True)
         return False
