@@ -60,9 +60,9 @@ def open_image(path):
         with Image.open(path) as file:
             file.verify()               # a PNG whose last bytes are missing would still load
         with Image.open(path) as file:
-            if file.mode.startswith(("I", "F")):           # of formats that support.depth does not know, such as FITS
-                raise TooManyBits(path, f"16 or 32 bits a channel (mode {file.mode})")
             image = ImageOps.exif_transpose(file)
+            if image.mode.startswith(("I", "F")):          # of formats that support.depth does not know, such as FITS
+                raise TooManyBits(path, f"16 or 32 bits a channel (mode {image.mode})")
             notices = []
             if file.getexif().get(0x0112, 1) in range(2, 9):           # 0x0112: orientation
                 notices.append("it was turned upright, as its EXIF orientation says")

@@ -59,12 +59,21 @@ def read_picture(path):
     lr = three_channels(array)
     if alpha is not None:
         lr = fill_hidden(lr, alpha)
-    return Picture(lr, alpha, profile, ", and ".join(filter(None, [changed, *notices, unfit, lost])), kept)
+    lr, toned = without_tinge(lr)
+    return Picture(lr, alpha, profile, ", and ".join(filter(None, [changed, toned, *notices, unfit, lost])), kept)
 
 
 def has_transparency(image):
     # Not by the letter A: the second band of LAB has this name as well.
     return image.mode in ("LA", "La", "RGBA", "RGBa", "PA") or "transparency" in image.info
+
+
+def without_tinge(lr):
+    """(the picture, grey where no pixel is more than one level off grey, as a WebP file makes it; what was changed)."""
+    if int((lr.max(axis=2) - lr.min(axis=2)).max()) != 1:
+        return lr, ""
+    grey = (lr.mean(axis=2) + 0.5).astype(np.uint8)
+    return three_channels(grey), "its colours, nowhere more than one level off grey, became grey"
 
 
 def fitting_profile(image, is_grey):

@@ -149,6 +149,13 @@ def test_grey_stays_grey_whatever_the_file_calls_it(tmp_path):
         assert result.size == (160, 128)
 
 
+def test_grey_of_a_lossy_webp_is_grey_though_single_pixels_are_a_level_off(tmp_path):
+    path = write_image(tmp_path / "a.webp", Image.fromarray(photo("camera.png", 100, 200, 128, 128)), quality=80)
+    picture = read_picture(path)
+    assert np.ptp(read_image(path)[0].astype(int), axis=2).max() == 1             # or this test shows nothing
+    assert saved(tmp_path / "sr.png", picture, sharpening).mode == "L" and "became grey" in picture.notice
+
+
 def test_a_coloured_picture_stays_coloured(tmp_path):
     lr = np.full((8, 8, 3), 100, np.uint8)
     lr[3, 3] = (100, 101, 100)
