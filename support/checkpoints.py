@@ -177,6 +177,7 @@ def load_weights(model, state, origin):
     return model
 
 
+### BEGIN SOLUTION
 WEIGHTS = Path(__file__).resolve().parents[1] / "weights"      # the generators that come with the kit
 
 
@@ -199,6 +200,7 @@ def weight_file(name):
         raise CheckpointError(f"No weights named {path.name!r} come with the kit; there are {known}. "
                               "A file of your own is given with its ending, .pth or .safetensors.")
     return WEIGHTS / f"{path.name}.safetensors"
+### END SOLUTION
 
 
 def save_generator(path, model, dtype=None, **facts):

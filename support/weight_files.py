@@ -9,15 +9,19 @@ from pathlib import Path
 
 import torch
 
-from support.messages import count, few, megabytes, notice
+from support.messages import SaysItAll, count, few, megabytes, notice
 
 
-class CheckpointError(RuntimeError):
+class CheckpointError(SaysItAll, RuntimeError):
     """A checkpoint or weight file that is missing, damaged, or of another network."""
 
 
 AGAIN = "Fetch or copy it again."
-IMPORT = "python -m extensions import_weights"
+### BEGIN SOLUTION
+IMPORTED_BY = " For weights of others: python -m extensions import_weights FILE."
+### REPLACED BY
+# IMPORTED_BY = ""
+### END SOLUTION
 # Where public trainings keep the generator's tensors, the best ones first; other networks are beside them.
 INSIDE = ("params_ema", "ema_state_dict", "g_ema", "params", "state_dict", "generator", "netg", "g", "model", "net")
 PREFIXES = ("module.", "_orig_mod.")         # of nn.DataParallel and of torch.compile
@@ -68,8 +72,8 @@ def _chosen(found, key, path):
         name = next(iter(found))
     if name is None:
         raise CheckpointError(f"{path} has no network {key!r}, but {few(found, 9)}." if key else
-                              f"{path} holds several networks: {few(found, 9)}. Choose one: {IMPORT} --key NAME, or "
-                              "utils.read_weights(path, key=NAME).")
+                              f"{path} holds several networks: {few(found, 9)}. Choose one: "
+                              f"utils.read_weights(path, key=NAME), or --key NAME.{IMPORTED_BY}")
     state, module = found[name]
     if name or module:
         others = [other for other in found if other != name]
@@ -149,8 +153,8 @@ def describe(path):
     """Why a file is no checkpoint of this kit, as the rest of a sentence, and what to do with it."""
     if other := something_else(path):
         return other
-    advice = (f"To use it as a generator: {IMPORT} {path} (where the kit has extensions); for a network of the same "
-              f"layers: generator.load_state_dict(utils.read_weights({str(path)!r})).")
+    advice = ("For a network of the same layers: "
+              f"generator.load_state_dict(utils.read_weights({str(path)!r})).{IMPORTED_BY}")
     try:
         if is_safetensors(path):
             return f"is a .safetensors file: give it that ending. {advice}"
@@ -289,13 +293,11 @@ def read_metadata(path):
     """
     from safetensors import safe_open
     if not is_safetensors(path):
-        raise CheckpointError(f"{path} is no .safetensors file, whatever its ending. For weights of others: {IMPORT} "
-                              f"{path} (where the kit has extensions).")
+        raise CheckpointError(f"{path} is no .safetensors file, whatever its ending.{IMPORTED_BY}")
     with safe_open(path, framework="pt") as file:
         metadata = file.metadata() or {}
     if "method" not in metadata:
         raise CheckpointError(f"{path} does not say which network it holds (no 'method' in its metadata). Files that "
-                              f"say so are written by support.checkpoints.save_generator; weights of others: {IMPORT} "
-                              f"{path} (where the kit has extensions).")
+                              f"say so are written by support.checkpoints.save_generator.{IMPORTED_BY}")
     return {"method": metadata["method"],
             **{key: json.loads(metadata.get(key, "{}")) for key in ("settings", "facts")}}

@@ -198,7 +198,7 @@ def test_load_generator_says_what_a_foreign_file_holds_and_where_to_take_it(tmp_
             (saved(tmp_path / "log.pth", {"epoch": 1, "loss": 0.5}), "entries epoch, loss, no network")):
         with pytest.raises(CheckpointError) as error:
             load_generator(path)
-        assert words in str(error.value) and f"import_weights {path}" in str(error.value)
+        assert words in str(error.value) and "import_weights FILE" in str(error.value)
         assert "damaged" not in str(error.value)
 
 
