@@ -24,7 +24,7 @@ TEXTS = ("*.py", "support/*.py",
          "tests/core/test_imresize.py", "tests/core/test_data_lists.py")
 OTHERS = ("docs/pictures/student_*.png", "docs/pictures/assignment_*.png", "support/niqe_parameters.npz")
 COURSE = ("__init__.py", "__main__.py", "facts.py", "handin.py", "check.py", "texts.py", "commands.py", "pack.py",
-          "report.py", "templates/report.md.j2", "templates/report.html.j2")
+          "report.py", "report_parts.py", "report_blocks.py", "templates/report.md.j2")
 LONG = 20                # characters: shorter lines occur in any program
 
 

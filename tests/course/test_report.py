@@ -11,7 +11,8 @@ import pytest
 
 from course import __main__ as command
 from course.check import prose
-from course.report import WRITE_HERE, results_and_published
+from course.report import WRITE_HERE
+from course.report_parts import results_and_published
 from support.files import write_atomically, write_csv
 from support.records import LOG_COLUMNS
 from support.run import save_config
