@@ -110,6 +110,11 @@ def with_new_parts(old, unchanged, blocks):
     if "compared" in missing and len(_compared_in(old)) < 2:            # it had nothing to compare until now
         missing.remove("compared")
         text = _after(text, "measures" if "measures" in blocks else "results", blocks["compared"])
+    old_parts = dict.fromkeys(match[1] for match in MARKED.finditer(old) if match[1] not in blocks)
+    if old_parts:
+        notes.append(f"Not brought up to date: {', '.join(old_parts)}. There is nothing new for it (to compare runs: "
+                     "--run A --run B); delete it if it is wrong now. "
+                     "这些部分没有新内容（比较多次运行请用 --run A --run B）；如已过时，请自行删除。")
     if missing:
         notes.append(f"Not in your report.md: {', '.join(missing)}. To have one of them back, write "
                      "<!-- begin NAME --> and <!-- end NAME --> where it belongs, and run this again. "

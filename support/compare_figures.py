@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from imresize import imresize
-from support.figures import method_title, plain_log_scale, sample_strip, stage_title
+from support.figures import method_title, plain_log_scale, psnr_scale, sample_strip, stage_title
 from support.messages import few
 from support.squares import comparison_figure, contact_sheet
 from support.stored_run import common_images, methods_of, number_in, sets_of, stages_of
@@ -31,7 +31,8 @@ def curves_figure(stored):
         probability.set_title("D's probability of 'real'", fontsize=9)
         if losses.lines:
             plain_log_scale(losses)
-        quality.yaxis.set_major_formatter("{x:g}")
+        if quality.lines:
+            psnr_scale(quality)
         probability.set_ylim(0, 1)
         probability.set_visible(bool(probability.lines))
         for axes in (losses, quality, probability):
@@ -87,7 +88,7 @@ def squares_of(stored, method, set_name, image, versions):
         return contact_sheet([(title, {name: (sr, scores[name]) for name, sr in versions.items()})])
     lr, hr = pair
     bicubic = {"bicubic": imresize(lr, hr.shape[0] // lr.shape[0])}
-    return comparison_figure(title, lr, {**bicubic, **versions}, hr, scores, n=2)
+    return comparison_figure(title, lr, {**bicubic, **versions}, hr, scores, n=1)
 
 
 def fixed_crops(stored):
