@@ -38,7 +38,8 @@ def report_command(parser):
     def run(args):
         written, notes = write_report(args.folder, args.run, args.again)
         print("\n".join([*map(str, written), *notes]))
-        print(f"Fill in the places marked {WRITE_HERE!r}. 请填写标有该字样的地方。")
+        if WRITE_HERE in (args.folder / "report.md").read_text(encoding="utf-8"):
+            print(f"Fill in the places marked {WRITE_HERE!r}. 请填写标有该字样的地方。")
         return 0
     return run
 

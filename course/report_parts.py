@@ -49,7 +49,8 @@ def parts_of(content, handin, stored, folder, replaceable):
     """
     names = [run.name for run in stored] or [content["run"]]
     who = html.escape(f"{handin.student_id} {handin.name}".strip(), quote=False)
-    parts = {"runs": f"{who} · {'runs' if stored else 'run'} " + ", ".join(f"`{name}`" for name in names),
+    runs = f"{'runs' if stored else 'run'} " + ", ".join(f"`{name}`" for name in names)
+    parts = {"runs": " · ".join(filter(None, [who, runs])),
              "networks": markdown_table([["network", "settings"], *content["networks"]]),
              "settings": markdown_table(content["settings"])}
     pictures = {}

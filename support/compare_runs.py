@@ -7,6 +7,7 @@ left on the disk.  Tables go to the screen; comparison.html, comparison.md and t
 """
 
 import argparse
+import re
 import sys
 from pathlib import Path
 
@@ -35,7 +36,10 @@ def compare_runs(*names, runs="runs"):
     if len(set(names)) < 2:
         raise ValueError("Name two runs or more, each once, such as: python -m support.compare_runs mine beta5")
     stored = [StoredRun(name, runs) for name in names]
-    folder = Path(runs, "compared", "_".join(run.name for run in stored))
+    if len({run.name for run in stored}) < len(stored):              # of different folders
+        for run in stored:
+            run.name = run.folder.as_posix()
+    folder = Path(runs, "compared", "_".join(re.sub(r"[^\w.-]+", "-", run.name).strip("-") for run in stored))
     parts = []
     for title, text, pictures in comparison(stored):
         show_text(f"## {title}\n\n{text}".rstrip() + "\n")

@@ -21,8 +21,10 @@ def prepare(on_colab):
           f'own disk: data_folder = "{data}".\n套件位于上述文件夹，你写的代码和训练结果都保存在那里；'
           f'大数据集请放在机器本地的硬盘上：data_folder = "{data}"。')
     if on_colab:
-        print("Next time, open the notebooks there: they are then saved in place. "
-              "下次请直接打开该文件夹里的 notebook，这样修改会就地保存。")
+        print("Next time, open the notebooks there: they are then saved in place. Checkpoints that were replaced lie "
+              "in the bin of your Drive, and count: empty it now and then. "
+              "下次请直接打开该文件夹里的 notebook，这样修改会就地保存。"
+              "被替换的检查点会进入云端硬盘的回收站并占用容量，请不时清空。")
     else:
         print('"Save Version" keeps it; with Persistence on in the settings, the next session finds it again. '
               "“Save Version” 会保存它；在设置中打开 Persistence 后，下次会话仍可使用。")

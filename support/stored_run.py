@@ -154,5 +154,5 @@ def mean_of(run, set_name, images, column):
 
 
 def number_in(run, set_name, image, column):
-    text = run.scores.get((set_name, image), {}).get(column)
-    return float(text) if text not in (None, "") else math.nan
+    """A cell of benchmark.csv as float; NaN where there is none."""
+    return number(run.scores.get((set_name, image), {}).get(column))

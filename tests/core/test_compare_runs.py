@@ -126,6 +126,13 @@ def test_runs_of_other_losses_scales_and_crops_are_not_compared_in_silence(two, 
         assert sentence in text
 
 
+def test_runs_of_one_name_in_different_folders_are_told_apart(two, capsys):
+    shutil.copytree("runs/other", "friend/one")
+    page = compare_runs("one", "friend/one")
+    assert page.as_posix() == "runs/compared/runs-one_friend-one/comparison.html"
+    assert re.search(r"\| setting +\| runs/one +\| friend/one ", capsys.readouterr().out)
+
+
 def test_a_setting_that_only_one_kit_knows_is_a_difference(two):
     runs = [StoredRun(name) for name in ("one", "other")]
     runs[0].settings["d_shift"], _ = 0, runs[1].settings.pop("d_shift", None)
