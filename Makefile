@@ -10,6 +10,7 @@
 # make lab        JupyterLab with the notebooks
 ### BEGIN SOLUTION
 # make lint       faults that a look at the code finds, spelling, and what the stored notebooks hold
+# make slides     the slides of two lectures, in both languages (docs/slides)
 # make browser    Chromium for the test of the gallery, where no Chrome, Edge or Chromium is installed
 ### END SOLUTION
 #
@@ -24,7 +25,7 @@ INSTALLED := .venv/installed
 
 .PHONY: demo test lab
 ### BEGIN SOLUTION
-.PHONY: test-quick test-long bench browser lint notebooks
+.PHONY: test-quick test-long bench browser slides lint notebooks
 ### END SOLUTION
 
 demo: $(INSTALLED)
@@ -58,6 +59,10 @@ bench: $(INSTALLED)
 ### BEGIN SOLUTION
 browser: $(INSTALLED)
 	$(BIN)/python -m playwright install chromium
+
+slides: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --no-deps -r docs/slides/requirements.txt
+	$(BIN)/python -m benchmarks.slides
 ### END SOLUTION
 
 lab: $(INSTALLED)

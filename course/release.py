@@ -19,7 +19,8 @@ from support.version import kit_version
 # The files that students get.  weights/, benchmarks/ and extensions/ would give the solution away.
 TEXTS = ("*.py", "support/*.py",
          "README.md", "README.zh-CN.md", "course.toml", "handin.toml", "requirements.txt", "Makefile", "LICENSE",
-         "pyproject.toml", ".gitignore", "docs/assignment*.md", "docs/student*.md", "docs/data*.md",
+         "pyproject.toml", ".gitignore", "docs/assignment*.md", "docs/student*.md", "docs/data*.md", "docs/network*.md",
+         "docs/troubleshooting*.md", "docs/glossary*.md",
          "tests/__init__.py", "tests/conftest.py", "tests/helpers.py", "tests/students/*.py", "tests/core/__init__.py",
          "tests/core/test_imresize.py", "tests/core/test_data_lists.py")
 OTHERS = ("docs/pictures/student_*.png", "docs/pictures/assignment_*.png", "support/niqe_parameters.npz")
