@@ -101,12 +101,12 @@ def squeezed(text):
 def find_leaks(written, solutions):
     """Long lines of solutions that occur in the edition: list of "file: line".
 
-    A line that also stands outside the regions of its own file is no secret.
+    A line that also stands outside the regions of its own file is no secret, and neither is the rule of a table.
     """
     shown = {name: _lines(name, text) for name, text in written.items()}
     leaks = []
     for name, lines in solutions.items():
-        secret = {line for line in lines - shown[name] if len(line) > LONG}
+        secret = {line for line in lines - shown[name] if len(line) > LONG and re.search(r"\w", line)}
         leaks += [f"{other.as_posix()}: {line}" for other in shown for line in sorted(secret & shown[other])]
     return leaks
 
