@@ -61,7 +61,7 @@ def load_generator(path):
                                   "Name a checkpoint of a training, such as runs/<name>/checkpoints/srgan_last.pth.")
     if method not in METHODS:
         ### BEGIN SOLUTION
-        where = "; for A2N, SRDiff and SR3: extensions"
+        where = "; for A2N, SRDiff, SR3 and networks of others: extensions (python -m extensions.super_resolution)"
         ### REPLACED BY
         # where = ""
         ### END SOLUTION

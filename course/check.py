@@ -2,6 +2,7 @@
 
 import re
 from collections import namedtuple
+from pathlib import Path
 
 import nbformat
 import numpy as np
@@ -10,6 +11,7 @@ from PIL import Image
 from config import get_config
 from course.facts import CODE, NOTEBOOKS, SET5, TEST_SETS
 from course.handin import INFO, REPORTS, HandIn
+from course.report_blocks import without_parts
 from course.texts import RULES
 from datasets import SRDataset
 from imresize import imresize
@@ -230,7 +232,7 @@ def report(handin):
         return [NOTHING]                      # the rule "files" reports it
     texts = {path: _text_or_error(path) for path in handin.reports}
     drafts = [path for path, (text, _) in texts.items() if DRAFT in text]
-    judged = max(texts, key=lambda path: (path not in drafts, count_words(texts[path][0])))
+    judged = max(texts, key=lambda path: (path not in drafts, count_words(texts[path][0], path.parent)))
     others = [("warning", f"{path.name}: still a draft, {judged.name} is judged; delete it 草稿，请删除")
               for path in drafts if path != judged]
     return others + _faults_of_report(judged, *texts[judged])
@@ -246,7 +248,7 @@ def _text_or_error(path):
 def _faults_of_report(path, text, error):
     if error:
         return [error]
-    words = count_words(text)
+    words = count_words(text, path.parent)
     found = [f"{path.name}: {part} ({' / '.join(names)})" for part, names in REPORT_PARTS.items()
              if not any(name in text.lower() for name in names)]
     if path.suffix == ".pdf" and found and words < MIN_WORDS:
@@ -256,14 +258,19 @@ def _faults_of_report(path, text, error):
     return found + ([f"{path.name}: {DRAFT}"] if DRAFT in text else [])
 
 
-def count_words(text):
+def count_words(text, folder):
     """Chinese characters and English words of a report, without what the draft already holds."""
-    return len(re.findall(r"[\u4e00-\u9fff]|[A-Za-z]{2,}", prose(text)))
+    return len(re.findall(r"[\u4e00-\u9fff]|[A-Za-z]{2,}", prose(text, folder)))
 
 
-def prose(text):
-    """A text without what the draft already holds: headings, tables, images and their captions."""
-    return "\n".join(line for line in text.splitlines() if not re.match(r"\s*([#|!]|\*[^*]+\*\s*$)", line))
+def prose(text, folder="."):
+    """A text without what the draft already holds: parts of the kit, headings, tables, images and their captions.
+
+    Args:
+        folder: of the report: a part counts as the kit's while neither its text nor its pictures are changed.
+    """
+    return "\n".join(line for line in without_parts(text, Path(folder)).splitlines()
+                     if not re.match(r"\s*([#|!]|\*[^*]+\*\s*$)", line))
 
 
 def report_text(path):

@@ -45,7 +45,7 @@ class HandIn:
 
     def _info(self):
         try:
-            info = tomllib.loads(_decoded((self.folder / INFO).read_bytes()))
+            info = tomllib.loads(decoded((self.folder / INFO).read_bytes()))
         except FileNotFoundError:
             info = {}
         except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError, OSError) as error:
@@ -104,7 +104,7 @@ class HandIn:
         return {name: found[name] for name in sorted(found) if found[name].is_file() and not found[name].is_symlink()}
 
 
-def _decoded(content):
+def decoded(content):
     """The text of a file that was saved by any editor: UTF-8, or what Windows calls Unicode and ANSI (here GBK)."""
     if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return content.decode("utf-16")

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import nbformat
 
-from course.facts import NOTEBOOKS
+from course.address import checked, with_address
+from course.facts import NOTEBOOKS, read_facts
 from course.handin import EDITION, code_files, text_hash
 from course.hidden import make_bundle
 from course.regions import split, split_notebook
@@ -24,7 +25,7 @@ TEXTS = ("*.py", "support/*.py",
          "tests/core/test_imresize.py", "tests/core/test_data_lists.py")
 OTHERS = ("docs/pictures/student_*.png", "docs/pictures/assignment_*.png", "support/niqe_parameters.npz")
 COURSE = ("__init__.py", "__main__.py", "facts.py", "handin.py", "check.py", "texts.py", "commands.py", "pack.py",
-          "report.py", "templates/report.md.j2", "templates/report.html.j2")
+          "report.py", "report_parts.py", "report_blocks.py", "templates/report.md.j2")
 LONG = 20                # characters: shorter lines occur in any program
 
 
@@ -55,7 +56,9 @@ def release(out, hidden, root=ROOT):
     out, root = Path(out), Path(root)
     if out.exists() or Path(hidden).exists():
         raise ReleaseError(f"{out if out.exists() else hidden} is there already; choose another name, or remove it.")
+    address = checked(read_facts(root / "course.toml").course.student_repository, "student_repository")
     written, solutions = without_solutions(root)
+    written = {name: with_address(name.as_posix(), text, address) for name, text in written.items()}
     leaks = find_leaks(written, solutions)
     if leaks:
         raise ReleaseError("These lines of solutions would be handed out:\n  " + "\n  ".join(leaks))

@@ -56,9 +56,11 @@ def faults(notebook):
     if hours:
         found.append(f"the hours at which cells were run are stored with them (cells {hours}). Delete \"execution\" "
                      "from their metadata, and turn off JupyterLab's setting \"Record timing\".")
-    path = OUTSIDE.search(json.dumps(notebook))
+    # The cell for hosted notebooks names the folders of the hosts, which are no machine's own.
+    text = json.dumps([cell for cell in notebook["cells"] if "hosted" not in cell["metadata"].get("tags", [])])
+    path = OUTSIDE.search(text)
     if path:
-        where = json.dumps(notebook)[path.start():path.start() + 60]
+        where = text[path.start():path.start() + 60]
         found.append(f"it shows a path of the machine that ran it: {where}. Print paths relative to the kit. {AGAIN}")
     return found
 
