@@ -108,7 +108,7 @@ PRESETS = {
         pretrain=dict(epochs=4, updates_per_epoch=None, batch_size=16, lr=2e-3, warmup=20, averaging=0.99),
         ### REPLACED BY
         # # Pre-training is yours to design.  It begins at random: what follows for SRGAN would be too slow for it.
-        # pretrain=dict(epochs=0, updates_per_epoch=None, batch_size=8, lr=3e-3, averaging=0.99),
+        # pretrain=dict(epochs=0, updates_per_epoch=None, batch_size=8, lr=4e-3, warmup=100, averaging=0.99),
         ### END SOLUTION
         epochs=3, lr_schedule="cosine", averaging=0.97, print_freq=20, checkpoint_every=100,
         ### BEGIN SOLUTION

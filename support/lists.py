@@ -63,7 +63,7 @@ def how_to_get(splits, csv_folder):
     also = f", then `data_folder = \"{folder}\"`", f"，再设 `data_folder = \"{folder}\"`"
     en, zh = also if folder != Path(csv_folder).as_posix() else ("", "")
     return (f"Not here: {', '.join(splits)}. To get them: {command}{en}. "
-            f"缺少上列测试集，获取方法：运行上面的命令{zh}。")
+            f"缺少以上测试集：请运行上面的命令{zh}。")
 
 
 def read_rows(path, folders):

@@ -25,6 +25,9 @@ class NotWritten(SaysItAll, NotImplementedError):
         file, line = self.place()
         return f"{file}, line {line}: {super().__str__()}" if file else super().__str__()
 
+    def _render_traceback_(self):
+        return [f"{super()._render_traceback_()[0]} · 这一部分由你来写"]
+
     def place(self):
         """(name of the file, line) that raised it; ("", 0) before it is raised."""
         last = self.__traceback__

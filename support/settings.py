@@ -5,10 +5,8 @@ import difflib
 
 from easydict import EasyDict
 
-from support.messages import SaysItAll
 
-
-class UnknownSetting(SaysItAll, ValueError):
+class UnknownSetting(ValueError):
     """A setting that the configuration does not have; the message names the nearest ones."""
 
 
