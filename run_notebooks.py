@@ -161,8 +161,8 @@ def main(arguments=None):
         for number, notebook in enumerate(notebooks, start=1):
             label = f"[{number}/{len(notebooks)}] {notebook}.ipynb"
             run_notebook(notebook, folder, label, changes, **parameters)
-            if args.store:
-                shutil.copyfile(folder / f"{notebook}.ipynb", HERE / f"{notebook}.ipynb")
+        for notebook in notebooks if args.store else ():       # all or none: stored, they show one run
+            shutil.copyfile(folder / f"{notebook}.ipynb", HERE / f"{notebook}.ipynb")
     except CellExecutionError as error:
         print(f"\n{notebook}.ipynb stopped at this cell; what it showed until then is in "
               f"{folder / (notebook + '.ipynb')}.\n\n"
