@@ -1,5 +1,6 @@
 """The numbers in texts are those of the files that they come from (python -m benchmarks.texts writes them)."""
 
+import json
 import re
 import shutil
 
@@ -63,3 +64,24 @@ def test_a_sentence_that_was_changed_and_a_source_that_is_gone_are_named(copy, c
 def test_weights_that_come_with_the_kit_are_not_the_demos(copy, capsys):
     replace(copy / "test.ipynb", "Weights in runs/demo yet", "Nothing has been trained in runs/demo yet")
     assert texts.main(copy) == 1 and "make notebooks" in capsys.readouterr().out
+
+
+def text_cells(path):
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    return "\n\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
+
+
+def test_the_weights_that_texts_name_are_there():
+    there = {path.stem for path in (ROOT / "weights").glob("*.safetensors")}
+    for path in [*ROOT.glob("README*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("*.ipynb"),
+                 *ROOT.glob("extensions/*.ipynb")]:
+        text = text_cells(path) if path.suffix == ".ipynb" else path.read_text(encoding="utf-8")
+        assert set(re.findall(r"`([a-z][\w-]*-x4)`", text)) <= there, path.name
+
+
+def test_compare_names_as_many_families_as_it_says():
+    english, chinese = (next(part for part in text_cells(ROOT / "extensions/compare.ipynb").split("\n\n")
+                             if word in part) for word in (" families answer", "类方法各有答法"))
+    for text, count in ((english, {"Three": 3, "Four": 4, "Five": 5}[english.split()[0]]),
+                        (chinese, "零一二三四五".index(chinese[chinese.index("类") - 1]))):
+        assert len(re.findall(r"\*\*\w+\*\*", text)) == count, text
