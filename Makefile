@@ -22,7 +22,7 @@ INSTALLED := .venv/installed
 
 .PHONY: demo test lab
 ### BEGIN SOLUTION
-.PHONY: test-quick test-long bench browser lint notebooks
+.PHONY: test-quick test-long bench browser lint notebooks pictures
 ### END SOLUTION
 
 demo: $(INSTALLED)
@@ -72,6 +72,12 @@ lint: $(INSTALLED)
 # Run the demo again from the beginning, store its outputs in the three notebooks, and write its scores into the texts.
 notebooks: $(INSTALLED)
 	$(BIN)/python run_notebooks.py --fresh --store
+	$(BIN)/python -m benchmarks.texts
+
+# The pictures of README and docs/, made anew by today's commands; make notebooks and make browser come first.
+pictures: $(INSTALLED)
+	$(BIN)/python -m benchmarks.pictures
+	$(BIN)/python -m tests.guide_pictures
 	$(BIN)/python -m benchmarks.texts
 ### END SOLUTION
 

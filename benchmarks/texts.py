@@ -6,6 +6,7 @@ writes them, and a test compares them.  By hand are only what has no such place:
 docs/extensions.md, docs/grader.md and docs/reliability.md that were measured once, and what is computed from sizes.
 """
 
+import csv
 import json
 import re
 import sys
@@ -86,6 +87,19 @@ def demo(name):
     return values
 
 
+def boundary(root):
+    """Of the class of the graders' guide: two students next to a boundary of bands whose intervals touch, and one above
+    whose interval does not touch the second's: id and score of each, and the second's id again."""
+    with open(root / "docs/pictures/grader_opinions.csv", encoding="utf-8-sig", newline="") as file:
+        rows = list(csv.DictReader(file))                                     # the highest score first
+    for k, (above, below) in enumerate(zip(rows, rows[1:]), start=1):
+        apart = [row for row in rows[:k] if float(row["low"]) > float(below["high"])]
+        if above["band"] != below["band"] and float(above["low"]) <= float(below["high"]) and apart:
+            return [row[name] for row in (above, below, apart[-1]) for name in ("student", "mos")] + [below["student"]]
+    raise SourceError("docs/pictures/grader_opinions.csv has no two students next to a boundary who are not separated: "
+                      "change the example in docs/grader.md.")
+
+
 def installed(root):
     """Gigabytes of the packages; measured by hand, first named in the README."""
     return re.search(r"([\d.]+) GB on Linux", (root / "README.md").read_text(encoding="utf-8")).groups()
@@ -149,6 +163,8 @@ NUMBERS = [
     Number(["extensions/srdiff.ipynb"], r"SRDiff (?:paper reports|论文报告) ([\d.]+) dB.*? ([\d.]+) dB",
            together(found(row(RESULTS[0], "SRDiff, the paper"), r"([\d.]+) dB"),
                     found(row(RESULTS[0], "SRDiff, a MindSpore model"), r"([\d.]+) dB"))),
+    Number(both("docs/grader.md"), r"(?:In this example|在这个例子中，)\s?(\d+)(?: \(|（)([\d.]+)(?:\) and |）和 )"
+           r"(\d+)(?: \(|（)([\d.]+)[^;；]+[;；]\s?(\d+)(?: \(|（)([\d.]+)(?:\) and|）和)\s+(\d+)", boundary),
     # Sizes of networks and trainings.
     *(Number(RESULTS + (READMES if name in IN_SHORT else []), rf"(?m)^\| `{name}` .* ([\d.]+) M +\|", million(name))
       for name in SHIPPED),

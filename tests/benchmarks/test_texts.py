@@ -19,9 +19,10 @@ def test_a_number_is_that_of_its_source(number):
 @pytest.fixture
 def copy(tmp_path):
     """All that the numbers stand in and come from, in a folder of its own."""
-    for pattern in ("*.md", "*.ipynb", "extensions/*.ipynb", "docs/*.md", "weights/*.md", "support/vgg16.py"):
+    for pattern in ("*.md", "*.ipynb", "extensions/*.ipynb", "docs/*.md", "weights/*.md", "support/vgg16.py",
+                    "docs/pictures/*.csv"):
         for path in ROOT.glob(pattern):
-            (tmp_path / path.relative_to(ROOT)).parent.mkdir(exist_ok=True)
+            (tmp_path / path.relative_to(ROOT)).parent.mkdir(exist_ok=True, parents=True)
             shutil.copy(path, tmp_path / path.relative_to(ROOT))
     notebook = tmp_path / "test.ipynb"               # as make notebooks stores it: the demo's own weights
     notebook.write_text(notebook.read_text(encoding="utf-8").replace("Nothing has been trained", "Weights"),
