@@ -38,7 +38,7 @@ CUT = """limit => {
   const end = Math.ceil(document.body.getBoundingClientRect().bottom);
   if (end <= limit) return end;
   const boxes = [...document.querySelectorAll('tr, p, li, h1, h2, h3, img, figure, .line')]
-    .filter(e => !e.querySelector('tr, p, li, img')).map(e => e.getBoundingClientRect()).filter(r => r.height > 0);
+    .filter(e => !e.querySelector('tr, p, li')).map(e => e.getBoundingClientRect()).filter(r => r.height > 0);
   const whole = y => y <= limit && boxes.every(r => r.bottom <= y + 1 || r.top >= y - 1);
   return Math.max(...boxes.map(r => Math.ceil(r.bottom)).filter(whole));
 }"""
