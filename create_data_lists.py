@@ -85,7 +85,12 @@ def copy_images(source, target):
     target.mkdir(parents=True, exist_ok=True)
     new = [image for image in images if not is_copy(target / image.name, image)]
     for image in tqdm(new, desc=f"Copying to {target.name}", unit=" images", disable=len(new) < 20, mininterval=1):
-        write_atomically(target / image.name, image.read_bytes())
+        try:
+            content = image.read_bytes()
+        except OSError as error:           # one file never stops the others
+            notice(f"{image} is left out, it cannot be read: {error.strerror or error}.")
+            continue
+        write_atomically(target / image.name, content)
 
 
 def is_copy(copy, original):

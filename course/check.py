@@ -34,7 +34,9 @@ MIN_WORDS = 200        # Chinese characters or English words of a report
 NOTHING = ("absent", "")
 # Of test.ipynb's table: a title of the published scores, which stand to the right of the student's own.
 PUBLISHED_TITLE = re.compile(r"\((?:paper|published)\)|^EDSR-baseline$")
+### BEGIN SOLUTION
 KITS_WEIGHTS = "Nothing has been trained in "         # inference.weights_to_show
+### END SOLUTION
 SET_SIZES = {"Set5": 5, "Set14": 14, "B100": 100, "Urban100": 100}
 DEMO_VALID = 2         # images in the demo's set of this name
 
@@ -189,9 +191,11 @@ def same_picture(a, b, most=1.0):
 def five_set_table(notebook):
     """Test sets of which the table shows no scores of the student's own, and those of which it shows a part."""
     text = _text(notebook)
+    ### BEGIN SOLUTION
     if KITS_WEIGHTS in text:
         return ["test.ipynb: nothing had been trained in this run; the scores are those of weights that come with the "
                 "kit 本次运行尚未训练，表中是套件附带权重的结果"]
+    ### END SOLUTION
     measured = measured_sets(text)
     if measured.get("valid") == DEMO_VALID:
         del measured["valid"]                 # two photographs are no validation set

@@ -38,7 +38,8 @@ class HandIn:
         if not self.folder.is_dir():
             raise HandInError(f"There is no folder {self.folder}.")
         self.student_id, self.name, self.run_name = self._info()
-        self.is_kit = not (self.folder / MANIFEST).exists() and (self.folder / "runs").is_dir()
+        self.is_kit = not (self.folder / MANIFEST).exists() and (
+            (self.folder / "runs").is_dir() or (self.folder / EDITION).exists())      # before the first run, too
         self.run = self.folder / "runs" / self.run_name if self.is_kit else self.folder / "run"
         self.results = (self.run if self.is_kit else self.folder) / "results" / "Set5"
 

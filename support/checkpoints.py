@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from support.files import write_atomically
-from support.messages import notice
+from support.messages import SaysItAll, notice
 
 METHODS = {}      # name -> network class; a class registers itself, see register_method
 
@@ -31,7 +31,7 @@ def register_method(name, title=None, colour=None):
     return register
 
 
-class CheckpointError(RuntimeError):
+class CheckpointError(SaysItAll, RuntimeError):
     """A checkpoint or weight file that is missing, damaged, or of another network."""
 
 
@@ -204,6 +204,7 @@ def load_weights(model, state, origin):
     return model
 
 
+### BEGIN SOLUTION
 WEIGHTS = Path(__file__).resolve().parents[1] / "weights"      # the generators that come with the kit
 
 
@@ -226,6 +227,7 @@ def weight_file(name):
         raise CheckpointError(f"No weights named {path.name!r} come with the kit; there are {known}. "
                               "A file of your own is given with its ending, .pth or .safetensors.")
     return WEIGHTS / f"{path.name}.safetensors"
+### END SOLUTION
 
 
 def save_generator(path, model, dtype=None, **facts):

@@ -18,7 +18,8 @@ from support.data_layout import (
     print_table,
     size,
 )
-from support.images import TooManyBits, read_image
+from support.foreign import kind_of
+from support.images import TO_8_BITS, TooManyBits, read_image
 from support.lists import DataError, fit_pair, list_path, read_rows
 from support.messages import count
 
@@ -190,11 +191,14 @@ def inspect(path):
         jpeg = start == b"\xff\xd8\xff"
         array, notice = read_image(path)
         return array, Facts(array.shape, notice, "", "", jpeg)
-    except TooManyBits:
-        return wrong("wrong mode", "It has 16 or more bits a channel.")
+    except TooManyBits as error:
+        return wrong("wrong mode", f"It has {error.found}.")
     except PermissionError:
         return wrong("unreadable", "This account may not read it.")
     except (ValueError, OSError) as error:
+        what, _ = kind_of(path)
+        if what:
+            return wrong("unreadable", f"It cannot be read: {what}.")
         reason = str(error.__cause__ or error).replace(repr(str(path)), "it").replace(str(path), "it")
         return wrong("unreadable", f"It cannot be read, damaged or cut short: {reason}.")
 
@@ -211,7 +215,7 @@ def check_row(row, hr, lr, agreement, scale):
     for which, (name, facts) in enumerate((("HR", hr), ("LR", lr))):
         if facts.problem:
             remedy = {"missing partner": "Make it with --make-lr, or fetch it again." if which else AGAIN,
-                      "wrong mode": "Convert it to 8-bit RGB or grey."}.get(facts.kind, AGAIN)
+                      "wrong mode": TO_8_BITS}.get(facts.kind, AGAIN)
             yield fault(which, facts.kind, facts.problem.format(name), remedy)
         if facts.notice:
             yield fault(which, "wrong mode", f"Neither RGB nor grey: {facts.notice}.",

@@ -71,7 +71,7 @@ def run_recipe(folder):
 
 
 def stage_title(name):
-    """What a stage of training is called: "Pre-training", "SRGAN", "A2N"."""
+    """What a stage of training is called: "Pre-training", "SRGAN"."""
     return CORE_STAGES[name][0] if name in CORE_STAGES else method_title(name)
 
 

@@ -23,7 +23,7 @@ from support.messages import megabytes, notice
 from support.progress import StatusLine
 
 STORED = re.compile("[0-9a-f]{24}[.]npy")           # only such files are ever deleted: the folder may hold others
-UNFINISHED = re.compile("[0-9a-f]{24}[.]npy[.].*[.]tmp")
+UNFINISHED = re.compile("([0-9a-f]{24}[.]npy[.].*|[0-9a-f]{32})[.]tmp")
 DAY = 24 * 3600
 WAYS_OUT = ("Free space or allow writing there, or set config.store to another folder, or to None: "
             "then the images are kept in memory.")

@@ -5,12 +5,13 @@ import os
 from collections import namedtuple
 from pathlib import Path
 
-from support.messages import notice
+from support.messages import SaysItAll, notice
 
 Pair = namedtuple("Pair", "hr lr row")      # two paths, and the row of the list, counted from 1
+SOURCES = {"train": "div2k", "valid": "div2k"}      # of a split: create_data_lists.py --download; others: "benchmark"
 
 
-class DataError(ValueError):
+class DataError(SaysItAll, ValueError):
     """A list, an image or a pair that cannot be used; the message says which and what to do."""
 
 
@@ -38,7 +39,7 @@ def read_list(split, config):
     """
     path = list_path(config.csv_folder, split)
     if not path.is_file():
-        source = {"train": "div2k", "valid": "div2k"}.get(split, "benchmark")
+        source = SOURCES.get(split, "benchmark")
         raise MissingList(f"There is no list {path}. Where the images are in {config.csv_folder}: "
                           f"python create_data_lists.py --root {config.csv_folder}; "
                           f"to fetch them first, add --download {source}")
@@ -46,6 +47,21 @@ def read_list(split, config):
     pairs, faults = read_rows(path, folders)
     leave_out(path, [f"row {row}: {problem} {remedy}" for row, problem, remedy in faults], len(pairs))
     return pairs
+
+
+def how_to_get(splits, csv_folder):
+    """One line (Markdown, English and Chinese) on the test sets that are not in a folder; splits: their names."""
+    demo = Path("data/demo")                     # the demo's own folder, into which nothing is downloaded
+    splits = [split for split in splits if split != "demo"]
+    if not splits:
+        return f"`demo` is not here: it lies in `{demo.as_posix()}`. `demo` 在 `{demo.as_posix()}` 中。"
+    folder = "data" if Path(csv_folder) == demo else Path(csv_folder).as_posix()
+    sources = " ".join(dict.fromkeys(SOURCES.get(split, "benchmark") for split in splits))
+    command = f"`python create_data_lists.py --root {folder} --download {sources}`"
+    also = f", then `data_folder = \"{folder}\"`", f"，再设 `data_folder = \"{folder}\"`"
+    en, zh = also if folder != Path(csv_folder).as_posix() else ("", "")
+    return (f"Not here: {', '.join(splits)}. To get them: {command}{en}. "
+            f"缺少上列测试集，获取方法：运行上面的命令{zh}。")
 
 
 def read_rows(path, folders):

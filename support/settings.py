@@ -5,8 +5,10 @@ import difflib
 
 from easydict import EasyDict
 
+from support.messages import SaysItAll
 
-class UnknownSetting(ValueError):
+
+class UnknownSetting(SaysItAll, ValueError):
     """A setting that the configuration does not have; the message names the nearest ones."""
 
 

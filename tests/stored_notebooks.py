@@ -48,6 +48,11 @@ def faults(notebook):
             if any("widget" in kind for kind in output.get("data", {})):
                 found.append(f"cell {number} shows a widget, which is lost when the notebook is closed. "
                              "Show progress as a line or a picture that is updated (support/progress.py).")
+    for number, cell in enumerate(notebook["cells"], start=1):
+        line = numbered_on("".join(cell["source"])) if cell["cell_type"] == "markdown" else None
+        if line:
+            found.append(f"the list in text cell {number} that begins with {line[:40]!r} is numbered on from the list "
+                         "above it. Put a line of text between them.")
     if "widgets" in notebook["metadata"]:
         found.append('its metadata hold the state of widgets. Delete "widgets" there, or clear the outputs. ' + AGAIN)
     hours = [number for number, cell in enumerate(notebook["cells"], start=1) if "execution" in cell["metadata"]]
@@ -96,6 +101,21 @@ def contradictions(train, test, super_resolution):
         found.append(f"the PSNR of the validation images is {trained} in train.ipynb (pre-training, SRGAN) and "
                      f"{measured} in test.ipynb. {TOGETHER}")
     return found
+
+
+def numbered_on(text):
+    """The line of a Markdown text at which a list begins anew and is numbered on from the one above it; None if none.
+
+    Markdown joins two lists that only an empty line parts: the second one's "1." is shown as 5.
+    """
+    last = None
+    for line in text.splitlines():
+        number = re.match(r"(\d+)\. ", line)
+        if number and last is not None and int(number[1]) <= last:
+            return line
+        if number or line.strip() and not line.startswith(" "):
+            last = int(number[1]) if number else None
+    return None
 
 
 def main(paths):

@@ -302,7 +302,8 @@ def test_check_finds_a_colour_png_of_16_bits(tmp_path):
     (tmp_path / "Set5/HR/a.png").write_bytes(png_of_16_bits(16))
     lists.list_images(tmp_path)
     findings, _ = lists.check(tmp_path)
-    assert ("wrong mode", "It has 16 or more bits a channel.") in [(f.kind, f.problem) for f in findings]
+    assert ("wrong mode", "It has 16 bits a channel: only 8 bits a channel, grey or RGB, are read here.") in [
+        (f.kind, f.problem) for f in findings]
 
 
 def png_of_16_bits(side):
