@@ -165,8 +165,8 @@ def main(arguments=None):
         for number, notebook in enumerate(notebooks, start=1):
             label = f"[{number}/{len(notebooks)}] {notebook}.ipynb"
             run_notebook(notebook, folder, label, changes, **parameters)
-            if args.store:
-                shutil.copyfile(folder / f"{notebook}.ipynb", HERE / f"{notebook}.ipynb")
+        for notebook in notebooks if args.store else ():       # all or none: stored, they show one run
+            shutil.copyfile(folder / f"{notebook}.ipynb", HERE / f"{notebook}.ipynb")
     except CellExecutionError as error:
         if error.ename == "NotWritten":            # in the student edition: where their part begins
             print(f"\n{notebook}.ipynb came to a part that is not written yet. {error.evalue}. What it showed until "

@@ -171,17 +171,24 @@ def check_bicubic(name, scores):
 
 
 def seconds_of(methods, size=TIMED, repeats=3):
-    """{method: median seconds to upscale an image of ``size`` by 4}, the generators in turn; slow ones once."""
+    """{method: median seconds to upscale an image of ``size`` by 4}, the networks in turn; slow ones once.
+
+    Weights of one and the same network take the same time: it is measured once, and no table gives it two.
+    """
     lr, seconds, line = imresize(mosaic(0, 4 * size[0], 4 * size[1]), 1 / 4), {}, StatusLine()
+    networks = {method: str((generator.method, generator.settings)) for method, (_, generator) in methods.items()
+                if generator is not None}
+    timed = {network: method for method, network in reversed(networks.items())}         # the first that has it
     for repeat in range(repeats):
-        for method, (upscale, generator) in methods.items():
-            if generator is not None and sum(seconds.get(method, [])) < SLOW:
+        for method in [method for method in networks if method in timed.values()]:
+            taken = seconds.setdefault(networks[method], [])
+            if sum(taken) < SLOW:
                 line.show(f"Timing {method}, {repeat + 1} of {repeats}")
                 begun = time.perf_counter()
-                upscale(lr)
-                seconds.setdefault(method, []).append(time.perf_counter() - begun)
+                methods[method][0](lr)
+                taken.append(time.perf_counter() - begun)
     line.show(f"Timed on {machine()}.", last=True)
-    return {method: statistics.median(values) for method, values in seconds.items()}
+    return {method: statistics.median(seconds[network]) for method, network in networks.items()}
 
 
 def as_text(measured, methods, sets, seconds):

@@ -4,7 +4,8 @@
     python tests/stored_notebooks.py train.ipynb     these
 
 Says of each notebook what must not be committed: a cell that has not been run, a widget, a path or the hours of the
-machine that ran it.  Needs nothing but Python: `make lint` and the hook of git run it before each commit.
+machine that ran it; and of the three of the top level, where they contradict each other, because they were not stored
+from one run.  Needs nothing but Python: `make lint` and the hook of git run it before each commit.
 """
 
 import json
@@ -15,6 +16,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 OUTSIDE = re.compile(r"(?<![\w.])/(?:home|root|tmp|work|Users|kaggle|content)/|\b[A-Z]:\\\\")
 AGAIN = "Run the whole notebook again and store it (CONTRIBUTING.md says how)."
+ONE_RUN = ("train.ipynb", "test.ipynb", "super_resolution.ipynb")       # make notebooks stores them together
+TOGETHER = "Store all three from one run: make notebooks."
 
 
 def notebooks():
@@ -65,6 +68,43 @@ def faults(notebook):
     return found
 
 
+def shown(notebook):
+    """The text that the outputs of a notebook show, as one string."""
+    outputs = [output for cell in notebook["cells"] if cell["cell_type"] == "code" for output in cell["outputs"]]
+    texts = [output.get("text") or output.get("data", {}).get("text/markdown")
+             or output.get("data", {}).get("text/plain", "") for output in outputs]
+    return "\n".join("".join(text) for text in texts)
+
+
+def table_rows(text, first):
+    """The rows of the Markdown tables in a text whose first cell begins with ``first``: list of lists of str."""
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines()
+            if line.startswith("|")]
+    return [row for row in rows if row[0].startswith(first)]
+
+
+def contradictions(train, test, super_resolution):
+    """Where the three notebooks of the top level, dicts, cannot show one run: a list of sentences."""
+    texts = dict(zip(ONE_RUN, map(shown, (train, test, super_resolution))))
+    found = []
+    code = {line for text in texts.values() for line in text.splitlines() if line.startswith("code: ")}
+    if len(code) > 1:
+        found.append(f"they were run with different code: {'; '.join(sorted(code))}. {TOGETHER}")
+    for name, text in texts.items():
+        if "Nothing has been trained" in text:
+            found.append(f"{name} shows the weights that come with the kit, train.ipynb a training. {TOGETHER}")
+        if "not yours to hand in" in text and re.search(r"^to hand in:", text, flags=re.MULTILINE):
+            found.append(f"{name} lists images under \"to hand in\" that it says are not to be handed in.")
+    log = {stage: [f"{float(row[7]):.2f}" for row in table_rows(texts["train.ipynb"], stage)]
+           for stage in ("pretrain", "srgan")}                               # the column valid_psnr
+    trained = [max(log["pretrain"], default=""), log["srgan"][-1] if log["srgan"] else ""]
+    measured = [cell.partition(" ")[0] for row in table_rows(texts["test.ipynb"], "valid,")[:1] for cell in row[2:4]]
+    if trained != measured:
+        found.append(f"the PSNR of the validation images is {trained} in train.ipynb (pre-training, SRGAN) and "
+                     f"{measured} in test.ipynb. {TOGETHER}")
+    return found
+
+
 def numbered_on(text):
     """The line of a Markdown text at which a list begins anew and is numbered on from the one above it; None if none.
 
@@ -91,6 +131,12 @@ def main(paths):
         spoilt += bool(found)
         for fault in found:
             print(f"{path}: {fault}")
+    together = [next((path for path in paths if path.resolve() == ROOT / name), None) for name in ONE_RUN]
+    if all(together) and not spoilt:
+        found = contradictions(*(json.loads(path.read_text(encoding="utf-8")) for path in together))
+        spoilt += bool(found)
+        for fault in found:
+            print(f"{', '.join(ONE_RUN)}: {fault}")
     print(f"{len(paths)} notebooks as they are stored: {spoilt or 'none'} with faults")
     return spoilt
 

@@ -7,7 +7,7 @@ import nbformat
 import pytest
 
 from tests.helpers import ROOT
-from tests.stored_notebooks import faults, main, notebooks
+from tests.stored_notebooks import contradictions, faults, main, notebooks
 
 PICTURE = nbformat.v4.new_output("display_data", data={"image/png": "iVBORw0KGgo=", "text/plain": "<Figure>"})
 
@@ -77,3 +77,29 @@ def test_what_is_no_notebook_is_a_fault_and_not_a_traceback(tmp_path, capsys):
     (tmp_path / "empty.ipynb").write_text("{}", encoding="utf-8")
     assert main([tmp_path / "half.ipynb", tmp_path / "empty.ipynb", ROOT / "train.ipynb"]) == 2
     assert capsys.readouterr().out.count("cannot be read as a notebook") == 2
+
+
+LOG = """\
+| stage    | epoch | updates | content | adversarial | d_real | d_sr | valid_psnr | valid_ssim | seconds |
+| pretrain | 1     | 4       | 0.01    |             |        |      | 27.27      | 0.73       | 5       |
+| pretrain | 2     | 8       | 0.01    |             |        |      | 27.2       | 0.73       | 5       |
+| srgan    | 1     | 3       | 0.01    | 0.1         | 0.5    | 0.5  | 26.3       | 0.71       | 5       |
+"""
+TABLE = """\
+| demo, 5 images  | 28.35 / 0.8 | 29.18 / 0.8 | 28.63 / 0.8 |
+| valid, 2 images | 26.10 / 0.7 | {} / 0.7    | {} / 0.7    |
+"""
+KITS = "**Nothing has been trained in runs/demo yet. They are not yours to hand in.**"
+
+
+@pytest.mark.parametrize("test, super_resolution, fault", [
+    (TABLE.format("27.27", "26.30"), "to hand in:\n", None),
+    (TABLE.format("27.27", "26.30"), KITS, "super_resolution.ipynb shows the weights that come with the kit"),
+    (TABLE.format("27.27", "26.30"), f"{KITS}\nto hand in:\n", 'lists images under "to hand in"'),
+    (TABLE.format("27.20", "26.30"), "", "['27.27', '26.30'] in train.ipynb"),
+    ("code: models.py 2\n" + TABLE.format("27.27", "26.30"), "", "models.py 1; code: models.py 2")])
+def test_three_notebooks_that_do_not_show_one_run_are_named(test, super_resolution, fault):
+    def shows(text):
+        return {"cells": [{"cell_type": "code", "outputs": [stream("stdout", text)]}]}
+    found = contradictions(*map(shows, ("code: models.py 1\n" + LOG, test, super_resolution)))
+    assert (fault is None) == (found == []) and (fault or "") in " ".join(found)

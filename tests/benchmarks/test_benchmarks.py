@@ -200,6 +200,17 @@ def test_the_pictures_of_the_readme_are_squares_at_a_whole_zoom(tmp_path, monkey
     assert (tmp_path / "interpolation.png").exists()
 
 
+def test_weights_of_one_network_have_one_time(monkeypatch):
+    """A README once gave two times for one upscaling: those of two files of the same network."""
+    timed = []
+
+    def method(name, channels):
+        return lambda lr: timed.append(name), Generator(3, 3, channels, 1, 4)
+    methods = {"bicubic": (None, None), "a": method("a", 4), "b": method("b", 8), "c": method("c", 4)}
+    seconds = results.seconds_of(methods, (8, 8), repeats=2)
+    assert timed == ["a", "b", "a", "b"] and list(seconds) == ["a", "b", "c"] and seconds["a"] == seconds["c"]
+
+
 def test_set14_has_two_columns_and_each_published_score_stands_in_its_own():
     rows = [("baboon", 22.0, 0.5, (22.0, 0.5)), ("bridge", 24.0, 0.6, (25.5, 0.625))]
     measured = {("Set5", "`a`"): [("baby", 31.0, 0.875, (31.0, 0.875))], ("Set14", "`a`"): rows}

@@ -5,6 +5,7 @@ import re
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 from support import figures
@@ -22,6 +23,18 @@ def test_the_page_needs_nothing_else_and_names_its_images():
     assert len(addresses) == 2 and all(address.startswith("data:image/jpeg;base64,") for address in addresses)
     assert "http" not in page and "<script" not in page and not re.search(r'\bid="', page)
     assert "pre-trained" in page and "SRGAN &lt;b&gt;" in page and "SRGAN <b>" not in page
+
+
+def test_a_dark_theme_leaves_everything_readable():
+    """Figures bring their own white ground; the slider's words take the colours of the notebook's theme."""
+    page = slider_html(("a", BEFORE), ("b", AFTER))
+    assert re.findall(r"(?:background|[^-]color): ?[^;\"]+", page) == ["background:#fff"]           # of the line alone
+    plot = Figure(figsize=(2, 1))
+    plot.subplots().set_title("white on white?")
+    for figure in (plot, still_figure({"a": BEFORE})):
+        with Image.open(io.BytesIO(figures.as_png(figure))) as image:
+            assert image.mode == "RGB" and image.getpixel((0, 0)) == (255, 255, 255)
+            assert image.convert("L").getextrema()[0] < 100                 # what is written is dark
 
 
 def test_a_page_of_the_largest_part_is_light():

@@ -39,6 +39,7 @@ def simulate(folder, key, truth, n_raters=6, share=0.7, noise=0.6, seed=0):
     rng, pick = np.random.default_rng(seed), random.Random(seed)
     paths, pictures = [], list(key)
     students = [name for name in pictures if key[name]["kind"] == "student"]
+    gallery = key[pictures[0]]["gallery"]
     for k in range(n_raters):
         bias, rows = rng.uniform(-1, 1), []
         seen = pick.sample(students, int(share * len(students))) + [n for n in pictures if key[n]["kind"] == "anchor"]
@@ -55,7 +56,7 @@ def simulate(folder, key, truth, n_raters=6, share=0.7, noise=0.6, seed=0):
         with open(path, "w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file)
             writer.writerow(COLUMNS)
-            writer.writerows((GALLERY, f"R{k:02}", n, kind, a, b, value, 5.5, f"2026-11-21T10:{n // 60:02}:{n % 60:02}")
+            writer.writerows((gallery, f"R{k:02}", n, kind, a, b, value, 5.5, f"2026-11-21T10:{n // 60:02}:{n % 60:02}")
                              for n, (kind, a, b, value) in enumerate(rows))
         paths.append(path)
     return paths
