@@ -18,6 +18,7 @@ from support.enlarging import evaluate, mean_of, super_resolve
 from support.files import remove_unfinished
 from support.messages import notice, notices_kept_in
 from support.precision import Precision, compiled, keep_freed_memory
+from support.progress import in_notebook
 from support.run import (
     AverageMeter,
     EpochProgress,
@@ -116,7 +117,8 @@ class Stage:
                 return self.all_epochs(one_epoch)
             except KeyboardInterrupt:
                 self.train_loader.end_workers()          # they are in the middle of an epoch
-                print(f"Stopped. Run this cell again to resume from {self.shelf.path('last')}.")
+                again = "Run this cell" if in_notebook() else "Run the same command"
+                print(f"Stopped. {again} again to resume from {self.shelf.path('last')}.")
                 raise
             except TrainingDiverged as error:
                 path = self.go_back()
@@ -136,8 +138,7 @@ class Stage:
                 begun = time.perf_counter()
                 meters = one_epoch(self.train_loader, self.epoch, self.progress())
                 self.end_epoch(meters, time.perf_counter() - begun)
-                if self.stop_request.made:
-                    raise KeyboardInterrupt
+                self.stop_request.check()
         return self.history
 
     def begin(self):
@@ -174,10 +175,9 @@ class Stage:
             self.save_inside_epoch()
         if self.monitor and update % self.settings.print_freq == 0:
             self.monitor.progress(self)
-        if self.stop_request.made:
-            if not is_due:
-                self.save_inside_epoch()
-            raise KeyboardInterrupt
+        if self.stop_request.made and not is_due:
+            self.save_inside_epoch()
+        self.stop_request.check()
 
     def save_inside_epoch(self):
         """Write a checkpoint between two updates.
