@@ -39,6 +39,7 @@ NOTEBOOKS = ("train", "test", "super_resolution")
 # Cells that a run inserts: their first line, and their tags (the first is papermill's).
 PARAMETERS, CHANGES = "# Parameters of this run\n", "# Changes of this run\n"
 INJECTED = {"injected-parameters", "injected-changes"}
+SENTENCES = ("NotReady", "TrainedElsewhere")      # errors without a traceback
 COLOURS = r"\x1b\[[0-9;]*m"      # a traceback from a notebook is coloured for a terminal
 HERE = Path(__file__).resolve().parent
 
@@ -233,6 +234,9 @@ def main(arguments=None):
         print(f"\n{stopped_sentences(stop, notebook, relative, os.environ[provenance.COMMAND])}", file=sys.stderr)
         return exit_status(stop)
     except CellExecutionError as error:
+        if error.ename in SENTENCES:                     # they say all there is to say
+            print(f"\n{notebook}.ipynb: {error.evalue}", file=sys.stderr)
+            return 1
         print(f"\n{notebook}.ipynb stopped at this cell; what it showed until then is in "
               f"{folder / (notebook + '.ipynb')}.\n\n"
               f"{re.sub(COLOURS, '', str(error))}", file=sys.stderr)
