@@ -21,7 +21,7 @@ from support.vgg16 import FeaturesMissing, is_installed, read_vgg16
 # A page from which VGG19's file can be had too; its names are torchvision's.  The second one is for mainland China.
 MIRRORS = ("https://huggingface.co/timm/vgg19.tv_in1k", "https://hf-mirror.com/timm/vgg19.tv_in1k")
 VGG_BYTES = 4 * 296          # of VGG19's feature maps for each pixel of a crop: 296 channels at the full size
-PROCESS_BYTES = 600e6        # Python, torch and its libraries
+PROCESS_BYTES = 400e6        # Python, torch and its libraries
 
 
 class NotReady(RuntimeError):
@@ -117,7 +117,8 @@ def list_faults(config):
 
 def missing_test_sets(config):
     """Test sets that test.ipynb will not find: a list of (English, Chinese).  The demo has a set of its own."""
-    missing = [name for name in config.test_sets if not list_path(config.csv_folder, name).exists()]
+    missing = [name for name in config.test_sets
+               if name != "valid" and not list_path(config.csv_folder, name).exists()]     # valid: see list_faults
     if not missing or config.get("preset") == "demo":
         return []
     command = f"python create_data_lists.py --root {config.csv_folder} --download benchmark"
@@ -183,11 +184,13 @@ def parameters_of(network, config):
 
     Zeros where it cannot be built: the cell that makes it says why.
     """
-    kept, state = [], torch.get_rng_state()
+    kept, state = {}, torch.get_rng_state()
     side = config.crop_size // (config.scaling_factor if hasattr(network, "method") else 1)
 
     def keep(tensor):
-        kept.append(tensor)
+        # By storage: a map that one layer leaves and the next one takes is kept once.  Private: the public data_ptr()
+        # is 0 on the meta device.
+        kept[tensor.untyped_storage()._cdata] = tensor
         return tensor
     try:
         with torch.device("meta"), torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
@@ -197,10 +200,10 @@ def parameters_of(network, config):
         return 0, 0
     finally:
         torch.set_rng_state(state)
-    weights = {id(weight) for weight in network.parameters()}
-    maps = {id(tensor): tensor for tensor in kept if id(tensor) not in weights}
+    weights = {weight.untyped_storage()._cdata for weight in network.parameters()}
+    maps = [tensor for storage, tensor in kept.items() if storage not in weights]
     return (sum(weight.numel() for weight in network.parameters()),
-            sum(tensor.numel() * tensor.element_size() for tensor in maps.values()) // 2)
+            sum(tensor.numel() * tensor.element_size() for tensor in maps) // 2)
 
 
 def disk_faults(config, generator, discriminator):
