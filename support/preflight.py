@@ -45,7 +45,8 @@ def check(config, generator, discriminator, fetch_vgg19):
         NotReady: with everything that is missing at once.
     """
     faults, notices = [], []
-    if other := presence.trainer_of(run_folder(config)):
+    other = presence.trainer_of(run_folder(config))
+    if other and presence.on_this_machine(other):
         faults.append((f"{presence.sentence(other, run_folder(config))} Wait until it has ended, or choose another "
                        "run_name.", f"另一个进程（{other['pid']}）正在训练这个 run。请等它结束，或换一个 run_name。"))
     faults += device_faults(config)

@@ -34,7 +34,7 @@ def trainer_of(folder):
     path = Path(folder, FILE)
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
-        if facts["host"] != platform.node():             # a shared folder: no way to ask, but it gives signs of life
+        if not on_this_machine(facts):                   # a shared folder: no way to ask, but it gives signs of life
             return facts if time.time() - path.stat().st_mtime < SILENCE else None
         # A number is given to another process one day: the time of its start tells them apart.
         is_it = abs(psutil.Process(facts["pid"]).create_time() - facts["created"]) < 2
@@ -51,7 +51,7 @@ def training(folder, stage):
         TrainedElsewhere: if another process of this machine trains it.
     """
     other = trainer_of(folder)
-    if other and other["host"] == platform.node():
+    if other and on_this_machine(other):
         raise TrainedElsewhere(f"{sentence(other, folder)} Two trainings would overwrite each other's checkpoints. "
                                f"Wait until it has ended, stop it (kill {other['pid']}: it saves first), or choose "
                                "another run_name.")
@@ -71,9 +71,14 @@ def training(folder, stage):
             path.unlink()
 
 
+def on_this_machine(facts):
+    """Whether the process is one of this machine, and so certainly alive; another one (Colab's) may be lost already."""
+    return facts["host"] == platform.node()
+
+
 def sentence(facts, folder):
     """That another process trains a run, as text."""
-    where = "" if facts["host"] == platform.node() else f" on {facts['host']}"
+    where = "" if on_this_machine(facts) else f" on {facts['host']}"
     return (f"{Path(folder).as_posix()} is being trained by another process{where} ({facts['command']}, process "
             f"{facts['pid']}, since {facts['since']}).")
 

@@ -12,7 +12,8 @@ import psutil
 import pytest
 
 import inference
-from support import presence
+from models import Discriminator, Generator
+from support import preflight, presence
 from support.presence import FILE, TrainedElsewhere, trainer_of, training, whose_outputs
 from support.run import run_folder
 from tests.helpers import Stop, fit, interrupt
@@ -70,6 +71,15 @@ def test_another_machine_counts_while_it_gives_signs_of_life(config, other, tmp_
     leave(tmp_path / "run", other)
     os.utime(tmp_path / "run" / FILE, (time.time() - 1000,) * 2)
     assert trainer_of(tmp_path / "run") is None
+
+
+def test_the_first_cell_refuses_a_run_that_is_trained_here_but_not_one_of_a_machine_that_may_be_lost(config, other):
+    config.update(preset="laptop", test_sets=[])
+    leave(run_folder(config), other)
+    with pytest.raises(preflight.NotReady, match="(?s)being trained by another process.*正在训练这个 run"):
+        preflight.check(config, Generator, Discriminator, None)
+    leave(run_folder(config), {**other, "host": "another"})
+    preflight.check(config, Generator, Discriminator, None)
 
 
 def test_a_notebook_that_shows_a_run_in_training_says_so(config, other):

@@ -82,15 +82,18 @@ def kernel_of(process):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number, to_kernel, status, word", [
-    (signal.SIGINT, False, 130, "Ctrl-C"), (signal.SIGTERM, False, 143, "SIGTERM"),
-    (signal.SIGTERM, True, 143, "SIGTERM")], ids=["ctrl-c", "sigterm", "sigterm to the kernel"])
-def test_run_notebooks_saves_and_says_how_to_continue(kit, number, to_kernel, status, word):
-    name = f"stopped{status}{to_kernel}"
+@pytest.mark.parametrize("number, target, status, word", [
+    (signal.SIGINT, "command", 130, "Ctrl-C"), (signal.SIGTERM, "command", 143, "SIGTERM"),
+    (signal.SIGTERM, "kernel", 143, "SIGTERM"), (signal.SIGTERM, "all", 143, "SIGTERM")], ids=str)
+def test_run_notebooks_saves_and_says_how_to_continue(kit, number, target, status, word):
+    """``all``: the kernel and its loader process too, as Slurm does."""
+    name = f"stopped{status}{target}"
     process = started(kit, name, "workers=1")
     kernel = kernel_of(process)
     time.sleep(1)
-    os.kill(kernel.pid if to_kernel else process.pid, number)
+    everyone = [kernel.pid, *(child.pid for child in kernel.children(recursive=True))]
+    for pid in {"command": [process.pid], "kernel": [kernel.pid], "all": [*everyone, process.pid]}[target]:
+        os.kill(pid, number)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == status, errors
     said = [line for line in errors.splitlines() if line.strip()]
