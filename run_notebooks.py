@@ -171,11 +171,11 @@ def signal_of(error, runner):
 def stopped_sentences(stop, notebook, folder, command):
     """What was stopped, what is kept, and how to continue, as text; ``command``: the words after "python"."""
     name = signal.Signals(getattr(stop, "number", signal.SIGINT)).name
-    by = {"SIGINT": "Ctrl-C", "SIGBREAK": "Ctrl-Break", "SIGTERM": "the signal SIGTERM"}.get(
-        name, f"the signal {name}, which no program can answer (often the system's, when memory is full)")
-    kept = (f"What has been trained is saved in {folder / 'checkpoints'}. The same command resumes there"
-            if has_trained(HERE / folder) else "Nothing had been trained yet. The same command starts again")
-    return f"{notebook}.ipynb was stopped by {by}. {kept}: python {command}"
+    by = {"SIGINT": "Ctrl-C", "SIGBREAK": "Ctrl-Break",
+          "SIGKILL": "the signal SIGKILL (often the system's, when memory is full)"}.get(name, f"the signal {name}")
+    kept = (f"What has been trained is saved in {folder / 'checkpoints'}. To resume there"
+            if has_trained(HERE / folder) else "Nothing had been trained yet. To start again")
+    return f"{notebook}.ipynb was stopped by {by}. {kept}: python {command.replace(' --fresh', '')}"
 
 
 def results_table(path):

@@ -68,7 +68,8 @@ def kit(tmp_path_factory):
 
 def started(kit, name, *more):
     """``run_notebooks.py train`` in a process of its own, once its training has made some updates."""
-    command = [sys.executable, "run_notebooks.py", "train", "--name", name, "--set", *SHORT, *more]
+    fresh = ["--fresh"] if name != "again" else []
+    command = [sys.executable, "run_notebooks.py", "train", *fresh, "--name", name, "--set", *SHORT, *more]
     process = subprocess.Popen(command, cwd=kit, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                                encoding="utf-8", env={**os.environ, "OMP_NUM_THREADS": "1"})
     for line in process.stderr:
@@ -99,7 +100,8 @@ def test_run_notebooks_saves_and_says_how_to_continue(kit, number, target, statu
     said = [line for line in errors.splitlines() if line.strip()]
     assert len(said) < 6 and not re.search("Traceback|DeadKernel|Error", errors), errors
     assert f"train.ipynb was stopped by {'the signal ' * (word == 'SIGTERM')}{word}." in said[-1]
-    assert f"saved in runs/{name}/checkpoints. The same command resumes there: python run_notebooks.py" in said[-1]
+    assert f"saved in runs/{name}/checkpoints. To resume there: python run_notebooks.py train" in said[-1]
+    assert "--fresh" not in said[-1]                     # it would delete what has been saved
     saved = load_checkpoint(kit / "runs" / name / "checkpoints/pretrain_last.pth")
     # checkpoint_every is longer than an epoch: a checkpoint inside one can only be that of the stop
     assert saved["epoch"] > 0 or saved["update"] > 0
