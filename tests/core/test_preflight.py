@@ -4,7 +4,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 import types
 
 import pytest
@@ -60,16 +59,16 @@ def test_vgg19_that_cannot_be_fetched_is_told_with_its_mirrors(run, monkeypatch,
 
 
 @pytest.mark.slow
-def test_preset_course_without_a_way_to_the_server_stops_before_anything_is_trained(data, tmp_path):
+def test_preset_course_without_a_way_to_the_server_stops_before_anything_is_trained(own_data, tmp_path):
     """The real command, its first cell, and a refused connection: the error used to come after the pre-training."""
     copy_kit(tmp_path, "train.ipynb")
-    begun = time.perf_counter()
+    command = ["run_notebooks.py", "train", "--preset", "course", "--data", str(own_data), "--name", "cut_off"]
     done = subprocess.run(
-        [sys.executable, "run_notebooks.py", "train", "--preset", "course", "--data", str(data), "--name", "cut_off"],
+        [sys.executable, *command],
         cwd=tmp_path, capture_output=True, text=True, encoding="utf-8", timeout=300,
         env={**os.environ, "https_proxy": CLOSED, "no_proxy": "", "TORCH_HOME": str(tmp_path / "torch")})
-    assert done.returncode == 1 and time.perf_counter() - begun < 120
-    assert not (tmp_path / "runs/cut_off/checkpoints").exists() and not (data / ".store").exists()
+    assert done.returncode == 1
+    assert not (tmp_path / "runs/cut_off/checkpoints").exists() and not (own_data / ".store").exists()
     assert "Traceback" not in done.stderr and len(done.stderr.splitlines()) < 25, done.stderr
     assert preflight.MIRRORS[0] in done.stderr and "VGG19 的 ImageNet 权重下载失败" in done.stderr, done.stderr
 
