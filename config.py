@@ -92,6 +92,8 @@ COMMON = dict(
     d_has_won_loss=0.01, d_has_won_updates=200,     # the discriminator's loss below this for so many updates
     print_freq=50,              # updates between two readings of the losses
     checkpoint_every=500,       # updates between two checkpoints inside an epoch
+    sample_every=500,           # updates between two pictures of a validation square inside an epoch (0: none)
+    tracker=None,               # "tensorboard" or "wandb" (or a list of both), see support/trackers.py
     keep_every=1,               # keep the generator's weights of every n-th epoch (0: never)
     n_valid=10,                 # images of "valid" that are measured after each epoch
     test_sets=TEST_SETS,

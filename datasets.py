@@ -1,6 +1,7 @@
 """The images: training patches, test pairs, the loader."""
 
 import contextlib
+import os
 import pickle
 import signal
 from pathlib import Path
@@ -22,6 +23,7 @@ from support.lists import (  # noqa: F401
     unique_names,
 )
 from support.messages import few, notice
+from support.safeguards import outlive_sigterm
 
 # ---------------------------------------------------------------- the dataset
 
@@ -283,8 +285,9 @@ class BatchLoader(DataLoader):
 
 
 def _ignore_interrupts(_):
-    # Ctrl-C and a notebook's stop button reach the workers too; the training process decides what to do then.
+    # Ctrl-C, a notebook's stop button and SIGTERM reach the workers too; the training process decides what to do then.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    outlive_sigterm(lambda *_: os._exit(0))            # 0: torch takes any other status for an error of the training
 
 
 def make_loader(dataset, batch_size=16, workers=0, n_batches=None, pin_memory=False):

@@ -8,6 +8,7 @@ import torch
 
 import models  # noqa: F401  its networks register themselves
 from datasets import SRDataset
+from support import presence
 from support.checkpoints import (
     METHODS,
     CheckpointError,
@@ -119,8 +120,12 @@ def weights_to_show(config, own, shipped):
     """
     folder = run_folder(config).as_posix()
     if has_trained(folder):
+        other = presence.trainer_of(folder)
+        if other:                                        # a later stage has left nothing yet
+            own = {stage: path for stage, path in own.items() if Path(path).exists()} or own
         files = " and ".join(Path(path).as_posix() for path in own.values())
-        return own, f"Weights: those of this run, {files}. 权重：本次运行训练所得。", config.name
+        return own, (f"Weights: those of this run, {files}. 权重：本次运行训练所得。"
+                     + (f" {presence.whose_outputs(folder)}" if other else "")), config.name
     if not shipped or not set(shipped.values()) <= set(shipped_names()):
         return own, "", config.name                  # loading them says what is missing
     names = [f"`{name}`" for name in shipped.values()]

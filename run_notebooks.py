@@ -6,20 +6,25 @@
     python run_notebooks.py --set pretrain.epochs=2      with a change of the configuration
 
 The executed notebooks are kept in runs/<name>/, next to everything else that the run leaves.
+Exit status: 0 all is well, 1 a cell has failed (it is named), 2 the command was not understood, 130 stopped by
+Ctrl-C, 143 by SIGTERM; a training that is stopped completes its update and saves, and the same command resumes it.
 """
 
 import argparse
+import asyncio
+import logging
 import os
 import re
 import shlex
 import shutil
+import signal
 import sys
 import time
 from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError
+from nbclient.exceptions import CellExecutionError, DeadKernelError
 
 from config import PRESETS, get_config
 from support import provenance
@@ -27,6 +32,7 @@ from support.figures import method_title, read_benchmark, run_recipe, table
 from support.messages import duration
 from support.progress import StatusLine
 from support.run import has_trained
+from support.safeguards import STOP_SIGNALS, Stopped, exit_status
 from support.settings import change
 
 ### BEGIN SOLUTION
@@ -37,16 +43,25 @@ NOTEBOOKS = ("train", "test", "super_resolution")
 # Cells that a run inserts: their first line, and their tags (the first is papermill's).
 PARAMETERS, CHANGES = "# Parameters of this run\n", "# Changes of this run\n"
 INJECTED = {"injected-parameters", "injected-changes"}
+SENTENCES = ("NotReady", "TrainedElsewhere")      # errors without a traceback
 COLOURS = r"\x1b\[[0-9;]*m"      # a traceback from a notebook is coloured for a terminal
 HERE = Path(__file__).resolve().parent
 
 
 class Runner(NotebookClient):
-    """Runs the cells in a kernel of the same Python, and repeats their progress lines here."""
+    """Runs the cells in a kernel of the same Python, and repeats their progress lines here.
+
+    A signal that asks this process to stop is handed to the kernel, which a terminal's Ctrl-C does not reach.
+    """
 
     def __init__(self, notebook, label):
         super().__init__(notebook, timeout=None, kernel_name="python3", resources={"metadata": {"path": str(HERE)}})
         self.line, self.label = StatusLine(), label
+        self.stop, self.process = None, None        # the signal that has arrived; the kernel's process
+        self.is_ready = False                       # for a cell
+        self.log = logging.getLogger("nbclient.quiet")          # "Kernel died": said here in a sentence
+        self.log.propagate = False
+        self.log.addHandler(logging.NullHandler())
 
     def create_kernel_manager(self):
         manager = super().create_kernel_manager()
@@ -54,6 +69,33 @@ class Runner(NotebookClient):
         manager.kernel_spec.argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}",
                                     "--log-level=40"]
         return manager
+
+    async def async_start_new_kernel(self, **kwargs):
+        self.take_signals()              # nbclient has just taken them, to kill the kernel
+        await super().async_start_new_kernel(**kwargs)
+        self.process = getattr(self.km.provisioner, "process", None)
+
+    async def async_execute_cell(self, cell, *arguments, **options):
+        self.is_ready = True
+        if self.stop:                    # it has arrived between two cells, or before the first
+            raise RuntimeError("stopped between two cells")
+        return await super().async_execute_cell(cell, *arguments, **options)
+
+    def take_signals(self):
+        """Have ``pass_on`` called for each signal that asks to stop."""
+        loop = asyncio.get_running_loop()
+        for number in STOP_SIGNALS:
+            try:
+                loop.add_signal_handler(number, self.pass_on, number)
+            except NotImplementedError:                                  # Windows
+                signal.signal(number, lambda n, _: loop.call_soon_threadsafe(self.pass_on, n))
+
+    def pass_on(self, number):
+        """Ask the kernel to stop: a training completes its update and saves."""
+        self.stop = self.stop or number
+        if self.is_ready and self.km is not None and self.km.has_kernel:      # one that starts could not answer
+            by_interrupt = number != signal.SIGTERM or os.name == "nt"   # there SIGTERM would end it at once
+            asyncio.ensure_future(self.km.interrupt_kernel() if by_interrupt else self.km.signal_kernel(number))
 
     def process_message(self, message, cell, cell_index):
         content = message["content"]
@@ -108,12 +150,36 @@ def run_notebook(name, folder, label="", changes=(), **parameters):
     try:
         runner.execute()
         runner.line.show(f"{label}  done in {duration(time.perf_counter() - started)}", last=True)
+    except (CellExecutionError, DeadKernelError, RuntimeError) as error:
+        if stop := signal_of(error, runner):
+            raise Stopped(stop) from None
+        raise
     finally:
         folder.mkdir(parents=True, exist_ok=True)
         for cell in notebook.cells:
             cell.metadata.pop("execution", None)      # time stamps of each cell: noise in every diff
         nbformat.write(notebook, folder / f"{name}.ipynb")
     return notebook
+
+
+def signal_of(error, runner):
+    """The number of the signal that has ended a notebook; None if it was something else."""
+    if runner.stop:
+        return runner.stop
+    if isinstance(error, CellExecutionError) and error.ename in ("KeyboardInterrupt", "Stopped"):
+        return signal.SIGTERM if "SIGTERM" in error.evalue else signal.SIGINT      # sent to the kernel alone
+    code = runner.process.poll() if isinstance(error, DeadKernelError) and runner.process else None
+    return -code if code is not None and code < 0 else None
+
+
+def stopped_sentences(stop, notebook, folder, command):
+    """What was stopped, what is kept, and how to continue, as text; ``command``: the words after "python"."""
+    name = signal.Signals(getattr(stop, "number", signal.SIGINT)).name
+    by = {"SIGINT": "Ctrl-C", "SIGBREAK": "Ctrl-Break",
+          "SIGKILL": "the signal SIGKILL (often the system's, when memory is full)"}.get(name, f"the signal {name}")
+    kept = (f"What has been trained is saved in {folder / 'checkpoints'}. To resume there"
+            if has_trained(HERE / folder) else "Nothing had been trained yet. To start again")
+    return f"{notebook}.ipynb was stopped by {by}. {kept}: python {command.replace(' --fresh', '')}"
 
 
 def results_table(path):
@@ -167,10 +233,17 @@ def main(arguments=None):
             run_notebook(notebook, folder, label, changes, **parameters)
         for notebook in notebooks if args.store else ():       # all or none: stored, they show one run
             shutil.copyfile(folder / f"{notebook}.ipynb", HERE / f"{notebook}.ipynb")
+    except KeyboardInterrupt as stop:
+        relative = Path("runs", name)
+        print(f"\n{stopped_sentences(stop, notebook, relative, os.environ[provenance.COMMAND])}", file=sys.stderr)
+        return exit_status(stop)
     except CellExecutionError as error:
         if error.ename == "NotWritten":            # in the student edition: where their part begins
             print(f"\n{notebook}.ipynb came to a part that is not written yet. {error.evalue}. What it showed until "
                   f"then is in {folder / (notebook + '.ipynb')}.", file=sys.stderr)
+            return 1
+        if error.ename in SENTENCES:                     # they say all there is to say
+            print(f"\n{notebook}.ipynb: {error.evalue}", file=sys.stderr)
             return 1
         print(f"\n{notebook}.ipynb stopped at this cell; what it showed until then is in "
               f"{folder / (notebook + '.ipynb')}.\n\n"

@@ -19,6 +19,7 @@ from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from datasets import hash_numbers
+from support.safeguards import outlive_sigterm
 from support.stage import Stage
 
 PATIENCE = datetime.timedelta(hours=6)        # the others wait while rank 0 decodes the images, or validates
@@ -53,6 +54,7 @@ def setup(config):
         # Rank 0 prints the same.  Open until the process ends, so no "with".
         sys.stdout = open(os.devnull, "w", encoding="utf-8")       # noqa: SIM115
         signal.signal(signal.SIGINT, signal.SIG_IGN)               # at Ctrl-C rank 0 needs them for one more update
+        outlive_sigterm(signal.SIG_DFL)                            # which also ends one that waits for the others in C
 
 
 def cleanup():

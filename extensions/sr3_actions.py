@@ -90,9 +90,12 @@ def train_run(args, options, config):
         loader, valid = sr3_config.train_loader(options, config), sr3_config.valid_set(options, config)
     config.n_valid = config.n_valid or len(valid.pairs)
     monitor = Trackers(args, options, config) if distributed.rank() == 0 else None
-    fit(config, STAGE, network, loader, valid, monitor)
+    try:
+        fit(config, STAGE, network, loader, valid, monitor)
+    finally:
+        if monitor:
+            monitor.end()
     if monitor:
-        monitor.end()
         print(f"runs/{config.name}: to see its images, run the same with -p val.")
 
 

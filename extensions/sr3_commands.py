@@ -28,7 +28,7 @@ from support.checkpoints import CheckpointError, save_generator
 from support.lists import DataError
 from support.messages import notice
 from support.run import seed_everything
-from support.safeguards import OutOfMemory, TrainingDiverged, is_out_of_memory
+from support.safeguards import OutOfMemory, TrainingDiverged, exit_status, is_out_of_memory
 
 # Flags by which a run is followed; users of the public code write them with one dash.
 FLAGS = {"enable_wandb": "follow the run with Weights & Biases (WANDB_MODE=offline works)",
@@ -108,9 +108,9 @@ def main(arguments=None):
         if isinstance(error, RuntimeError) and not is_out_of_memory(error):
             raise
         return fault("There is not enough memory for images of this size. Use smaller ones, or close other programs.")
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         print("\nStopped. Run the same command again, and a training resumes from here.", file=sys.stderr)
-        return 130
+        return exit_status(stop)
     return 0
 
 

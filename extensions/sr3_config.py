@@ -131,6 +131,7 @@ def kit_config(options):
         workers=value(options, "datasets.train.num_workers", 0), print_freq=count(options, "train.print_freq"),
         checkpoint_every=count(options, "train.save_checkpoint_freq"), n_valid=data_len(options, "val"),
         averaging=value(options, "train.ema_scheduler.ema_decay", 0), device=device_of(options),
+        sample_every=0,                       # up to 2,000 steps for a picture: only with val_freq
         # As in the public code: no image is turned upside down, and the learning rate is constant.
         sr3=dict(epochs=epochs, updates_per_epoch=val_freq, lr=value(options, "train.optimizer.lr"),
                  lr_schedule="steps", lr_milestones=[], warmup=0, network=network_settings(options)))

@@ -24,7 +24,7 @@ from support.figures import LiveCurves
 from support.lists import DataError
 from support.precision import report_not_compiled
 from support.run import EpochProgress, random_states, restore_random_states, seed_everything, stage_config
-from support.safeguards import OutOfMemory, TrainingDiverged
+from support.safeguards import OutOfMemory, TrainingDiverged, exit_status
 from support.settings import UnknownSetting, change
 
 
@@ -203,8 +203,8 @@ def main(arguments=None):
                 create_data_lists.make_demo(config.csv_folder, config.scaling_factor)
         train_all(config)
         distributed.cleanup()
-    except KeyboardInterrupt:
-        return 130                  # the shell's status of a program that Ctrl-C has ended
+    except KeyboardInterrupt as stop:
+        return exit_status(stop)
     except (CheckpointError, DataError, OutOfMemory, TrainingDiverged, ValueError, OSError) as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1

@@ -156,11 +156,13 @@ class LiveCurves:
 
     def begin(self, stage):
         self.line, self.figure, self.first_seen = StatusLine(), None, None
-        self.began = time.perf_counter()
+        self.began, self.drawn = time.perf_counter(), None
         if stage.history:
             self.draw(stage)
 
     def progress(self, stage):
+        if self.drawn != stage.newest_sample and stage.readings:        # a picture inside the epoch
+            self.draw(stage)
         now = time.perf_counter()
         if self.first_seen is None:     # the first updates are slower than the rest and say little
             self.first_seen = now, stage.updates_done
@@ -179,6 +181,7 @@ class LiveCurves:
         self.draw(stage)
 
     def draw(self, stage):
+        self.drawn = stage.newest_sample
         if in_notebook():
             folder = stage.folder / "figures"
             self.figure = show(training_figure(stage), folder / f"{stage.name}.png", self.figure)
@@ -208,7 +211,7 @@ def training_figure(stage):
         page.write(title, left, top, weight="bold")
         page.place(image, left, top + LINE, side // len(image))
     figure = page.figure(columns * (side + GAP) + GAP)
-    draw_curves(figure, stage.history, losses_between(stage.readings))
+    draw_curves(figure, stage.history, losses_between(stage.readings), stage.name)
     height = figure.get_figheight() * figure.dpi
     figure.subplots_adjust(left=0.07, right=0.98, wspace=0.3, bottom=1 - (curves - 46) / height, top=1 - 24 / height)
     return figure
@@ -233,14 +236,15 @@ def inner_parts(images):
     return parts
 
 
-def draw_curves(figure, rows, readings=()):
+def draw_curves(figure, rows, readings=(), stage=None):
     """Losses, validation PSNR and, for SRGAN, the discriminator's probabilities, over the updates.
 
     Args:
         rows: those of a stage's history, or of log.csv: a dot for each epoch.
         readings: dicts with "updates" and losses, as ``records.losses_between`` returns them: a line.
+        stage: its name; None: that of the rows.
     """
-    stage = rows[0]["stage"] if rows else "pretrain"
+    stage = stage or rows[0]["stage"]
     losses, quality, *third = figure.subplots(1, 3 if stage == "srgan" else 2)
 
     def curve(axes, name, label, colour, marker="o"):
@@ -248,8 +252,9 @@ def draw_curves(figure, rows, readings=()):
         line = [(row["updates"], row[name]) for row in readings if name in row]
         if line:
             axes.plot(*zip(*line), color=colour, linewidth=1, label=label)
-        axes.plot(*zip(*points), marker if line else f"{marker}-", color=colour, markersize=4, linewidth=1,
-                  label=None if line else label)
+        if points:                       # none inside the first epoch
+            axes.plot(*zip(*points), marker if line else f"{marker}-", color=colour, markersize=4, linewidth=1,
+                      label=None if line else label)
 
     curve(losses, "content", "content", "tab:blue")
     if stage == "srgan":
@@ -260,6 +265,8 @@ def draw_curves(figure, rows, readings=()):
     curve(quality, "valid_psnr", "PSNR", colour_of(stage))
     psnr_scale(quality)
     quality.set_title("validation PSNR (Y), dB", fontsize=9)
+    if not rows:
+        quality.text(0.5, 0.5, "measured after each epoch", transform=quality.transAxes, ha="center", fontsize=9)
     for axes in third:
         curve(axes, "d_real", "of HR", "tab:blue")
         curve(axes, "d_sr", "of SR", "tab:orange")
@@ -293,13 +300,20 @@ def plain_log_scale(axes):
 
 
 def sample_strip(folder, stage, n=6):
-    """The fixed crop: LR, up to n epochs evenly spread, HR, as a list of (title, image)."""
+    """The fixed crop: LR, up to n pictures evenly spread over the training, HR, as a list of (title, image)."""
     folder = Path(folder, "samples")
-    epochs = sorted(folder.glob(f"{stage}_[0-9]*.png"))
-    chosen = [epochs[i] for i in sorted(set(np.linspace(0, len(epochs) - 1, n).astype(int)))]
-    titles = [("before" if path.stem.endswith("_000") else f"epoch {int(path.stem.split('_')[-1])}") for path in chosen]
+    pictures = sorted(folder.glob(f"{stage}_[0-9]*.png"), key=lambda path: path.stem)
+    chosen = [pictures[i] for i in sorted(set(np.linspace(0, len(pictures) - 1, n).astype(int)))]
+    titles = [sample_title(*map(int, path.stem.removeprefix(f"{stage}_").split("_"))) for path in chosen]
     return [(title, read_image(path)[0])
             for title, path in [("LR", folder / "lr.png"), *zip(titles, chosen), ("HR", folder / "hr.png")]]
+
+
+def sample_title(epochs, update=0):
+    """When a picture of the fixed crop was made: after so many epochs, and so many updates of the next."""
+    if update:
+        return f"epoch {epochs + 1}, update {update}"
+    return f"epoch {epochs}" if epochs else "before"
 
 
 def read_log(folder):

@@ -112,6 +112,10 @@ class ImageStore:
             pool.shutdown(cancel_futures=True)       # a full disk or Ctrl-C ends it: no further image is started
         return faults
 
+    def missing(self, paths):
+        """Those of the paths whose images are not decoded yet; all of them where they are kept in memory."""
+        return [path for path in paths if self.folder is None or not self._is_here(path)]
+
     # ------------------------------------------------------------ adding
 
     def _decode(self, path):

@@ -29,10 +29,7 @@ def record(path, seed, stage, digests):
         path: of the JSON file, a list of starts.
         digests: dict split -> dict image -> digest, see ``SRDataset.digests``.
     """
-    try:
-        starts = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        starts = []
+    starts = starts_of(Path(path).parent)
     start = {"stage": stage, "seed": seed, "command": command(), "kit": kit_version(), "code_sha256": code_hash(),
              "data_sha256": hash_of(digests), "python": platform.python_version(),
              "platform": platform.platform(), "device": device_name(), "threads": torch.get_num_threads(),
@@ -40,6 +37,14 @@ def record(path, seed, stage, digests):
     if not starts or {**starts[-1], "time": None} != {**start, "time": None}:
         starts.append({**start, "time": time.strftime("%Y-%m-%d %H:%M:%S")})
         write_atomically(path, json.dumps(starts, indent=2, ensure_ascii=False).encode("utf-8"))
+
+
+def starts_of(folder):
+    """The starts of stages in a run folder's provenance.json, oldest first; none where it is missing or spoiled."""
+    try:
+        return json.loads(Path(folder, "provenance.json").read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return []
 
 
 def command():

@@ -14,8 +14,9 @@ LOG_COLUMNS = ("stage", "epoch", "updates", "lr", "content", "adversarial", "dis
                "valid_psnr", "valid_ssim", "seconds")
 
 # Settings that change nothing in the weights, or nothing in those of the pre-training.
-WITHOUT_EFFECT = {"preset", "name", "pretrain", "workers", "print_freq", "checkpoint_every", "keep_every", "test_sets",
-                  "measures", "store", "on_trouble", "exploding_gradient", "d_has_won_loss", "d_has_won_updates"}
+WITHOUT_EFFECT = {"preset", "name", "pretrain", "workers", "print_freq", "checkpoint_every", "sample_every",
+                  "tracker", "keep_every", "test_sets", "measures", "store", "on_trouble", "exploding_gradient",
+                  "d_has_won_loss", "d_has_won_updates"}
 SRGAN_ONLY = {"D", "d_shift", "freeze_tail", "lr_d", "content_loss", "vgg19_i", "vgg19_j", "vgg19_weights",
               "feature_scale", "beta"}
 ### BEGIN SOLUTION

@@ -1,5 +1,6 @@
 """What goes wrong in training: noticed, explained, and stopped or continued as the configuration says."""
 
+import contextlib
 import math
 import signal
 import threading
@@ -119,30 +120,84 @@ class TrainingMonitor:
                    "(config.on_trouble = 'stop' would have stopped it).")
 
 
-class StopRequest:
-    """Ctrl-C, or a notebook's stop button, held back until an update is complete.
+# What asks a process to stop: Ctrl-C and a notebook's stop button; SIGTERM, which Slurm, a cloud and ``kill`` send;
+# Ctrl-Break, which is Windows' own (there SIGTERM ends a process without asking it).
+STOP_SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGBREAK") if hasattr(signal, name))
 
-    Inside ``with StopRequest() as request``, ``request.made`` says whether there was one.
-    A second one stops immediately.  (Between the generator's and the discriminator's half of
+
+class Stopped(KeyboardInterrupt):
+    """A training that was asked to stop, and has saved everything first.
+
+    Args:
+        number: of the signal that asked, one of STOP_SIGNALS.
+    """
+
+    def __init__(self, number):
+        super().__init__(f"by {signal.Signals(number).name}; everything is saved")
+        self.number = number
+
+    def _render_traceback_(self):
+        """What IPython shows below the cell: a line, and not where in the code the training happened to be."""
+        return [f"Stopped {self}"]
+
+
+def exit_status(stop):
+    """The shell's status of a program that a signal has ended: 130 after Ctrl-C, 143 after SIGTERM."""
+    return 128 + getattr(stop, "number", signal.SIGINT)
+
+
+LAST_UPDATE = 20           # seconds; torchrun, and many a scheduler, wait 30 before they send SIGKILL
+
+
+def outlive_sigterm(at_the_end):
+    """Let a process that helps a training live on for LAST_UPDATE seconds after SIGTERM, which reaches all of them.
+
+    Args:
+        at_the_end: what ends it then, as the handler of SIGALRM.
+    """
+    if hasattr(signal, "setitimer"):               # not on Windows, where SIGTERM asks nobody
+        signal.signal(signal.SIGALRM, at_the_end)
+        signal.signal(signal.SIGTERM, lambda *_: signal.setitimer(signal.ITIMER_REAL, LAST_UPDATE))
+
+
+class StopRequest:
+    """Ctrl-C, a notebook's stop button, SIGTERM: held back until an update is complete.
+
+    Inside ``with StopRequest() as request``, ``request.check()`` raises Stopped if there was one.
+    A second Ctrl-C stops immediately; a second SIGTERM changes nothing: a scheduler sends it to every process, and
+    a process that has started others passes its own on.  (Between the generator's and the discriminator's half of
     an update there is no state that could be saved.)
     """
 
     def __enter__(self):
-        self.made, self.former = False, None
+        self.number, self.former = None, {}
         if threading.current_thread() is threading.main_thread():      # no other thread gets signals
-            self.former = signal.signal(signal.SIGINT, self._handle)
+            self.former = {number: signal.signal(number, self._handle) for number in STOP_SIGNALS}
         return self
 
     def _handle(self, number, frame):
+        if self.number is not None:
+            if number != signal.SIGTERM:
+                raise KeyboardInterrupt
+            return
+        self.number = number
+        with contextlib.suppress(OSError):         # the terminal may be gone
+            print("Stopping: this update is completed and everything is saved first. A second Ctrl-C (or stop "
+                  "button) stops immediately.", flush=True)
+
+    @property
+    def made(self):
+        """Whether there was a request."""
+        return self.number is not None
+
+    def check(self):
+        """Raise Stopped if there was a request; to be called once everything is saved."""
         if self.made:
-            raise KeyboardInterrupt
-        self.made = True
-        print("Stopping: this update is completed and everything is saved first. A second request stops immediately.",
-              flush=True)
+            raise Stopped(self.number)
 
     def __exit__(self, *_):
-        if self.former is not None:
-            signal.signal(signal.SIGINT, self.former)
+        for number, handler in self.former.items():
+            signal.signal(number, handler)
 
 
 class OutOfMemory(SaysItAll, RuntimeError):

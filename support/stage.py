@@ -7,7 +7,7 @@ import time
 import torch
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from support import provenance, records
+from support import presence, provenance, records, trackers
 from support.checkpoints import (
     CheckpointError,
     CheckpointShelf,
@@ -18,6 +18,7 @@ from support.enlarging import evaluate, mean_of, super_resolve
 from support.files import remove_unfinished
 from support.messages import notice, notices_kept_in
 from support.precision import Precision, compiled, keep_freed_memory
+from support.progress import in_notebook
 from support.run import (
     AverageMeter,
     EpochProgress,
@@ -82,6 +83,7 @@ class Stage:
                                                 self.settings.d_has_won_loss, self.settings.d_has_won_updates)
         self.epoch, self.update, self.meters, self.history = self.settings.start_epoch, 0, None, []
         self.readings = []                   # of the losses inside the epochs, for the curves
+        self.newest_sample = None            # the name of the last picture of the fixed crop
         self.n_updates = len(train_loader) * (self.settings.epochs - self.settings.start_epoch)
 
     def compiled(self, network, side):
@@ -110,13 +112,15 @@ class Stage:
         Raises:
             TrainingDiverged, CheckpointError, OutOfMemory
         """
-        with notices_kept_in(self.folder):
+        with (notices_kept_in(self.folder), presence.training(self.folder, self.name) as self.alive,
+              trackers.tracking(self.config, self.name) as self.tracker):
             self.begin()
             try:
                 return self.all_epochs(one_epoch)
             except KeyboardInterrupt:
                 self.train_loader.end_workers()          # they are in the middle of an epoch
-                print(f"Stopped. Run this cell again to resume from {self.shelf.path('last')}.")
+                again = "Run this cell" if in_notebook() else "Run the same command"
+                print(f"Stopped. {again} again to resume from {self.shelf.path('last')}.")
                 raise
             except TrainingDiverged as error:
                 path = self.go_back()
@@ -136,8 +140,7 @@ class Stage:
                 begun = time.perf_counter()
                 meters = one_epoch(self.train_loader, self.epoch, self.progress())
                 self.end_epoch(meters, time.perf_counter() - begun)
-                if self.stop_request.made:
-                    raise KeyboardInterrupt
+                self.stop_request.check()
         return self.history
 
     def begin(self):
@@ -155,6 +158,10 @@ class Stage:
         if self.monitor:
             self.monitor.begin(self)
 
+    def monitors(self):
+        """What follows this training: the monitor, and the trackers of config.tracker."""
+        return [one for one in (self.monitor, self.tracker) if one]
+
     def progress(self, **changes):
         """The EpochProgress that ``one_epoch`` is given; changes: other arguments for it."""
         usual = dict(precision=self.precision, meters=self.meters, start_batch=self.update,
@@ -169,15 +176,18 @@ class Stage:
         self.set_learning_rate()
         if update % self.settings.print_freq == 0 or update == len(self.train_loader):
             records.add_reading(self.readings, self.epoch, self.updates_done, meters)
+            self.alive()
+        if self.settings.get("sample_every") and update % self.settings.sample_every == 0:
+            self.save_sample(update)
         is_due = update % self.settings.checkpoint_every == 0 and update < len(self.train_loader)
         if is_due:
             self.save_inside_epoch()
-        if self.monitor and update % self.settings.print_freq == 0:
-            self.monitor.progress(self)
-        if self.stop_request.made:
-            if not is_due:
-                self.save_inside_epoch()
-            raise KeyboardInterrupt
+        if update % self.settings.print_freq == 0:
+            for monitor in self.monitors():
+                monitor.progress(self)
+        if self.stop_request.made and not is_due:
+            self.save_inside_epoch()
+        self.stop_request.check()
 
     def save_inside_epoch(self):
         """Write a checkpoint between two updates.
@@ -229,12 +239,21 @@ class Stage:
         self.write_log()
         # Last of all: a run that is killed before this line repeats the end of the epoch.
         self.save("last")
-        if self.monitor:
-            self.monitor.epoch_end(self)
+        for monitor in self.monitors():
+            monitor.epoch_end(self)
 
-    def save_sample(self):
-        """The fixed crop, as the averaged weights upscale it now."""
-        records.save_sample(self.folder / "samples", f"{self.name}_{self.epoch:03d}", self.averaged, self.valid_set)
+    def save_sample(self, update=0):
+        """The fixed crop, as the averaged weights upscale it now: <stage>_<epoch>.png at the end of an epoch,
+        <stage>_<epochs complete>_<update>.png inside the next.
+        """
+        if update == len(self.train_loader):
+            return                                # the epoch's own follows
+        name = f"{self.name}_{self.epoch:03d}" + (f"_{update:06d}" if update else "")
+        before = random_states() if update else None
+        records.save_sample(self.folder / "samples", name, self.averaged, self.valid_set)
+        if update:                                # a network may draw random numbers: training must not notice
+            restore_random_states(before)
+        self.newest_sample = name
 
     def write_log(self):
         """This stage's rows of log.csv."""
