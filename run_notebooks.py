@@ -27,6 +27,7 @@ from support.figures import method_title, read_benchmark, run_recipe, table
 from support.messages import duration
 from support.progress import StatusLine
 from support.run import has_trained
+from support.setting_rules import check_settings
 from support.settings import change
 
 NOTEBOOKS = ("train", "test", "super_resolution")
@@ -140,8 +141,9 @@ def main(arguments=None):
     if unknown:
         parser.error(f"there is no notebook {unknown[0]!r}; choose from {', '.join(NOTEBOOKS)}")
     try:
-        config = get_config(args.preset, name=args.name)
+        config = get_config(args.preset, name=args.name, seed=args.seed)
         changes = ["{} = {!r}".format(*change(config, text)) for text in args.changes]
+        check_settings(config)
     except ValueError as error:
         parser.error(str(error))
     name = config.name
