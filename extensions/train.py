@@ -27,6 +27,7 @@ from support.run import EpochProgress, random_states, restore_random_states, see
 from support.safeguards import OutOfMemory, TrainingDiverged
 from support.setting_rules import check_settings
 from support.settings import UnknownSetting, change
+from support.settings_page import as_lines
 
 
 def one_epoch(train_loader, network, optimizer, epoch, *, name="extension", print_freq=50, progress=None):
@@ -170,6 +171,8 @@ def main(arguments=None):
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", dest="changes",
                         help="change the configuration: --set crop_size=64 a2n.epochs=2")
+    parser.add_argument("--help-settings", action="store_true",
+                        help="what --set can change: every setting, its value in this preset, and what it takes")
     args = parser.parse_args(arguments)
     try:
         config = extension_config(args.method, args.preset, args.data or (
@@ -181,6 +184,9 @@ def main(arguments=None):
         parser.error(f"{error} What {args.method} has of its own: PRESETS in extensions/{args.method}.py.")
     except ValueError as error:
         parser.error(str(error))
+    if args.help_settings:
+        print(as_lines(DESCRIBED[args.method], config))
+        return 0
     os.environ[provenance.COMMAND] = shlex.join(["-m", "extensions", *(arguments or sys.argv[1:])])
     try:
         distributed.setup(config)

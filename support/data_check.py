@@ -19,7 +19,7 @@ from support.data_layout import (
     size,
 )
 from support.images import TooManyBits, read_image
-from support.lists import DataError, fit_pair, list_path, read_rows
+from support.lists import DataError, fit_pair, list_path, read_rows, too_small
 from support.messages import count
 
 # row: number in the list, 0 for the whole list; fails: False for a notice
@@ -227,6 +227,8 @@ def check_row(row, hr, lr, agreement, scale):
     if hr.shape and lr.shape and agreement is None:
         yield from check_sizes(fault, hr.shape, lr.shape, scale)
     elif agreement:
+        if row.split != "train" and (reason := too_small(hr.shape, scale)):
+            yield fault(0, "too small", f"{reason}.", "Take this row out of the list.")
         yield from check_agreement(fault, agreement)
 
 

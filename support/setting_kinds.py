@@ -9,9 +9,9 @@ import re
 from collections import namedtuple
 from numbers import Integral, Real
 
-# kind: a Kind.  meaning, source, default: pairs (English, Chinese); default: None where a preset has a value that can
-# be shown, else what stands in its place.
-Setting = namedtuple("Setting", "kind meaning source default", defaults=(None,))
+# kind: a Kind.  english, chinese: the meaning.  source, default: pairs (English, Chinese); default: what stands in the
+# place of a preset's value where that cannot be shown, else None.
+Setting = namedtuple("Setting", "kind source english chinese default", defaults=(None,))
 
 
 class NotAllowed(ValueError):
@@ -136,7 +136,7 @@ class Text(Kind):
 
 
 class ListOf(Kind):
-    """A list (or tuple), each entry of one kind; ``length``: of all such lists; ``least``: entries that it must have."""
+    """A list (or tuple), each entry of one kind.  ``length``: how many it has; ``least``: how many at least."""
 
     def __init__(self, kind, length=None, least=0, none=None):
         super().__init__(none)

@@ -48,8 +48,8 @@ def any_stage(stage, settings, name):
     crop, scale = settings.crop_size, settings.scaling_factor
     if crop % scale:
         near = " or ".join(str(n) for n in (crop // scale * scale, -(-crop // scale) * scale) if n)
-        yield (f"{name('crop_size')} = {crop} is not divisible by {name('scaling_factor')} = {scale}, so that it covers "
-               f"no whole number of LR pixels; {near} would.")
+        yield (f"{name('crop_size')} = {crop} is not divisible by {name('scaling_factor')} = {scale}, so that it "
+               f"covers no whole number of LR pixels; {near} would.")
     if not settings.start_epoch < settings.epochs:
         yield (f"{name('start_epoch')} is {settings.start_epoch}, but the stage {stage!r} has the epochs 0 to "
                f"{settings.epochs - 1}; it is 0 unless you want to leave epochs out.")
@@ -72,8 +72,8 @@ def generator_faults(stage, settings, name):
 def srgan_faults(settings):
     seen = settings.crop_size - settings.d_shift
     if seen < FEWEST_PIXELS:
-        yield (f"config.d_shift = {settings.d_shift} leaves the discriminator {max(seen, 0)} of the {settings.crop_size} "
-               f"pixels of config.crop_size; at least {FEWEST_PIXELS} must be left.")
+        yield (f"config.d_shift = {settings.d_shift} leaves the discriminator {max(seen, 0)} of the "
+               f"{settings.crop_size} pixels of config.crop_size; at least {FEWEST_PIXELS} must be left.")
         return
     halvings = settings.D.n_blocks // 2
     ### BEGIN SOLUTION
@@ -101,8 +101,8 @@ def feature_faults(settings, seen):
     if settings.content_loss == "perceptual":
         side = seen                                              # it compares what D sees
         if settings.crop_size < 4 * settings.scaling_factor:     # solver.grid_loss: windows of 4 x 4 squares
-            yield (f"config.content_loss = 'perceptual' needs patches of at least {4 * settings.scaling_factor} pixels, "
-                   f"and config.crop_size is {settings.crop_size}.")
+            yield ("config.content_loss = 'perceptual' needs patches of at least "
+                   f"{4 * settings.scaling_factor} pixels, and config.crop_size is {settings.crop_size}.")
     ### END SOLUTION
     if network == "VGG19" and side < 2**(i - 1):                 # VGG16's pools round up
         yield (f"config.vgg19_i = {i} halves the size {i - 1} times, so it needs patches of at least {2**(i - 1)} "
@@ -110,5 +110,6 @@ def feature_faults(settings, seen):
 
 
 def one_pixel(name, side, factor):
-    return (f"{name('batch_size')} = 1 is too few for patches of {side} pixels: downscaled {factor} times, one patch is a "
-            f"single pixel, of which BatchNorm has no variance; set it to 2 or more, or raise {name('crop_size')}.")
+    return (f"{name('batch_size')} = 1 is too few for patches of {side} pixels: downscaled {factor} times, one patch "
+            "is a single pixel, of which BatchNorm has no variance; set it to 2 or more, or raise "
+            f"{name('crop_size')}.")

@@ -77,14 +77,17 @@ class Settings(EasyDict):
         except NotAllowed:
             given = repr(value) if len(repr(value)) <= 60 else repr(value)[:57] + "..."
             raise BadSetting(f"{name} cannot be {given}: it is {setting.kind.allowed()[0]} "
-                             f"({setting.meaning[0]}).") from None
+                             f"({setting.english}).") from None
         if isinstance(value, dict):
             section = Settings((), name)
             section.close(section_of(self._described, key))
             # What a section has besides the described was let in by its own ``add``.
-            own = set(value) & ({*value} if isinstance(value, Settings) else {*(self.get(key) or ())})
-            section.add(**{name: value[name] for name in own})
-            section.update({name: value[name] for name in value if name not in own})
+            own = value if isinstance(value, Settings) else self.get(key) or ()
+            for inner, entry in value.items():
+                if inner in own:
+                    section.add(**{inner: entry})
+                else:
+                    section[inner] = entry
             return section
         return value
 
