@@ -101,7 +101,7 @@ GROUPS = {
             "first weights: random, or those with which the network already interpolates",
             "初始权重：随机，或让网络一开始就会插值"),
         ### REPLACED BY
-        # "start": Setting(Choice("random"), KIT,
+        # "start": Setting(Choice("random", other=("a word of your own", "自定的名称")), KIT,
         #     "first weights of the networks",
         #     "网络的初始权重"),
         ### END SOLUTION
@@ -162,7 +162,7 @@ GROUPS = {
             "weight of the term against grids in \"perceptual\"",
             "\"perceptual\" 中抑制网格项的权重"),
         ### REPLACED BY
-        # "content_loss": Setting(Choice("vgg", "mse"), PAPER,
+        # "content_loss": Setting(Choice("vgg", "mse", other=("a word of your own", "自定的名称")), PAPER,
         #     "VGG features as in equation 5, or pixels as in equation 4",
         #     "VGG 特征（式 (5)）或像素（式 (4)）"),
         ### END SOLUTION

@@ -16,7 +16,7 @@ from support.setting_descriptions import GROUPS, SETTINGS
 from support.setting_kinds import Choice, ListOf, Number, Section, Whole
 from support.setting_rules import VGG19_CONVOLUTIONS
 from support.settings import BadSetting, change
-from tests.helpers import ROOT
+from tests.helpers import ROOT, fit, tiny_config
 
 WRONG = [
     ("lr", "fast", "a number above 0"), ("lr", 0, "a number above 0"), ("lr", float("nan"), "a number above 0"),
@@ -171,3 +171,11 @@ def test_a_stage_that_is_skipped_is_not_checked():
     check_settings(config)
     for preset in PRESETS:
         check_settings(get_config(preset))
+
+
+@pytest.mark.parametrize("crop", [4, 8, 12])
+def test_a_crop_that_the_check_lets_pass_can_be_trained_on(crop, data, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = tiny_config(data, crop_size=crop, d_shift=0, epochs=1, updates_per_epoch=2, patch_num=2)
+    check_settings(config)
+    assert len(fit(config, "srgan")) == 1

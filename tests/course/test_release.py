@@ -210,6 +210,15 @@ def test_an_edition_is_never_written_over_another(edition, tmp_path):
         release(edition, tmp_path / "h.zip")
 
 
+@pytest.mark.slow
+def test_the_table_of_settings_is_that_of_the_edition(edition):
+    for name in ("settings.md", "settings.zh-CN.md"):
+        page = (edition / "docs" / name).read_text(encoding="utf-8")
+        assert re.search(r"^\| `pretrain\.epochs` .*\| 0 \|", page, re.MULTILINE)
+        assert "`content_loss`" in page and "A2N" not in page
+        assert not re.search("perceptual|_weight|`discriminator`|PatchDiscriminator|'interpolation'", page)
+
+
 def test_a_solution_that_stands_in_another_file_is_found():
     written = {Path("a.py"): "x = 1\n", Path("b.py"): "the_secret_answer = 6 * 7\n"}
     solutions = {Path("a.py"): {"the_secret_answer = 6 * 7", "return x"}, Path("b.py"): set()}
