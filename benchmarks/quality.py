@@ -71,7 +71,7 @@ def read_config(arguments):
         config = get_config(args.preset, args.data, args.name or f"quality-{args.preset}", args.seed)
         for text in args.changes:
             change(config, text)
-        check_settings(config)
+        check_settings(config, ["pretrain"])        # the only stage that is run here
     except ValueError as error:
         parser.error(str(error))
     return config
