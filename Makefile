@@ -10,10 +10,13 @@
 # make lab        JupyterLab with the notebooks
 ### BEGIN SOLUTION
 # make lint       faults that a look at the code finds, spelling, and what the stored notebooks hold
+# make slides     the slides of two lectures, in both languages (docs/slides)
 # make browser    Chromium for the test of the gallery, where no Chrome, Edge or Chromium is installed
 ### END SOLUTION
 #
 # Each makes .venv and installs requirements.txt the first time.
+# torch is the build for the CPU where uv finds no NVIDIA (or AMD) card: under 1 GB in place of 5.5 GB.  A mirror, a
+# closed network, another build: docs/network.md.
 # Without make (Windows): see README.md, the same in plain Python.
 
 PYTHON ?= python3
@@ -22,7 +25,7 @@ INSTALLED := .venv/installed
 
 .PHONY: demo test lab
 ### BEGIN SOLUTION
-.PHONY: test-quick test-long bench browser lint notebooks
+.PHONY: test-quick test-long bench browser slides lint notebooks
 ### END SOLUTION
 
 demo: $(INSTALLED)
@@ -56,6 +59,10 @@ bench: $(INSTALLED)
 ### BEGIN SOLUTION
 browser: $(INSTALLED)
 	$(BIN)/python -m playwright install chromium
+
+slides: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --no-deps -r docs/slides/requirements.txt
+	$(BIN)/python -m benchmarks.slides
 ### END SOLUTION
 
 lab: $(INSTALLED)
@@ -76,14 +83,26 @@ notebooks: $(INSTALLED)
 ### END SOLUTION
 
 # uv installs several times faster than pip; it lives in .venv with the rest.  It does not read pip's
-# settings: a mirror that is set there is handed over.
+# settings: a mirror that is set there is handed over.  Which torch: TORCH_INDEX is the address of an index that has
+# it; without it, uv looks for a card and takes torch from PyTorch's own index.  Where that fails, the torch of the
+# package index has to do, and the recipe says so.
+UV_TORCH_BACKEND ?= auto
+TORCH_INDEX ?=
 $(INSTALLED): requirements.txt
 	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 10) and 'Python 3.10 or newer is needed, this is ' + sys.version)"
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	@echo "Installing requirements.txt into .venv"; \
+	@echo "Installing requirements.txt into .venv"; unset UV_TORCH_BACKEND; \
 	index="$${PIP_INDEX_URL:-`$(BIN)/python -m pip config get global.index-url 2>/dev/null`}"; \
-	$(BIN)/uv pip install --quiet $${index:+--default-index "$$index"} --python $(BIN)/python -r requirements.txt
+	add() { $(BIN)/uv pip install --quiet --python $(BIN)/python "$$@"; }; \
+	plain() { add $${index:+--default-index "$$index"} -r requirements.txt "$$@"; }; \
+	sorry() { echo "torch could not be taken from $$1: the reason is above. Trying the package index, whose torch" \
+		"is 5.5 GB large on Linux (docs/network.md: a mirror, a smaller torch)."; }; \
+	if [ -n "$(TORCH_INDEX)" ]; then \
+		add --default-index "$(TORCH_INDEX)" torch torchvision || sorry "$(TORCH_INDEX)"; plain; \
+	else \
+		plain --torch-backend=$(UV_TORCH_BACKEND) || { sorry "PyTorch's own index"; plain; }; \
+	fi
 # The learned VGG16 of the demo's SRGAN.  Where it cannot be had, the demo says so and trains with the pixel loss.
 	@$(BIN)/python -m support.vgg16 || true
 	@touch $(INSTALLED)

@@ -22,7 +22,9 @@ from support.setting_descriptions import SETTINGS
 from support.setting_rules import check_settings  # noqa: F401  handed on too
 from support.settings import Settings
 
+### BEGIN SOLUTION
 SHIPPED_RUN = "shipped"     # the run whose folder keeps the images that the kit's own weights make
+### END SOLUTION
 TEST_SETS = ["Set5", "Set14", "B100", "Urban100", "valid"]      # "valid" is DIV2K's validation set
 
 # PSNR (Y, dB) and SSIM at x4.  The SSIM of the SRGAN paper comes from another tool and is not comparable.
@@ -36,7 +38,9 @@ PUBLISHED = {
                          "B100": (27.58, 0.7620)},
     "EDSR-baseline": {"grey": "colour", "Set5": (32.09, 0.8938), "Set14": (28.58, 0.7813), "B100": (27.57, 0.7357),
                       "Urban100": (26.04, 0.7849)},
+    ### BEGIN SOLUTION
     "A2N": {"grey": "colour", "Set5": (32.269, 0.8959), "Set14": (28.750, 0.7868)},       # its tutorial's
+    ### END SOLUTION
     "SRGAN-MSE (paper)": {"grey": "values", "Set5": (30.64, 0.8701), "Set14": (26.92, 0.7611)},
     "SRGAN-VGG54 (paper)": {"grey": "values", "Set5": (29.40, 0.8472), "Set14": (26.02, 0.7397),
                             "B100": (25.16, 0.6688)},
@@ -56,11 +60,7 @@ COMMON = dict(
     D=dict(kernel_size=3, n_channels=64, n_blocks=8, fc_size=1024),                    # paper, figure 4
     ### BEGIN SOLUTION
     discriminator="srgan",      # the paper's, or "patch": models.PatchDiscriminator, which takes only D.n_channels
-    ### END SOLUTION
-    ### BEGIN SOLUTION
     start="interpolation",      # Generator.start_as_interpolation(), or "random"
-    ### REPLACED BY
-    # start="random",
     ### END SOLUTION
     checkpoint=None,            # weights to start from, such as a checkpoint of an earlier run (load_generator's path)
     start_epoch=0,
@@ -110,7 +110,8 @@ PRESETS = {
         ### BEGIN SOLUTION
         pretrain=dict(epochs=4, updates_per_epoch=None, batch_size=16, lr=2e-3, warmup=20, averaging=0.99),
         ### REPLACED BY
-        # pretrain=dict(epochs=0),      # yours to design
+        # # Pre-training is yours to design.  It begins at random: what follows for SRGAN would be too slow for it.
+        # pretrain=dict(epochs=0, updates_per_epoch=None, batch_size=8, lr=3e-3, averaging=0.99),
         ### END SOLUTION
         epochs=3, lr_schedule="cosine", averaging=0.97, print_freq=20, checkpoint_every=100,
         ### BEGIN SOLUTION
@@ -136,7 +137,7 @@ PRESETS = {
         ### BEGIN SOLUTION
         pretrain=dict(epochs=18, updates_per_epoch=500, lr=1e-3, lr_schedule="cosine", warmup=100),
         ### REPLACED BY
-        # pretrain=dict(epochs=0),      # yours to design
+        # pretrain=dict(epochs=0, updates_per_epoch=500, lr=1e-3),      # yours to design
         ### END SOLUTION
         epochs=2, updates_per_epoch=300, lr=5e-5, lr_d=1e-4, lr_schedule="cosine",
         content_loss="mse", n_valid=3),
@@ -153,7 +154,7 @@ PRESETS = {
         ### BEGIN SOLUTION
         pretrain=dict(epochs=20, lr=4e-4, lr_schedule="cosine", warmup=500),
         ### REPLACED BY
-        # pretrain=dict(epochs=0),      # yours to design
+        # pretrain=dict(epochs=0, lr=1e-4, lr_milestones=[]),      # yours to design; these two are the paper's
         ### END SOLUTION
         ### BEGIN SOLUTION
         # The recipe of srgan-x4 (weights/srgan-x4.md), which was measured with VGG16's features, not yet with VGG19's.
@@ -166,11 +167,12 @@ PRESETS = {
 
     # As published (with DIV2K's 800 images): 10^6 updates of pre-training, then 10^5 at 1e-4 and 10^5 at 1e-5.
     "paper": dict(
-        workers=2, start="random", averaging=0, feature_scale=1 / 12.75,
+        workers=2, averaging=0, feature_scale=1 / 12.75,
         ### BEGIN SOLUTION
+        start="random",
         pretrain=dict(epochs=200, lr_milestones=[]),
         ### REPLACED BY
-        # pretrain=dict(epochs=0),      # yours to design
+        # pretrain=dict(epochs=0, lr=1e-4, lr_milestones=[]),      # yours to design; these two are the paper's
         ### END SOLUTION
         epochs=40, lr_milestones=[0.5]),
 }

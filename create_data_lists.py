@@ -3,16 +3,15 @@
 import argparse
 import csv
 import io
-import multiprocessing
 import os
+import re
 import sys
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-from PIL import Image, PngImagePlugin
 from tqdm import tqdm
 
 from imresize import imresize
+from support.content import same_content
 from support.data_check import check, report
 from support.data_layout import (
     SPLITS,
@@ -20,20 +19,20 @@ from support.data_layout import (
     TRAINING,
     expected_number,
     find_sets,
+    folders_with_images,
     images_in,
-    lr_folder_of,
-    lr_stem_of,
+    lr_path_of,
     match,
+    match_own,
+    name_rules,
     print_table,
 )
 from support.download import MIRROR, download
-from support.files import save_image, write_atomically
+from support.files import write_atomically
 from support.images import SUFFIXES, read_image
-from support.lists import DataError, leads_outside, list_path
+from support.lists import LINKED, DataError, leads_outside, linked_folders, list_path
+from support.make_lr import is_outdated, lr_of_lists, make_lr, make_one_lr, missing_lr, write_png
 from support.messages import count, few, notice
-
-PARALLEL_FROM = 100_000_000            # bytes of HR files: below that, processes take longer to start than to work
-MADE_HERE = "create_data_lists.py"     # written into every LR made here: only these are ever made again
 
 # The demo set: scikit-image's own photographs (most CC0 or public domain), part of its installation.
 DEMO = {
@@ -76,87 +75,37 @@ def take_in(folder, root):
 
 
 def copy_images(source, target):
-    """Copy the images of a folder; those that are there already are not copied again."""
+    """Copy the images of a folder; those that are there already are not copied again, and nothing is overwritten.
+
+    Raises:
+        DataError: if there are other images in ``target``, or other content under the same names.
+    """
     images = images_in(source)
     others = {p.name for p in images_in(target)} - {p.name for p in images}
     if others:
         raise DataError(f"{source} would be copied to {target}, but there are other images in it already "
                         f"({few(sorted(others))}). Rename or remove {target}.")
+    there = [image for image in images if (target / image.name).exists()]
+    changed = [image for image in there if not same_content(target / image.name, image)]
+    if changed:
+        raise DataError(f"{source} would be copied to {target}, but {count(changed)} of the same name there "
+                        f"{'has' if len(changed) == 1 else 'have'} other content ({few(changed)}). Nothing was copied. "
+                        f"Where {target} is an earlier copy, remove it and run this again; where it is another set, "
+                        f"rename {source.name}.")
     target.mkdir(parents=True, exist_ok=True)
-    new = [image for image in images if not is_copy(target / image.name, image)]
+    new = [image for image in images if image not in set(there)]
     for image in tqdm(new, desc=f"Copying to {target.name}", unit=" images", disable=len(new) < 20, mininterval=1):
-        write_atomically(target / image.name, image.read_bytes())
-
-
-def is_copy(copy, original):
-    """Whether a file is there already: of the same size as the original, and no older."""
-    if not copy.is_file():
-        return False
-    copy, original = copy.stat(), original.stat()
-    return copy.st_size == original.st_size and copy.st_mtime >= original.st_mtime
-
-
-# ---------------------------------------------------------------- making LR
-
-def write_png(path, image):
-    """Write a uint8 array (H, W) or (H, W, 3) as PNG, marked as made here."""
-    facts = PngImagePlugin.PngInfo()
-    facts.add_text("Software", MADE_HERE)
-    save_image(path, image, pnginfo=facts)
-
-
-def make_one_lr(job):
-    """Make one LR image; job is (HR file, LR file, scale).  Returns what went wrong, or ""."""
-    hr, lr, scale = job
-    try:
-        image, _ = read_image(hr)
-        height, width = (n // scale * scale for n in image.shape[:2])     # the pairs' rule: cropped from the top left
-        if 0 in (height, width):
-            return f"{hr} is smaller than {scale} x {scale} pixels. Remove it."
-        write_png(lr, imresize(image[:height, :width], 1 / scale))
-        return ""
-    except (ValueError, OSError) as error:
-        return str(error)
-
-
-def make_lr(jobs):
-    """Make LR images, in parallel where they are many: jobs are (HR file, LR file, scale).
-
-    Returns:
-        list of problems, as sentences.
-    """
-    progress = dict(total=len(jobs), desc="Making LR", unit=" images", disable=len(jobs) < 8, mininterval=1)
-    if sum(os.path.getsize(hr) for hr, _, _ in jobs) < PARALLEL_FROM:
-        return [problem for problem in tqdm(map(make_one_lr, jobs), **progress) if problem]
-    # "spawn" is what Windows and macOS do: the same everywhere.
-    with ProcessPoolExecutor(min(os.cpu_count() or 1, 8), mp_context=multiprocessing.get_context("spawn")) as pool:
-        return [problem for problem in tqdm(pool.map(make_one_lr, jobs, chunksize=4), **progress) if problem]
-
-
-def missing_lr(found, scale):
-    """The jobs for ``make_lr``: HR without LR, and HR that has changed since its LR was made here.
-
-    Args:
-        found: support.data_layout.Found, the images of a set.
-    """
-    one_folder = found.hr_folder == found.lr_folder
-    jobs = [(hr, found.lr_folder / f"{lr_stem_of(hr.stem, scale, one_folder)}.png", scale) for hr in found.hr_only]
-    return jobs + [(hr, lr, scale) for hr, lr in found.pairs
-                   if hr.stat().st_mtime > lr.stat().st_mtime and made_here(lr)]
-
-
-def made_here(path):
-    # A published LR image may well be older than its HR (unpacked in that order); it must not be replaced.
-    try:
-        with Image.open(path) as file:
-            return file.info.get("Software") == MADE_HERE
-    except Exception:          # Pillow raises many kinds for damaged files; --check reports them
-        return False
+        try:
+            content = image.read_bytes()
+        except OSError as error:           # one file never stops the others
+            notice(f"{image} is left out, it cannot be read: {error.strerror or error}.")
+            continue
+        write_atomically(target / image.name, content)
 
 
 # ---------------------------------------------------------------- lists
 
-def list_images(root, csv_folder=None, train_hr=None, valid_count=0, make=False, scale=4):
+def list_images(root, csv_folder=None, train_hr=None, valid_count=0, make=False, scale=4, follow_links=False):
     """Find the sets in ``root``, write their lists, and print a table of what is where.
 
     Args:
@@ -166,6 +115,8 @@ def list_images(root, csv_folder=None, train_hr=None, valid_count=0, make=False,
         valid_count: this many of them are held out as the split valid (unless DIV2K's is there).
         make: make the LR images that are missing.
         scale: 2, 4 or 8.
+        follow_links: list images too that a link leads to out of ``root``; their folders are kept in a file beside the
+            lists, so that the notebooks follow the same links and no others.
 
     Returns:
         list of problems, as sentences: images left out and why; empty when all is well.
@@ -181,18 +132,23 @@ def list_images(root, csv_folder=None, train_hr=None, valid_count=0, make=False,
                         "(--download div2k benchmark), or start with the small demo set (--demo).")
     sets = find_sets(root, scale)
     if train_hr:
-        sets["train"] = match(own_folder, lr_folder_of(own_folder, scale), scale)
+        sets["train"] = match_own(own_folder, scale)
     if make:
-        problems += make_lr([job for found in sets.values() for job in missing_lr(found, scale)])
+        kept = [split for split in SPLITS if split not in sets and list_path(csv_folder, split).is_file()]
+        jobs = [job for found in sets.values() for job in missing_lr(found, scale)]
+        problems += make_lr(list(dict.fromkeys([*jobs, *lr_of_lists(csv_folder, root, kept, scale)])))
         sets = {split: match(found.hr_folder, found.lr_folder, scale) for split, found in sets.items()}
-    problems += [problem for found in sets.values() for problem in left_out(found, make)]
+    problems += [problem for found in sets.values() for problem in left_out(found, scale, make)]
 
     pairs = {split: found.pairs for split, found in sets.items()}
+    if follow_links:
+        allow_links([file for found in pairs.values() for pair in found for file in pair], root, csv_folder)
     for split in pairs:
-        pairs[split], outside = without_links(pairs[split], root)
+        pairs[split], outside = without_links(pairs[split], root, linked_folders(csv_folder))
         if outside:
             problems.append(f"{count(outside)} of {sets[split].hr_folder.as_posix()} left out: a link leads out of "
-                            f"{root.as_posix()} ({few(outside)}). Copy the set into it, or give the folder that really "
+                            f"{root.as_posix()} ({few(outside)}). Where that is meant, run this again with "
+                            "--follow-links; otherwise copy the set into it, or give the folder that really "
                             f"holds the set as --root, with --csv-folder {csv_folder.as_posix()}. The images are in "
                             f"{os.path.dirname(os.path.realpath(outside[0]))}.")
     where = {split: found.hr_folder.as_posix() for split, found in sets.items()}
@@ -206,7 +162,12 @@ def list_images(root, csv_folder=None, train_hr=None, valid_count=0, make=False,
             write_list(csv_folder, split, its_pairs, root)
     print_overview(root, csv_folder, pairs, where)
     if not any(list_path(csv_folder, split).is_file() for split in SPLITS):
-        problems.append(f"No pair of images was found in {root}: no list was written.")
+        here = folders_with_images(root)
+        problems.append(f"No pair of images was found in {root}: no list was written. Looked for were DIV2K_train_HR/"
+                        f"0001.png with DIV2K_train_LR_bicubic/X{scale}/0001x{scale}.png, Set5/HR/baby.png with "
+                        f"Set5/LR_bicubic/X{scale}/babyx{scale}.png, and their like (docs/data.md). "
+                        + (f"Folders with images are {few(here, 5)}: for training, --train-hr FOLDER --make-lr."
+                           if here else "No folder in it holds an image."))
     shared = set.intersection(*(set(list_rows(list_path(csv_folder, split))) for split in TRAINING))
     if shared:
         problems.append(f"{count(shared)} are both in the training and in the validation list, one of which is from an "
@@ -214,22 +175,38 @@ def list_images(root, csv_folder=None, train_hr=None, valid_count=0, make=False,
     return problems
 
 
-def left_out(found, made):
-    """Sentences about the images of a set that have no partner."""
+def left_out(found, scale, made):
+    """Sentences about the images of a set that have no partner, with the file that was looked for."""
+    rules = list(name_rules(scale, found.hr_folder == found.lr_folder))
+    others = f"; no other rule pairs more: {', '.join(rule for rule in rules if rule != found.rule)}" * (len(rules) > 1)
     if found.hr_only and not made:          # after --make-lr, each of them has its own sentence
-        yield (f"{count(found.hr_only)} of {found.hr_folder.as_posix()} left out, without LR in "
-               f"{found.lr_folder.as_posix()} ({few(found.hr_only)}). Make the LR images with --make-lr.")
+        folder = "" if found.lr_folder.is_dir() else f" (there is no folder {found.lr_folder.as_posix()})"
+        yield (f"{count(found.hr_only)} of {found.hr_folder.as_posix()} left out, without LR ({few(found.hr_only)}). "
+               f"Looked for was {lr_path_of(found.hr_only[0], found, scale).as_posix()}{folder}, by the rule "
+               f"{found.rule}{others}. Make the LR images with --make-lr.")
     if found.lr_only:
         yield (f"{count(found.lr_only)} of {found.lr_folder.as_posix()} left out, without HR in "
-               f"{found.hr_folder.as_posix()} ({few(found.lr_only)}). Fetch the HR images, or remove these.")
+               f"{found.hr_folder.as_posix()} ({few(found.lr_only)}), by the rule {found.rule}{others}. Fetch the HR "
+               "images, or remove these.")
     if found.twins:
         yield (f"{count(found.twins)} of {found.hr_folder.as_posix()} left out, with the name of another one "
                f"except for the ending ({few(found.twins)}). Rename or remove one of the two.")
 
 
-def without_links(pairs, root):
-    """(pairs, HR files): those that lie in ``root``, and the HR of those that a link leads out of it."""
-    outside = [pair for pair in pairs if any(leads_outside(file.relative_to(root).as_posix(), root) for file in pair)]
+def allow_links(files, root, csv_folder):
+    """Add the real folders of files that a link leads out of ``root`` to those that may be read."""
+    allowed = linked_folders(csv_folder)
+    new = sorted({os.path.dirname(os.path.realpath(file)) for file in files
+                  if leads_outside(file.relative_to(root).as_posix(), root, allowed)})
+    if new:
+        write_atomically(Path(csv_folder, LINKED), "\n".join([*allowed, *new, ""]).encode("utf-8"))
+        notice(f"links are followed to {few(new, 9)}; {Path(csv_folder, LINKED)} names the folders that are allowed.")
+
+
+def without_links(pairs, root, linked=()):
+    """(pairs, HR files): those that lie in ``root`` or in linked folders, and the HR of those that a link leads out."""
+    outside = [pair for pair in pairs
+               if any(leads_outside(file.relative_to(root).as_posix(), root, linked) for file in pair)]
     return [pair for pair in pairs if pair not in outside], [hr for hr, _ in outside]
 
 
@@ -253,9 +230,11 @@ def write_list(csv_folder, split, pairs, root):
     content = text.getvalue().encode("utf-8")
     before = list_rows(path)
     if not path.is_file() or path.read_bytes() != content:
-        write_atomically(path, content)
+        former = path.with_suffix(".csv.old") if before else None
+        write_atomically(path, content, keep_old=former)
         if before:
-            notice(f"{path} has changed: {len(before)} rows before, {len(rows)} after.")
+            notice(f"{path} has changed: {len(before)} rows before, {len(rows)} after. The former list is kept as "
+                   f"{former.name}.")
 
 
 def list_rows(path):
@@ -313,7 +292,7 @@ def make_demo(folder, scale=4):
             lr = folder / "LR_bicubic" / f"X{scale}" / f"{hr.stem}x{scale}.png"
             if not hr.is_file():
                 write_png(hr, demo_image(photographs / name, split))
-            problem = "" if lr.is_file() else make_one_lr((hr, lr, scale))
+            problem = "" if lr.is_file() and not is_outdated(hr, lr) else make_one_lr((hr, lr, scale))
             if problem:
                 raise DataError(problem)
             pairs.append((hr, lr))
@@ -338,6 +317,8 @@ examples:
       make a small set of photographs in data/demo, without any download (start here)
   python create_data_lists.py --download div2k benchmark
       fetch the training images and the four test sets into data, and list them
+  python create_data_lists.py --download div2k --url http://mirror.example/div2k
+      fetch them from a mirror; --from DIR takes archives that lie in a folder, without internet
   python create_data_lists.py --root D:/images
       list the sets that are in D:/images
   python create_data_lists.py --train-hr my_photos --valid-count 10 --make-lr
@@ -362,10 +343,15 @@ def parser():
     p.add_argument("--download", nargs="+", default=[], choices=("div2k", "benchmark"), metavar="SET",
                    help="fetch 'div2k' (several GB) and/or 'benchmark' (Set5, Set14, B100, Urban100; 250 MB); "
                         "resumes where it was interrupted")
+    p.add_argument("--url", help="for --download: a mirror, the address of the folder that holds the archives")
+    p.add_argument("--from", dest="archives", metavar="DIR",
+                   help="for --download: take the archives from this folder, without internet")
     p.add_argument("--train-hr", metavar="DIR", help="a folder of your own HR images to train on")
     p.add_argument("--valid-count", type=int, default=0, metavar="N",
                    help="hold out N of the --train-hr images for validation")
     p.add_argument("--make-lr", action="store_true", help="make the LR images that are missing")
+    p.add_argument("--follow-links", action="store_true",
+                   help="list images on other disks too, where a link in the data folder leads to them")
     p.add_argument("--check", action="store_true", help="read every pair of the lists and report every fault")
     p.add_argument("--hr-folder", metavar="DIR",
                    help="for --check: what the HR names are relative to (config.HR_data_folder)")
@@ -380,6 +366,13 @@ def main(argv=None):
     args = p.parse_args(argv)
     if args.valid_count < 0 or args.valid_count and not args.train_hr:
         p.error("--valid-count takes a positive number, and goes with --train-hr")
+    if (args.url or args.archives) and not args.download or args.url and args.archives:
+        p.error("--url and --from go with --download, one of them at a time")
+    if args.url and not re.match(r"https?://.*(?<!\.zip)(?<!\.tar)$", args.url):
+        p.error(f"--url {args.url}: it is the address of the folder that holds the archives and begins with "
+                "http:// or https://")
+    if args.archives and not Path(args.archives).is_dir():
+        p.error(f"--from {args.archives}: there is no such folder")
     if args.demo and (args.download or args.train_hr or args.csv_folder):
         p.error("--demo goes without --download, --train-hr and --csv-folder")
     if (args.hr_folder or args.lr_folder) and not args.check:
@@ -399,15 +392,16 @@ def run(args):
     root = Path(args.root or ("data/demo" if args.demo else "data"))
     csv_folder = Path(args.csv_folder or root)
     elsewhere = os.path.abspath(csv_folder) != os.path.abspath(root)
-    problems = download(args.download, root) if args.download else []
+    problems = download(args.download, root, args.url, args.archives) if args.download else []
     is_new = not any(list_path(csv_folder, split).is_file() for split in SPLITS)
     if args.demo:
         make_demo(root, args.scale)
         print_table(("split", "images", "where"), [(split, len(names), f"{root.as_posix()}/HR: " + ", ".join(
             Path(name).stem for name in names)) for split, names in DEMO.items()], fold=1)
-    elif args.download or args.train_hr or args.make_lr or not args.check or is_new:
+    elif args.download or args.train_hr or args.make_lr or args.follow_links or not args.check or is_new:
         # --check alone takes the lists as they are.
-        problems += list_images(root, csv_folder, args.train_hr, args.valid_count, args.make_lr, args.scale)
+        problems += list_images(root, csv_folder, args.train_hr, args.valid_count, args.make_lr, args.scale,
+                                args.follow_links)
     for problem in problems:
         print(f"\nProblem: {problem}")
     status = 1 if problems else 0

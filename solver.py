@@ -5,13 +5,18 @@ Equations are those of Ledig et al. 2017 (arXiv 1609.04802).  All images of a ba
 """
 
 import torch
-from torch.nn import functional
 
 from support.convert import convert_image
 from support.enlarging import evaluate, mean_of, super_resolve  # noqa: F401  for the notebooks: solver.super_resolve
+from support.networks import upsampling_and_last
 from support.run import EpochProgress, stage_config
 from support.stage import Stage
+
+### BEGIN SOLUTION
 from support.vgg16 import distance
+### REPLACED BY
+# from support.messages import NotWritten
+### END SOLUTION
 
 # ---------------------------------------------------------------- one epoch
 
@@ -52,7 +57,7 @@ def pretrain(train_loader, generator, content_loss_criterion, optimizer_g, epoch
         ### REPLACED BY
         # # Pre-training is yours to design: one update of the generator by the pixel loss (equation 4).
         # # meters["content"].update(loss, len(lr)) keeps the mean for the log.
-        # raise NotImplementedError("solver.pretrain is yours to write: one update of the generator by the pixel loss")
+        # raise NotWritten("solver.pretrain is yours to write: one update of the generator by the pixel loss")
         ### END SOLUTION
     return meters
 
@@ -188,7 +193,7 @@ class PerceptualLoss(torch.nn.Module):
         seen = random_window(hr, self.config.d_shift)
         with self.precision.autocast():
             features = features_of(sr[seen], hr[seen], self.vgg.stages)
-        return (self.config.pixel_weight * functional.mse_loss(sr, hr)
+        return (self.config.pixel_weight * torch.nn.functional.mse_loss(sr, hr)
                 + self.config.feature_weight * distance(*features)
                 + self.config.grid_weight * grid_loss(sr, hr, self.config.scaling_factor))
 
@@ -240,6 +245,8 @@ def fit_pretrain(config, generator, train_loader, valid_set, monitor=None):
     """
     if stage_config(config, "pretrain").epochs == 0:
         return []
+    if config.freeze_tail and config.epochs:          # what SRGAN needs is said before hours of pre-training
+        upsampling_and_last(generator)
     stage = Stage("pretrain", config, generator, train_loader, valid_set, monitor=monitor)
     criterion = torch.nn.MSELoss()
     network = stage.compiled(generator, config.crop_size // config.scaling_factor)
@@ -263,11 +270,7 @@ def fit_srgan(config, generator, discriminator, truncated_vgg19, train_loader, v
         return []
     # Trained, the sub-pixel layers soon write one pattern everywhere: the easiest way to look less smooth.
     # With these layers frozen, that happens later.
-    if config.freeze_tail and not (hasattr(generator, "upsampling") and hasattr(generator, "last")):
-        raise TypeError("config.freeze_tail = True freezes generator.upsampling and generator.last, and this "
-                        f"{type(generator).__name__} has no layers of these names. Give them to the layers that "
-                        "upscale and to the last convolution, or set config.freeze_tail = False.")
-    frozen = (generator.upsampling, generator.last) if config.freeze_tail else ()
+    frozen = upsampling_and_last(generator) if config.freeze_tail else ()
     for part in frozen:
         part.requires_grad_(False)
     stage = Stage("srgan", config, generator, train_loader, valid_set, discriminator, monitor)

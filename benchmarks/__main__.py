@@ -9,6 +9,7 @@ import argparse
 import json
 import os
 import platform
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -41,7 +42,7 @@ def main(arguments=None):
         for name in args.parts or PARTS:
             for row in parts[name](Path(work)):
                 results.append((name, row))
-                print(f"{row.what}: {shown(row)}", flush=True)
+                print(f"{row.what}: {shown(row)}", file=sys.stderr, flush=True)
     content = {"machine": machine, "rows": [{"part": name, **row._asdict(), "reached": reached(row)}
                                             for name, row in results]}
     write_atomically(args.json, json.dumps(content, indent=2).encode("utf-8"))

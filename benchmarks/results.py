@@ -41,7 +41,6 @@ SETS = {"Set5": "Set5", "Set14": "Set14", "B100": "B100", "Urban100": "Urban100"
 MISSING = {"valid": "python create_data_lists.py --download div2k"}       # the others: --download benchmark
 CHINESE = {"PSNR (dB) / SSIM on Y": "PSNR (dB) / SSIM，Y 通道", "parameters": "参数量",
            "Set14, colour formula": "Set14，彩色公式", "510 x 339 upscaled in": "放大 510 x 339 用时",
-           "Upscaled in: ": "放大用时的测试环境：", " threads": " 线程",
            "not measured: not here": "未测：没有该数据集", "how to get it": "获取方法", "DIV2K valid": "DIV2K 验证集",
            ", self-ensemble": "，自集成", ", published": "，公开数值", " (paper)": "（论文）", "bicubic ": "双三次 ",
            "bicubic，": "双三次，", " (trained on the 291 images)": "（用 291 张图像训练）",
@@ -250,6 +249,8 @@ def in_short(text):
 
 def in_chinese(text):
     """The table's English words in Chinese."""
+    text = re.sub(r"(?m)^Upscaled in: (.+), (\d+) threads, (torch .+)\.$",
+                  r"放大用时的测试环境：\1，\2 线程，\3。", text)
     for english, chinese in CHINESE.items():
         text = text.replace(english, chinese)
     return text

@@ -5,15 +5,18 @@ import importlib
 import importlib.util
 import sys
 
-# command -> (module, what it does).  The student edition has the first three.
+# command -> (module, what it does).
 COMMANDS = {
     "check": ("course.commands", "is the hand-in complete? 检查作业是否完整"),
     "pack": ("course.commands", "check, and write <student-id>.zip 检查并打包"),
     "report": ("course.report", "write a draft of the report from the run folder 根据运行结果生成报告草稿"),
+    ### BEGIN SOLUTION
+    "address": ("course.address", "write the repository's address into pages and notebooks: badges for Colab, Kaggle"),
     "release": ("course.release", "make the student edition and the hidden tests"),
     "grade": ("course.grade", "check, test and measure a folder of zip files"),
     "gallery": ("course.gallery", "make the page for blind scoring of the Set5 results"),
     "scores": ("course.scores", "opinion scores with intervals and ranks, the final table"),
+    ### END SOLUTION
 }
 
 

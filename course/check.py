@@ -2,6 +2,7 @@
 
 import re
 from collections import namedtuple
+from pathlib import Path
 
 import nbformat
 import numpy as np
@@ -10,6 +11,7 @@ from PIL import Image
 from config import get_config
 from course.facts import CODE, NOTEBOOKS, SET5, TEST_SETS
 from course.handin import INFO, REPORTS, HandIn
+from course.report_blocks import without_parts
 from course.texts import RULES
 from datasets import SRDataset
 from imresize import imresize
@@ -34,7 +36,9 @@ MIN_WORDS = 200        # Chinese characters or English words of a report
 NOTHING = ("absent", "")
 # Of test.ipynb's table: a title of the published scores, which stand to the right of the student's own.
 PUBLISHED_TITLE = re.compile(r"\((?:paper|published)\)|^EDSR-baseline$")
+### BEGIN SOLUTION
 KITS_WEIGHTS = "Nothing has been trained in "         # inference.weights_to_show
+### END SOLUTION
 SET_SIZES = {"Set5": 5, "Set14": 14, "B100": 100, "Urban100": 100}
 DEMO_VALID = 2         # images in the demo's set of this name
 
@@ -189,9 +193,11 @@ def same_picture(a, b, most=1.0):
 def five_set_table(notebook):
     """Test sets of which the table shows no scores of the student's own, and those of which it shows a part."""
     text = _text(notebook)
+    ### BEGIN SOLUTION
     if KITS_WEIGHTS in text:
         return ["test.ipynb: nothing had been trained in this run; the scores are those of weights that come with the "
                 "kit 本次运行尚未训练，表中是套件附带权重的结果"]
+    ### END SOLUTION
     measured = measured_sets(text)
     if measured.get("valid") == DEMO_VALID:
         del measured["valid"]                 # two photographs are no validation set
@@ -226,7 +232,7 @@ def report(handin):
         return [NOTHING]                      # the rule "files" reports it
     texts = {path: _text_or_error(path) for path in handin.reports}
     drafts = [path for path, (text, _) in texts.items() if DRAFT in text]
-    judged = max(texts, key=lambda path: (path not in drafts, count_words(texts[path][0])))
+    judged = max(texts, key=lambda path: (path not in drafts, count_words(texts[path][0], path.parent)))
     others = [("warning", f"{path.name}: still a draft, {judged.name} is judged; delete it 草稿，请删除")
               for path in drafts if path != judged]
     return others + _faults_of_report(judged, *texts[judged])
@@ -242,7 +248,7 @@ def _text_or_error(path):
 def _faults_of_report(path, text, error):
     if error:
         return [error]
-    words = count_words(text)
+    words = count_words(text, path.parent)
     found = [f"{path.name}: {part} ({' / '.join(names)})" for part, names in REPORT_PARTS.items()
              if not any(name in text.lower() for name in names)]
     if path.suffix == ".pdf" and found and words < MIN_WORDS:
@@ -252,14 +258,19 @@ def _faults_of_report(path, text, error):
     return found + ([f"{path.name}: {DRAFT}"] if DRAFT in text else [])
 
 
-def count_words(text):
+def count_words(text, folder):
     """Chinese characters and English words of a report, without what the draft already holds."""
-    return len(re.findall(r"[\u4e00-\u9fff]|[A-Za-z]{2,}", prose(text)))
+    return len(re.findall(r"[\u4e00-\u9fff]|[A-Za-z]{2,}", prose(text, folder)))
 
 
-def prose(text):
-    """A text without what the draft already holds: headings, tables, images and their captions."""
-    return "\n".join(line for line in text.splitlines() if not re.match(r"\s*([#|!]|\*[^*]+\*\s*$)", line))
+def prose(text, folder="."):
+    """A text without what the draft already holds: parts of the kit, headings, tables, images and their captions.
+
+    Args:
+        folder: of the report: a part counts as the kit's while neither its text nor its pictures are changed.
+    """
+    return "\n".join(line for line in without_parts(text, Path(folder)).splitlines()
+                     if not re.match(r"\s*([#|!]|\*[^*]+\*\s*$)", line))
 
 
 def report_text(path):

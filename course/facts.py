@@ -11,7 +11,8 @@ else:
 from easydict import EasyDict
 
 DEFAULTS = {
-    "course": {"name": "", "name_zh": "", "contact": "", "deadline": None},
+    "course": {"name": "", "name_zh": "", "contact": "", "deadline": None,
+               "repository": "", "student_repository": ""},
     "roster": {},
     "points": {"hidden_tests": 40, "set5_scores": 30, "psnr_ssim": 10, "report": 20},
     "limits": {"zip_mb": 50, "unpacked_mb": 300, "files": 500},

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+import sys
 import traceback
 from collections import namedtuple
 from datetime import datetime
@@ -80,7 +81,8 @@ def grade(zips, bundle, data, out, facts, progress=True, limits=LIMITS, given=()
     if progress and mode == "plain":
         print(f"{WEAK} ({why}).")
     if progress:
-        print("Upscaling Set5 with the generators that come with the kit, to compare with ...", flush=True)
+        print("Upscaling Set5 with the generators that come with the kit, to compare with ...", file=sys.stderr,
+              flush=True)
     references = with_shipped(set5_references(data), data)
     paths, others = received(zips)
     if others:

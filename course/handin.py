@@ -38,13 +38,14 @@ class HandIn:
         if not self.folder.is_dir():
             raise HandInError(f"There is no folder {self.folder}.")
         self.student_id, self.name, self.run_name = self._info()
-        self.is_kit = not (self.folder / MANIFEST).exists() and (self.folder / "runs").is_dir()
+        self.is_kit = not (self.folder / MANIFEST).exists() and (
+            (self.folder / "runs").is_dir() or (self.folder / EDITION).exists())      # before the first run, too
         self.run = self.folder / "runs" / self.run_name if self.is_kit else self.folder / "run"
         self.results = (self.run if self.is_kit else self.folder) / "results" / "Set5"
 
     def _info(self):
         try:
-            info = tomllib.loads(_decoded((self.folder / INFO).read_bytes()))
+            info = tomllib.loads(decoded((self.folder / INFO).read_bytes()))
         except FileNotFoundError:
             info = {}
         except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError, OSError) as error:
@@ -103,7 +104,7 @@ class HandIn:
         return {name: found[name] for name in sorted(found) if found[name].is_file() and not found[name].is_symlink()}
 
 
-def _decoded(content):
+def decoded(content):
     """The text of a file that was saved by any editor: UTF-8, or what Windows calls Unicode and ANSI (here GBK)."""
     if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return content.decode("utf-16")

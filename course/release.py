@@ -10,7 +10,8 @@ from pathlib import Path
 
 import nbformat
 
-from course.facts import NOTEBOOKS
+from course.address import checked, with_address
+from course.facts import NOTEBOOKS, read_facts
 from course.handin import EDITION, code_files, text_hash
 from course.hidden import make_bundle
 from course.regions import split, split_notebook
@@ -21,12 +22,13 @@ from support.version import kit_version
 # The files that students get.  weights/, benchmarks/ and extensions/ would give the solution away.
 TEXTS = ("*.py", "support/*.py",
          "README.md", "README.zh-CN.md", "course.toml", "handin.toml", "requirements.txt", "Makefile", "LICENSE",
-         "pyproject.toml", ".gitignore", "docs/assignment*.md", "docs/student*.md", "docs/data*.md",
+         "pyproject.toml", ".gitignore", "docs/assignment*.md", "docs/student*.md", "docs/data*.md", "docs/network*.md",
+         "docs/troubleshooting*.md", "docs/glossary*.md",
          "tests/__init__.py", "tests/conftest.py", "tests/helpers.py", "tests/students/*.py", "tests/core/__init__.py",
          "tests/core/test_imresize.py", "tests/core/test_data_lists.py")
 OTHERS = ("docs/pictures/student_*.png", "docs/pictures/assignment_*.png", "support/niqe_parameters.npz")
 COURSE = ("__init__.py", "__main__.py", "facts.py", "handin.py", "check.py", "texts.py", "commands.py", "pack.py",
-          "report.py", "templates/report.md.j2", "templates/report.html.j2")
+          "report.py", "report_parts.py", "report_blocks.py", "templates/report.md.j2")
 # Run in the edition, whose presets are not those of this repository.
 SETTINGS_PAGES = """
 from pathlib import Path
@@ -66,7 +68,9 @@ def release(out, hidden, root=ROOT):
     out, root = Path(out), Path(root)
     if out.exists() or Path(hidden).exists():
         raise ReleaseError(f"{out if out.exists() else hidden} is there already; choose another name, or remove it.")
+    address = checked(read_facts(root / "course.toml").course.student_repository, "student_repository")
     written, solutions = without_solutions(root)
+    written = {name: with_address(name.as_posix(), text, address) for name, text in written.items()}
     leaks = find_leaks(written, solutions)
     if leaks:
         raise ReleaseError("These lines of solutions would be handed out:\n  " + "\n  ".join(leaks))
@@ -112,12 +116,12 @@ def squeezed(text):
 def find_leaks(written, solutions):
     """Long lines of solutions that occur in the edition: list of "file: line".
 
-    A line that also stands outside the regions of its own file is no secret.
+    A line that also stands outside the regions of its own file is no secret, and neither is the rule of a table.
     """
     shown = {name: _lines(name, text) for name, text in written.items()}
     leaks = []
     for name, lines in solutions.items():
-        secret = {line for line in lines - shown[name] if len(line) > LONG}
+        secret = {line for line in lines - shown[name] if len(line) > LONG and re.search(r"\w", line)}
         leaks += [f"{other.as_posix()}: {line}" for other in shown for line in sorted(secret & shown[other])]
     return leaks
 

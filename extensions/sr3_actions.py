@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-import super_resolution
 from extensions import distributed, source_metrics, sr3, sr3_config, sr3_weights
 from extensions.sr3_config import STAGE, ConfigError, data_len, value
 from extensions.sr3_figures import as_array
@@ -24,6 +23,8 @@ from support.files import save_image
 from support.images import read_image
 from support.lists import DataError
 from support.messages import notice
+from support.picture_files import find_pictures, result_names, too_long, try_folder
+from support.pictures import enlarge, read_picture, save_picture
 from support.progress import StatusLine
 from support.run import has_trained, run_folder
 from support.safeguards import is_out_of_memory
@@ -137,16 +138,19 @@ def infer(args, options, config):
     """Photographs that need no HR: the files of ``images_of`` for each; 1 if one of them failed, else 0."""
     low = value(options, "datasets.val.l_resolution")
     source = args.input or Path(value(options, "datasets.val.dataroot"), f"lr_{low}")
-    files, s = super_resolution.find_pictures([source]), config.scaling_factor
-    names = {file: name.removesuffix(f"_x{s}.png") for file, name in super_resolution.result_names(files, s).items()}
-    network, folder = trained(options, config), results_folder(options, config, "infer")
+    files = find_pictures([source], args.subfolders, say=lambda text: print(text, file=sys.stderr))
+    s, folder = config.scaling_factor, results_folder(options, config, "infer")
+    named = result_names(files, s, [Path(source)])
+    names = {file: name.removesuffix(".png").removesuffix(f"_x{s}") for file, name in named.items()}
+    try_folder(folder)
+    network = trained(options, config)
     run, rows, failed = wandb_run(args, options, config), [], []
     for file, name in names.items():
         try:
             rows.append((name, *infer_one(network, file, folder, name)))
         except (ValueError, OSError, MemoryError, RuntimeError) as error:       # the other images still get their turn
             failed.append(f"{file.name}: {reason_of(error)}")
-            print(f"NOT UPSCALED: {failed[-1]}")
+            print(f"NOT UPSCALED: {failed[-1]}", file=sys.stderr)
     if run:
         run.log_images("infer", ("SR", "LR upscaled"), rows)
         run.end()
@@ -164,13 +168,15 @@ def infer_one(network, file, folder, name):
         (SR, LR upscaled), uint8 (s h, s w, 3).
 
     Raises:
-        ValueError: as ``super_resolution.read_picture``.
+        ValueError: as ``read_picture``; or if a file cannot have its name.
     """
-    photograph = super_resolution.read_picture(file)
+    if reason := too_long(folder / f"{name}_sr_process.png"):
+        raise ValueError(reason)
+    photograph = read_picture(file)
     made, replaced = images_of(network, photograph.lr), (folder / f"{name}_sr.png").exists()
-    sr = super_resolution.enlarge(photograph, lambda _: made["sr"])
+    sr = enlarge(photograph, lambda _: made["sr"])
     for ending, image in {**made, "sr": sr}.items():
-        super_resolution.save_picture(folder / f"{name}_{ending}.png", image, photograph)
+        save_picture(folder / f"{name}_{ending}.png", image, photograph)
     (h, w), changed = photograph.lr.shape[:2], f" ({photograph.notice})" * bool(photograph.notice)
     print(f"{file.name}: {w} x {h} -> {sr.shape[1]} x {sr.shape[0]}, {name}_sr.png{changed}"
           + " (the previous one is replaced)" * replaced)

@@ -52,8 +52,9 @@ def arguments_of(arguments):
         for flag, text in FLAGS.items():
             command.add_argument(f"-{flag}", f"--{flag}", action="store_true", help=text)
         if name == "infer":
-            command.add_argument("--input", type=Path, help="an image, or a folder of them (not of folders in it; "
-                                                              "default: the LR of datasets.val)")
+            command.add_argument("--input", type=Path, help="an image, or a folder of them "
+                                                              "(default: the LR of datasets.val)")
+            command.add_argument("--subfolders", action="store_true", help="of a folder: its subfolders as well")
     data = commands.add_parser("prepare_data", allow_abbrev=False)
     data.add_argument("-p", "--path", type=Path, required=True, help="folder with photographs")
     data.add_argument("-o", "--out", required=True, help="the sizes are appended: faces becomes faces_64_512")

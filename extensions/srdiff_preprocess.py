@@ -11,11 +11,12 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from create_data_lists import write_list, write_png
+from create_data_lists import write_list
 from imresize import imresize
 from support.data_layout import images_in
 from support.images import read_image
 from support.lists import DataError
+from support.make_lr import write_png
 from support.messages import notice
 
 SIZE, SCALE = 320, 4          # of a crop; divisible by the 160 pixels of SRDiff's training patches

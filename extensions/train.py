@@ -15,7 +15,7 @@ import torch
 import create_data_lists
 from config import get_config
 from datasets import SRDataset, make_loader
-from extensions import a2n, distributed, sr3, srdiff, srdiff_preprocess
+from extensions import a2n, distributed, import_weights, sr3, srdiff, srdiff_preprocess
 from extensions.setting_descriptions import DESCRIBED
 from support import provenance
 from support.checkpoints import CheckpointError
@@ -117,8 +117,8 @@ def compile_in_place(stage):
 # ---------------------------------------------------------------- configurations and the command
 
 METHODS = {"a2n": a2n, "srdiff": srdiff, "sr3": sr3}       # name -> module with PRESETS and build(config, stage)
-COMMANDS = {"preprocess": srdiff_preprocess.main}          # other commands: name -> main(arguments)
-
+# Other commands: name -> main(arguments).
+COMMANDS = {"preprocess": srdiff_preprocess.main, "import_weights": import_weights.main}
 
 
 def extension_config(method, preset="demo", data_folder="data", name=None, seed=0):

@@ -11,6 +11,12 @@ import torch
 
 from support.files import write_atomically
 from support.messages import notice
+from support.weight_files import (  # noqa: F401  handed on
+    CheckpointError,
+    describe,
+    read_metadata,
+    read_weights,
+)
 
 METHODS = {}      # name -> network class; a class registers itself, see register_method
 
@@ -29,10 +35,6 @@ def register_method(name, title=None, colour=None):
         METHODS[name] = cls
         return cls
     return register
-
-
-class CheckpointError(RuntimeError):
-    """A checkpoint or weight file that is missing, damaged, or of another network."""
 
 
 class DamagedCheckpoint(CheckpointError):
@@ -74,8 +76,7 @@ def load_checkpoint(path):
     data = path.read_bytes()
     body, label, digest = data[:-HASH_BYTES], data[-HASH_BYTES:-64], data[-64:]
     if label != HASH_LABEL:
-        raise DamagedCheckpoint(f"{path} carries no hash: it is damaged or cut short, or this kit has not written it. "
-                                "For a plain state_dict: generator.load_state_dict(utils.read_weights(path)).")
+        raise DamagedCheckpoint(f"{path} {describe(path)}")
     if hashlib.sha256(body).hexdigest().encode() != digest:
         raise DamagedCheckpoint(f"{path} is damaged: its content does not have the hash that was stored with it. "
                                 "Take an older checkpoint, or delete it and train again.")
@@ -151,34 +152,6 @@ def _load_safely(file, path):
                               "and nothing in it was run: such a file can run code of whoever made it.") from error
 
 
-def read_weights(path):
-    """The tensors of a .safetensors file or of a plain ``torch.save(state_dict)`` file.
-
-    Returns:
-        dict name -> tensor, on the CPU.
-
-    Raises:
-        CheckpointError: if the file is missing, damaged, or holds anything else.
-    """
-    from safetensors.torch import load_file
-    path = Path(path)
-    if not path.is_file():
-        raise CheckpointError(f"There is no weight file {path}. Check the path; it is relative to the folder in "
-                              "which Python was started.")
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        state = _load_safely(path, path)
-    except CheckpointError:
-        raise
-    except Exception as error:       # safetensors, zip files and torch each raise exceptions of their own
-        raise CheckpointError(f"{path} cannot be read as a weight file ({error}). Copy or fetch it again.") from error
-    if not isinstance(state, dict) or not all(map(torch.is_tensor, state.values())):
-        raise CheckpointError(f"{path} holds no plain state_dict (name -> tensor). For a checkpoint of this kit: "
-                              "utils.load_generator(path).")
-    return state
-
-
 def check_fit(model, state, origin):
     """Raise CheckpointError, with a list of what does not fit, unless ``model.load_state_dict`` would take ``state``.
 
@@ -204,6 +177,7 @@ def load_weights(model, state, origin):
     return model
 
 
+### BEGIN SOLUTION
 WEIGHTS = Path(__file__).resolve().parents[1] / "weights"      # the generators that come with the kit
 
 
@@ -226,6 +200,7 @@ def weight_file(name):
         raise CheckpointError(f"No weights named {path.name!r} come with the kit; there are {known}. "
                               "A file of your own is given with its ending, .pth or .safetensors.")
     return WEIGHTS / f"{path.name}.safetensors"
+### END SOLUTION
 
 
 def save_generator(path, model, dtype=None, **facts):
@@ -241,19 +216,3 @@ def save_generator(path, model, dtype=None, **facts):
     if dtype is not None:          # except BatchNorm's counter
         state = {name: tensor.to(dtype) if tensor.is_floating_point() else tensor for name, tensor in state.items()}
     write_atomically(path, save(state, metadata))
-
-
-def read_metadata(path):
-    """What ``save_generator`` wrote next to the weights: dict "method", "settings", "facts".
-
-    Raises:
-        CheckpointError: if the file says nothing of that kind.
-    """
-    from safetensors import safe_open
-    with safe_open(path, framework="pt") as file:
-        metadata = file.metadata() or {}
-    if "method" not in metadata:
-        raise CheckpointError(f"{path} does not say which network it holds (no 'method' in its metadata). "
-                              "Files that say so are written by support.checkpoints.save_generator.")
-    return {"method": metadata["method"],
-            **{key: json.loads(metadata.get(key, "{}")) for key in ("settings", "facts")}}

@@ -1,7 +1,7 @@
 """Read every pair of every list, and report everything that is wrong with them: ``create_data_lists.py --check``."""
 
 import os
-from collections import Counter, namedtuple
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -18,18 +18,17 @@ from support.data_layout import (
     print_table,
     size,
 )
-from support.images import TooManyBits, read_image
+from support.downscaling import agreement as inner_agreement
+from support.findings import NEW_LR, Agreement, Facts, Finding, Row
+from support.foreign import kind_of
+from support.images import TO_8_BITS, TooManyBits, read_image
+from support.judge_set import judge_set
 from support.lists import DataError, fit_pair, list_path, read_rows, too_small
+from support.make_lr import is_outdated
 from support.messages import count
 
-# row: number in the list, 0 for the whole list; fails: False for a notice
-Finding = namedtuple("Finding", "split row file kind problem remedy fails")
-Row = namedtuple("Row", "split number names paths")          # names and paths: (HR, LR)
-Facts = namedtuple("Facts", "shape notice kind problem jpeg")
-Agreement = namedtuple("Agreement", "psnr correlation shift")
-
 SAME_IMAGE = 0.7             # correlation; LR made by the crudest method has above 0.9, that of another image about 0
-LIKE_BICUBIC = 30            # dB; other tools' bicubic reaches more than 40, taking every fourth pixel less than 30
+LIKE_BICUBIC = 30            # dB; taking every fourth pixel gives less
 JPEG_ENDINGS = (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo")
 AGAIN = "Fetch or copy it again."
 
@@ -65,8 +64,13 @@ def check(csv_folder, hr_folder=None, lr_folder=None, scale=4):
     # Of a duplicate, the row named first speaks for its files.
     again = {(finding.split, finding.row) for finding in repeated if finding.kind == "duplicate"}
     unread = [row for split in splits for row in rows[split] if (split, row.number) not in again]
+    agreements = {split: [] for split in splits}
     for row, facts in zip(unread, inspect_all(unread, scale)):
-        findings += check_row(row, *facts, scale)
+        of_row = list(check_row(row, *facts, scale))
+        findings += of_row
+        if not any(finding.fails for finding in of_row):
+            agreements[row.split].append((row, *facts[1:]))
+    findings += [finding for split in splits for finding in judge_set(split, agreements[split], scale)]
     findings.sort(key=lambda finding: (SPLITS.index(finding.split), finding.row))
     return findings, {split: len(rows[split]) for split in splits}
 
@@ -153,10 +157,11 @@ def compare(made, lr):
     made, lr: uint8 arrays (h, w, 3) or (h, w).
     psnr: in dB, on luma, unshifted.  correlation: of the two images' luma, -1 to 1, at the
     best shift.  shift: (down, right) in LR pixels, by which the file's content is moved.
+    inner: in dB, on all channels, without the border, which two versions of MATLAB make in two ways.
     """
     a, b = luma(three_channels(made)), luma(three_channels(lr))
     if min(a.shape) < 8:
-        return Agreement(float("inf"), 1.0, (0, 0))
+        return Agreement(float("inf"), 1.0, (0, 0), None)
     inside, best = a[1:-1, 1:-1], None
     for down in (0, -1, 1):                   # unshifted comes first, and wins a tie
         for right in (0, -1, 1):
@@ -169,7 +174,8 @@ def compare(made, lr):
     spread = inside.std() * best[2].std()
     covariance = np.mean((inside - inside.mean()) * (best[2] - best[2].mean()))
     correlation = float(covariance / spread) if spread > 0 else float(inside.std() == best[2].std())
-    return Agreement(float(10 * np.log10(255**2 / max(unshifted, 1e-9))), correlation, best[1])
+    return Agreement(float(10 * np.log10(255**2 / max(unshifted, 1e-9))), correlation, best[1],
+                     inner_agreement(made, lr))
 
 
 def inspect(path):
@@ -190,11 +196,14 @@ def inspect(path):
         jpeg = start == b"\xff\xd8\xff"
         array, notice = read_image(path)
         return array, Facts(array.shape, notice, "", "", jpeg)
-    except TooManyBits:
-        return wrong("wrong mode", "It has 16 or more bits a channel.")
+    except TooManyBits as error:
+        return wrong("wrong mode", f"It has {error.found}.")
     except PermissionError:
         return wrong("unreadable", "This account may not read it.")
     except (ValueError, OSError) as error:
+        what, _ = kind_of(path)
+        if what:
+            return wrong("unreadable", f"It cannot be read: {what}.")
         reason = str(error.__cause__ or error).replace(repr(str(path)), "it").replace(str(path), "it")
         return wrong("unreadable", f"It cannot be read, damaged or cut short: {reason}.")
 
@@ -211,7 +220,7 @@ def check_row(row, hr, lr, agreement, scale):
     for which, (name, facts) in enumerate((("HR", hr), ("LR", lr))):
         if facts.problem:
             remedy = {"missing partner": "Make it with --make-lr, or fetch it again." if which else AGAIN,
-                      "wrong mode": "Convert it to 8-bit RGB or grey."}.get(facts.kind, AGAIN)
+                      "wrong mode": TO_8_BITS}.get(facts.kind, AGAIN)
             yield fault(which, facts.kind, facts.problem.format(name), remedy)
         if facts.notice:
             yield fault(which, "wrong mode", f"Neither RGB nor grey: {facts.notice}.",
@@ -224,7 +233,10 @@ def check_row(row, hr, lr, agreement, scale):
         if facts.jpeg and ending not in JPEG_ENDINGS:
             yield fault(which, "JPEG", f"A JPEG that is called {ending or 'without ending'}.",
                         "Fetch the lossless original, or rename it.", is_test)
-    if hr.shape and lr.shape and agreement is None:
+    if hr.shape and lr.shape and is_outdated(*row.paths):
+        yield fault(1, "outdated", "HR has other content than when this LR was made from it.",
+                    "Make the LR again with --make-lr.")
+    elif hr.shape and lr.shape and agreement is None:
         yield from check_sizes(fault, hr.shape, lr.shape, scale)
     elif agreement:
         if row.split != "train" and (reason := too_small(hr.shape, scale)):
@@ -244,25 +256,22 @@ def check_sizes(fault, hr_shape, lr_shape, scale):
     try:
         fit_pair(hr_shape, lr_shape, scale)
     except DataError as error:
-        yield fault(1, "wrong size", f"{error}.", "Make or fetch the LR again, or give another --scale.")
+        yield fault(1, "wrong size", f"{error}.", f"{NEW_LR} Or give another --scale.")
 
 
 def check_agreement(fault, agreement):
-    """What an Agreement says about a pair: LR of another image, shifted, or made by another method."""
+    """What an Agreement says about a pair: LR of another image, or shifted.  For other methods see ``judge_set``."""
     # In an image that is almost flat, the rounding to 8 bits alone lowers the correlation.
     if agreement.correlation < SAME_IMAGE and agreement.psnr < LIKE_BICUBIC:
         yield fault(1, "other image", "The LR of another image: it hardly agrees with the downscaled HR "
                     f"(correlation {agreement.correlation:.2f}).",
-                    "Is the row right? Otherwise make the LR with --make-lr.")
+                    f"Is the row right? Otherwise: {NEW_LR[0].lower()}{NEW_LR[1:]}")
     elif agreement.shift != (0, 0):
         down, right = agreement.shift
         moved = " and ".join([f"{abs(down)} pixel {'down' if down > 0 else 'up'}"] * (down != 0) +
                              [f"{abs(right)} pixel to the {'right' if right > 0 else 'left'}"] * (right != 0))
         yield fault(1, "shifted", f"LR is shifted {moved} relative to HR: SR would be, too.",
-                    "Make the LR with --make-lr, or fetch it again.")
-    elif agreement.psnr < LIKE_BICUBIC:
-        yield fault(1, "other downscaling", f"LR was not made by bicubic downscaling of this HR: it agrees only to "
-                    f"{agreement.psnr:.1f} dB.", "If that is not wanted, make the LR with --make-lr.", False)
+                    NEW_LR)
 
 
 def report(findings, n_rows):
@@ -281,6 +290,8 @@ def report(findings, n_rows):
     print("Checked: " + ", ".join(f"{split} {n}" for split, n in n_rows.items()) + " (pairs).")
     if kinds:
         print(f"Faults: {sum(kinds.values())} (" + ", ".join(f"{n} {kind}" for kind, n in kinds.most_common()) + ").")
+    elif any(f.kind == "other downscaling" and f.row == 0 for f in findings):
+        print("Every file is whole, but LR of another tool is among them: see above.")
     else:
         print("Every file is whole and every pair fits." + (f" Notices: {notices}, none a fault." if notices else ""))
     return 1 if kinds else 0

@@ -1,5 +1,6 @@
 """Where the images of a data folder are: the published layouts, and which LR belongs to which HR."""
 
+import os
 import shutil
 import textwrap
 import unicodedata
@@ -18,8 +19,10 @@ DIV2K_IMAGES = {"div2k_train_hr": 800, "div2k_valid_hr": 100}
 # ---------------------------------------------------------------- finding the pairs
 
 # pairs: list of (hr, lr) paths; hr_only, lr_only: files without a partner; twins: files that
-# differ from a paired or single HR file only in their ending (a.png, a.jpg)
-Found = namedtuple("Found", "hr_folder lr_folder pairs hr_only lr_only twins")
+# differ from a paired or single HR file only in their ending (a.png, a.jpg); rule: of name_rules
+Found = namedtuple("Found", "hr_folder lr_folder pairs hr_only lr_only twins rule")
+
+HR_FOLDERS = ("hr", "gtmod12", "gt", "original")             # of a test set, in the published layouts
 
 
 def images_in(folder):
@@ -30,7 +33,11 @@ def images_in(folder):
 
 def subfolders(folder):
     """The folders directly in a folder, sorted by name; hidden ones are left out."""
-    return [p for p in entries(folder) if p.is_dir() and not p.name.startswith(".")]
+    try:
+        with os.scandir(folder) as inside:             # many images: no question to the disk for each
+            return sorted(folder / e.name for e in inside if not e.name.startswith(".") and e.is_dir())
+    except OSError:            # not there, or a system folder that must not be read
+        return []
 
 
 def entries(folder):
@@ -44,7 +51,7 @@ def entries(folder):
 def lr_folder_of(hr_folder, scale):
     """The folder of LR images of an HR folder: ``X_HR`` -> ``X_LR_bicubic/X4``, ``X/HR`` -> ``X/LR_bicubic/X4``."""
     name = hr_folder.name
-    if name.upper() == "HR":
+    if name.lower() in HR_FOLDERS:
         stem = ""
     elif name.upper().endswith("_HR"):
         stem = name[:-2]
@@ -53,22 +60,39 @@ def lr_folder_of(hr_folder, scale):
     return descend(hr_folder.parent, f"{stem}LR_bicubic", f"X{scale}")
 
 
-def lr_stem_of(hr_stem, scale, one_folder):
-    """``0001`` -> ``0001x4``; in the layout with one folder, ``img_001_SRF_4_HR`` -> ``img_001_SRF_4_LR``."""
-    return hr_stem[:-2] + "LR" if one_folder else f"{hr_stem}x{scale}"
+def name_rules(scale, one_folder=False):
+    """How an LR file may be called: dict rule as people read it -> function HR stem -> LR stem; the first is ours."""
+    if one_folder:                                           # image_SRF_4
+        return {"..._HR and ..._LR": lambda stem: stem[:-2] + "LR"}
+    return {f"NAMEx{scale}": lambda stem: f"{stem}x{scale}",
+            "NAME": lambda stem: stem,
+            f"NAME_x{scale}": lambda stem: f"{stem}_x{scale}",
+            "NAME_LR": lambda stem: (stem[:-3] if stem.upper().endswith("_HR") else stem) + "_LR"}
+
+
+def name_key(stem):
+    """What makes two names one: letters are composed in one way (macOS decomposes what Windows and Linux do not)."""
+    return unicodedata.normalize("NFC", stem)
+
+
+def lr_path_of(hr, found, scale):
+    """Where the LR of an HR file of ``found`` is, or would be: by the rule of its other pairs."""
+    return found.lr_folder / f"{name_rules(scale, found.hr_folder == found.lr_folder)[found.rule](hr.stem)}.png"
 
 
 def match(hr_folder, lr_folder, scale):
-    """Pair the images of two folders by their names: a Found."""
+    """Pair the images of two folders by their names, by the rule that gives most pairs: a Found."""
     one_folder = hr_folder == lr_folder                      # image_SRF_4
     hr_images, lr_images = images_in(hr_folder), images_in(lr_folder)
     if one_folder:
         hr_images = [p for p in hr_images if p.stem.upper().endswith("_HR")]
         lr_images = [p for p in lr_images if p.stem.upper().endswith("_LR")]
-    lr_by_stem, seen = {p.stem: p for p in reversed(lr_images)}, set()
-    found = Found(hr_folder, lr_folder, [], [], [], [])
+    lr_by_stem = {name_key(p.stem): p for p in reversed(lr_images)}
+    rules = name_rules(scale, one_folder)
+    rule = max(rules, key=lambda rule: sum(name_key(rules[rule](hr.stem)) in lr_by_stem for hr in hr_images))
+    found, seen = Found(hr_folder, lr_folder, [], [], [], [], rule), set()
     for hr in hr_images:
-        stem = lr_stem_of(hr.stem, scale, one_folder)
+        stem = name_key(rules[rule](hr.stem))
         if stem in seen:
             found.twins.append(hr)
         elif stem in lr_by_stem:
@@ -76,7 +100,7 @@ def match(hr_folder, lr_folder, scale):
         else:
             found.hr_only.append(hr)
         seen.add(stem)
-    found.lr_only.extend(p for p in lr_images if p.stem not in seen)
+    found.lr_only.extend(p for p in lr_images if name_key(p.stem) not in seen)
     return found
 
 
@@ -88,24 +112,71 @@ def descend(folder, *names):
 
 
 def find_sets(root, scale):
-    """The known sets in ``root`` and in its direct subfolders: dict split -> Found (the one with most pairs)."""
-    candidates = []
-    for place in [root, *subfolders(root)]:
-        for split in TRAINING:
-            hr_folder = descend(place, f"DIV2K_{split}_HR")
-            candidates.append((split, hr_folder, lr_folder_of(hr_folder, scale)))
-        for folder in subfolders(place):
-            if split := ALIASES.get(folder.name.lower()):
-                hr_folder = descend(folder, "HR")
-                together = descend(folder, f"image_SRF_{scale}")
-                candidates += [(split, hr_folder, lr_folder_of(hr_folder, scale)), (split, together, together)]
+    """The known sets below ``root``: dict split -> Found (the one with most pairs).
+
+    Archives that were unpacked into folders of their own names are found too: DIV2K_train_HR/DIV2K_train_HR/0001.png.
+    """
+    folders, candidates = list(folders_below(root)), []
+    for split in TRAINING:
+        for hr_folder in named(folders, f"DIV2K_{split}_HR"):
+            lr_folders = [lr_folder_of(hr_folder, scale), *named(folders, f"DIV2K_{split}_LR_bicubic/X{scale}"),
+                          *named(folders, f"DIV2K_{split}_LR_bicubic_X{scale}"),
+                          *named(folders, f"DIV2K_{split}_LR_bicubic")]
+            candidates += [(split, hr_folder, lr_folder) for lr_folder in lr_folders]
+        if not any(candidate[0] == split for candidate in candidates):       # LR alone is said, too
+            candidates += [(split, lr.parent.parent / f"DIV2K_{split}_HR", lr)
+                           for lr in named(folders, f"DIV2K_{split}_LR_bicubic/X{scale}")]
+    for folder in folders:
+        if split := ALIASES.get(folder.name.lower()):
+            together = descend(folder, f"image_SRF_{scale}")
+            candidates += [(split, *pair) for pair in test_set_folders(folder, scale)] + [(split, together, together)]
     sets = {}
-    for split, *folders in candidates:
-        found = match(*folders, scale)
+    for split, *pair in candidates:
+        found = match(*pair, scale)
         size = (len(found.pairs), len(found.hr_only))
         if any(size) and (split not in sets or size > (len(sets[split].pairs), len(sets[split].hr_only))):
             sets[split] = found
     return sets
+
+
+def test_set_folders(folder, scale):
+    """(HR folder, LR folder) of a test set as they may be called; the published layout comes first."""
+    inside = list(folders_below(folder, 2))
+    lr_names = (f"LR_bicubic/X{scale}", f"LRbicx{scale}", f"LR_bicubic_X{scale}", f"LR/X{scale}", f"LR_x{scale}",
+                f"X{scale}", "LR_bicubic", "LR")
+    for hr_folder in (descend(folder, name) for name in HR_FOLDERS):
+        yield hr_folder, lr_folder_of(hr_folder, scale)
+        for name in lr_names:
+            for lr_folder in named(inside, name):
+                yield hr_folder, lr_folder
+
+
+def folders_below(folder, depth=5):
+    """A folder, and those in it down to some depth; hidden ones are left out."""
+    yield folder
+    if depth:
+        for inner in subfolders(folder):
+            yield from folders_below(inner, depth - 1)
+
+
+def named(folders, name):
+    """Those of some folders that are called ``name``, or ``parent/name``, in any spelling."""
+    ending = name.lower().split("/")
+    return [folder for folder in folders if [part.lower() for part in folder.parts[-len(ending):]] == ending]
+
+
+def match_own(hr_folder, scale):
+    """The images of a folder of one's own, as ``match``: its LR in the kit's place, or in a layout of others."""
+    lr_folders = [lr_folder_of(hr_folder, scale), hr_folder]
+    if hr_folder.name.lower() in HR_FOLDERS:
+        lr_folders += [lr for hr, lr in test_set_folders(hr_folder.parent, scale) if hr == hr_folder]
+    return max((match(hr_folder, lr_folder, scale) for lr_folder in lr_folders), key=lambda found: len(found.pairs))
+
+
+def folders_with_images(root):
+    """Folders below ``root`` that hold images, as "name (number)"."""
+    numbers = {folder: len(images_in(folder)) for folder in folders_below(root, 3)}
+    return [f"{folder.relative_to(root).as_posix()} ({n})" for folder, n in numbers.items() if n]
 
 
 def expected_number(split, hr_files):

@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from support.data_layout import TEST_SETS
 from support.lists import leads_outside
-from support.messages import megabytes
+from support.messages import few, megabytes
 
 # ---------------------------------------------------------------- where the sets come from
 
@@ -59,12 +59,14 @@ class DownloadError(RuntimeError):
     """An archive that could not be fetched or used; the message says why and what to do."""
 
 
-def download(names, root):
+def download(names, root, url=None, folder=None):
     """Fetch and unpack sets into ``root``; what is complete there already is left alone.
 
     Args:
         names: "div2k" and/or "benchmark".
         root: the data folder; it is made if needed.
+        url: a mirror: the address of the folder that holds the archives, under their published names.
+        folder: take the archives from this folder, without internet; they stay there.
 
     Returns:
         list of sentences: what could not be fetched, and what to do.  One archive that
@@ -73,21 +75,45 @@ def download(names, root):
     root, problems = Path(root), []
     root.mkdir(parents=True, exist_ok=True)
     for archive in [archive for name in names for archive in ARCHIVES[name]]:
-        target = root / archive.url.rsplit("/", 1)[1]
+        name = archive.url.rsplit("/", 1)[1]
         if is_complete(archive, root):
-            print(f"{target.name}: its images are in {root.as_posix()} already.")
+            print(f"{name}: its images are in {root.as_posix()} already.")
             continue
         try:
-            if target.is_file():                  # put there by hand, or its unpacking was interrupted
-                verify(target, archive.md5, f"Delete {target} and run the command again.")
+            if folder:
+                path = in_folder(folder, name)
+                verify(path, archive.md5, f"Copy it to {folder} again.")
+                unpack(archive, path, root, advice=f"Copy it to {folder} again.")
             else:
-                fetch(archive.url, target, archive.md5)
-            unpack(archive, target, root)
-            target.unlink()
-            print(f"{target.name}: fetched, verified and unpacked into {root.as_posix()}.")
+                fetch_and_unpack(archive, root / name, root, f"{url.rstrip('/')}/{name}" if url else archive.url)
+            print(f"{name}: {'found' if folder else 'fetched'}, verified and unpacked into {root.as_posix()}.")
         except (DownloadError, OSError) as error:
             problems.append(str(error))
     return problems
+
+
+def fetch_and_unpack(archive, target, root, url):
+    """Fetch an archive to ``target``, unless it lies there, unpack it into ``root`` and delete it."""
+    if target.is_file():                          # put there by hand, or its unpacking was interrupted
+        verify(target, archive.md5, f"Delete {target} and run the command again.")
+    else:
+        fetch(url, target, archive.md5)
+    unpack(archive, target, root)
+    target.unlink()
+
+
+def in_folder(folder, name):
+    """The file ``name`` of a folder that replaces the internet.
+
+    Raises:
+        DownloadError: if it is not there; the message says what there is.
+    """
+    path = Path(folder, name)
+    if not path.is_file():
+        there = sorted(item.name for item in Path(folder).iterdir())
+        raise DownloadError(f"There is no {name} in {folder}, which holds {few(there) or 'nothing'}. Put it there, "
+                            "under this name, and run the same command again; without --from it is downloaded.")
+    return path
 
 
 def is_complete(archive, root):
@@ -99,8 +125,11 @@ def is_complete(archive, root):
 
 # ---------------------------------------------------------------- fetching
 
-def fetch(url, target, md5=None):
+def fetch(url, target, expected=None, algorithm="md5"):
     """Fetch ``url`` to the file ``target``, through ``<target>.part``, which a later call resumes.
+
+    Args:
+        expected, algorithm: as for ``verify``.
 
     Raises:
         DownloadError: whatever went wrong; the message says what, and what to do.
@@ -119,14 +148,15 @@ def fetch(url, target, md5=None):
             pass                                  # the next attempt resumes it
         except URLError as error:
             raise DownloadError(f"{url} cannot be reached ({error.reason}). Check the connection and the proxy "
-                                f"settings and run the same command again, or fetch it on another machine "
-                                f"and put it at {target}.") from None
+                                f"settings and run the same command again, name a mirror with --url, or fetch it "
+                                f"on another machine and put it at {target}.") from None
     else:
         done = part.stat().st_size if part.exists() else 0
         raise DownloadError(f"{url} broke off {ATTEMPTS} times, at {megabytes(done)} the last time. "
                             "Run the same command again: it resumes from there.")
     try:
-        verify(part, md5, "It was damaged on the way and has been deleted. Run the same command again.")
+        verify(part, expected, "It was damaged on the way and has been deleted. Run the same command again.",
+               algorithm)
     except DownloadError:
         part.unlink()
         raise
@@ -159,7 +189,7 @@ def receive(url, part):
         chunk = answer.read(CHUNK)
         refuse_web_page(answer, chunk if done == 0 else b"", url, part)
         if total:
-            require_space(part.parent, total - done + total, part.name.removesuffix(".part"))
+            require_space(part.parent, total - done, total, part.name.removesuffix(".part"))
         with open(part, "ab" if done else "wb") as file, \
                 tqdm(total=total, initial=done, unit="B", unit_scale=True, unit_divisor=1024, mininterval=1,
                      desc=part.name.removesuffix(".part")) as bar:
@@ -176,8 +206,8 @@ def refuse_web_page(answer, beginning, url, part):
     """Networks with a login page, and moved files, answer 200 with HTML."""
     kind = answer.headers.get("Content-Type") or ""
     if kind.startswith("text/html") or beginning.lstrip()[:9].lower().startswith((b"<!doctype", b"<html")):
-        raise DownloadError(f"{url} is a web page, not an archive: a network that wants you to log in first, or "
-                            "a file that has moved. Open the address in a browser; if it gives you the archive, "
+        raise DownloadError(f"{url} is a web page, not the file: a network that wants you to log in first, or "
+                            "a file that has moved. Open the address in a browser; if it gives you the file, "
                             f"put it at {part.with_name(part.name.removesuffix('.part'))} and run the command again.")
 
 
@@ -195,45 +225,54 @@ def http_sentence(error, url, target):
     return f"{url} answers with HTTP {error.code} ({error.reason}). {by_hand}."
 
 
-def require_space(folder, needed, name):
-    """Raise DownloadError where a folder has no room for so many bytes; ``name``: of the archive."""
-    needed, free = int(needed * SPACE_MARGIN), shutil.disk_usage(folder).free
+def require_space(folder, to_come, size, name):
+    """Raise DownloadError where a folder has no room for the bytes to come and, of an archive, its content."""
+    is_archive = name.endswith((".zip", ".tar"))
+    needed, free = int((to_come + size * is_archive) * SPACE_MARGIN), shutil.disk_usage(folder).free
     if free < needed:
-        raise DownloadError(f"{name} needs {megabytes(needed)} for the archive and for unpacking it, but only "
-                            f"{megabytes(free)} are free in {folder}. Free some space, or choose another disk with "
-                            "--root.")
+        what, way = (("for the archive and for unpacking it", "choose another disk with --root") if is_archive else
+                     ("there", "choose another disk: TORCH_HOME names the folder of torch's files"))
+        raise DownloadError(f"{name} needs {megabytes(needed)} {what}, but only {megabytes(free)} are free in "
+                            f"{folder}. Free some space, or {way}.")
 
 
-def verify(path, md5, advice):
-    """Compare a file with its published MD5 (None: there is none to compare with).
+def verify(path, expected, advice, algorithm="md5"):
+    """Compare a file with its published hash (None: there is none to compare with).
+
+    Args:
+        expected: the hash in hexadecimal digits, or its beginning.
+        algorithm: "md5" or "sha256".
 
     Raises:
         DownloadError: if they differ; ``advice`` says what to do.
     """
-    if md5 is None:
+    if expected is None:
         return
-    digest = hashlib.md5(usedforsecurity=False)
+    digest = hashlib.new(algorithm, usedforsecurity=False)
     with open(path, "rb") as file, tqdm(total=path.stat().st_size, unit="B", unit_scale=True, unit_divisor=1024,
                                         desc="Verifying", mininterval=1, leave=False) as bar:
         while chunk := file.read(CHUNK):
             digest.update(chunk)
             bar.update(len(chunk))
-    if digest.hexdigest() != md5:
-        raise DownloadError(f"{path.name.removesuffix('.part')} has the MD5 {digest.hexdigest()} instead of {md5}. "
-                            f"{advice}")
+    if not digest.hexdigest().startswith(expected):
+        raise DownloadError(f"{path.name.removesuffix('.part')} has the {algorithm.upper()} {digest.hexdigest()} "
+                            f"instead of {expected}. {advice}")
 
 
-def unpack(archive, path, root):
+def unpack(archive, path, root, advice=None):
     """Unpack a .zip or .tar into ``root``.
 
     Everything goes into a hidden folder first and is moved when it is complete: an
     interrupted unpacking leaves nothing that looks like a set.
 
+    Args:
+        advice: what to do about a damaged archive, which then stays; None: it is deleted.
+
     Raises:
-        DownloadError: for a damaged or incomplete archive (it is deleted), one whose
+        DownloadError: for a damaged or incomplete archive, one whose
             names lead out of the folder or that holds links, or too little room.
     """
-    require_space(root, path.stat().st_size, path.name)
+    require_space(root, 0, path.stat().st_size, path.name)
     temporary = root / f".unpacking-{path.name}"
     shutil.rmtree(temporary, ignore_errors=True)            # left by an unpacking that was interrupted
     temporary.mkdir()
@@ -256,9 +295,10 @@ def unpack(archive, path, root):
             raise tarfile.ReadError("images are missing in it")
         move_into(temporary, root)
     except (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error) as error:
-        path.unlink()
-        raise DownloadError(f"{path.name} is damaged or incomplete ({error}) and has been deleted. "
-                            "Run the same command again.") from None
+        if advice is None:
+            path.unlink()
+            advice = "It has been deleted. Run the same command again."
+        raise DownloadError(f"{path.name} is damaged or incomplete ({error}). {advice}") from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

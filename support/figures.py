@@ -71,7 +71,7 @@ def run_recipe(folder):
 
 
 def stage_title(name):
-    """What a stage of training is called: "Pre-training", "SRGAN", "A2N"."""
+    """What a stage of training is called: "Pre-training", "SRGAN"."""
     return CORE_STAGES[name][0] if name in CORE_STAGES else method_title(name)
 
 
@@ -258,10 +258,7 @@ def draw_curves(figure, rows, readings=()):
     plain_log_scale(losses)
     losses.set_title(f"{stage_title(stage)}: generator's losses", fontsize=9)
     curve(quality, "valid_psnr", "PSNR", colour_of(stage))
-    low, high = quality.get_ylim()
-    if high - low < 0.5:                  # noise in the third digit must not fill the plot
-        quality.set_ylim((low + high) / 2 - 0.25, (low + high) / 2 + 0.25)
-    quality.yaxis.set_major_formatter("{x:g}")
+    psnr_scale(quality)
     quality.set_title("validation PSNR (Y), dB", fontsize=9)
     for axes in third:
         curve(axes, "d_real", "of HR", "tab:blue")
@@ -276,6 +273,14 @@ def draw_curves(figure, rows, readings=()):
         axes.set_xlabel("updates (a dot: mean of an epoch)", fontsize=8)
         axes.tick_params(labelsize=8)
         axes.grid(alpha=0.3)
+
+
+def psnr_scale(axes):
+    """A vertical axis in dB that shows 0.5 dB or more: noise in the third digit must not fill the plot."""
+    low, high = axes.get_ylim()
+    if high - low < 0.5:
+        axes.set_ylim((low + high) / 2 - 0.25, (low + high) / 2 + 0.25)
+    axes.yaxis.set_major_formatter("{x:g}")
 
 
 def plain_log_scale(axes):

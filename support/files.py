@@ -13,7 +13,8 @@ from PIL import Image
 
 from support.messages import megabytes, notice
 
-UNFINISHED = re.compile(r".+\.[0-9a-f]{32}\.tmp")       # the names of write_atomically's temporary files
+# The names of write_atomically's temporary files; those of earlier versions had the file's own name in front.
+UNFINISHED = re.compile(r"(.+\.)?[0-9a-f]{32}\.tmp")
 
 
 def write_atomically(path, data, keep_old=None):
@@ -26,7 +27,7 @@ def write_atomically(path, data, keep_old=None):
         OSError: if it cannot be written; the message says why, and that the old file is still there.
     """
     path = Path(path)
-    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
+    temporary = path.with_name(f"{uuid.uuid4().hex}.tmp")        # short: a disk may allow no longer name than path's
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(temporary, "xb") as file:

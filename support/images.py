@@ -1,16 +1,30 @@
 """Reading image files: what they hold, and what was changed to make 8-bit arrays from it (no torch here)."""
 
+import warnings
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
 
+from support import colours
+from support.depth import not_plain
+from support.foreign import RAW, advice_on
+
 # Of the files that count as images of a folder.
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
+TO_8_BITS = "Convert it to 8-bit RGB or grey first, with the brightness that you want."
+
+# Said in our own words, where it matters: a huge file is refused below, and a large one takes memory as announced.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+warnings.filterwarnings("ignore", category=UserWarning, module="PIL[.]")      # damaged EXIF: see support.pictures
 
 
 class TooManyBits(ValueError):
-    """An image with 16 or more bits a channel."""
+    """An image whose pixels are not plain 8-bit values, by depth or by bands; ``found`` says what they are."""
+
+    def __init__(self, path, found):
+        self.found = f"{found}: only 8 bits a channel, grey or RGB, are read here"
+        super().__init__(f"{path} has {self.found}. {TO_8_BITS}")
 
 
 def read_image(path):
@@ -20,7 +34,7 @@ def read_image(path):
         (image, notice): notice is "" or a sentence such as "its alpha channel was dropped".
 
     Raises:
-        ValueError: for a file that is not an image, is damaged, or has 16 bits
+        ValueError: for a file that is not an image, is damaged, or is not 8-bit
             (TooManyBits); the message says what to do.
     """
     image, notices = open_image(path)
@@ -39,28 +53,32 @@ def open_image(path):
     """
     path = Path(path)
     try:
+        if path.suffix.lower() in RAW and path.exists():
+            raise ValueError("a camera's raw data")        # Pillow would show the thumbnail in it
+        if found := not_plain(path):
+            raise TooManyBits(path, found)
         with Image.open(path) as file:
             file.verify()               # a PNG whose last bytes are missing would still load
         with Image.open(path) as file:
-            is_deep = _has_16_bits(file)
             image = ImageOps.exif_transpose(file)
+            if image.mode.startswith(("I", "F")):          # of formats that support.depth does not know, such as FITS
+                raise TooManyBits(path, f"16 or 32 bits a channel (mode {image.mode})")
             notices = []
             if file.getexif().get(0x0112, 1) in range(2, 9):           # 0x0112: orientation
                 notices.append("it was turned upright, as its EXIF orientation says")
             if getattr(file, "n_frames", 1) > 1 and file.format != "MPO":     # a phone's MPO is one photograph
                 notices.append("of its frames only the first was taken")
+    except TooManyBits:
+        raise
     except FileNotFoundError:
         raise ValueError(f"{path} does not exist.") from None
     except Image.DecompressionBombError:
         raise ValueError(f"{path} has more than {2 * Image.MAX_IMAGE_PIXELS / 1e6:.0f} megapixels. "
                          "Reduce it, or cut it into parts, first.") from None
     except Exception as error:     # Pillow raises many kinds for damaged files
-        is_heic = path.suffix.lower() in (".heic", ".heif")
-        advice = "Export it as JPEG: HEIC is not read here" if is_heic else "Fetch or copy it again"
-        raise ValueError(f"{path} cannot be read as an image ({error}). {advice}.") from error
-    if is_deep or image.mode.startswith(("I", "F")):
-        raise TooManyBits(f"{path} has 16 or more bits a channel (mode {image.mode}). Convert it to 8 bits first, "
-                          "with the brightness that you want.")
+        what, advice = advice_on(path)
+        raise ValueError(f"{path} cannot be read as an image ({what or error}). {advice[0].upper()}{advice[1:]}."
+                         ) from error
     return image, notices
 
 
@@ -78,13 +96,5 @@ def as_8_bit_array(image):
     if mode in ("RGBA", "P", "PA"):
         # Dropped, not blended: convert("RGB") keeps the colours as they are stored.
         return np.array(image.convert("RGBA"))[..., :3].copy(), "its alpha channel was dropped"
-    return np.array(image.convert("RGB")), f"its colours were converted from {mode} to RGB"
-
-
-def _has_16_bits(file):
-    """Whether an opened file has 16 bits a channel: Pillow reads a coloured one as if it had 8.
-
-    Only the arguments of its decoder show it: such as "RGB;16B" for PNG and TIFF, ("RGB", 65535) for PPM.
-    """
-    return any(";16" in str(args) or codec.startswith("ppm") and isinstance(args, tuple) and args[-1] > 255
-               for codec, _, _, args in file.tile)
+    rgb, changed = colours.to_rgb(image)
+    return np.array(rgb), changed

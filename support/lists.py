@@ -2,16 +2,19 @@
 
 import csv
 import os
+import unicodedata
 from collections import namedtuple
 from pathlib import Path
 
 from metrics import SMALLEST
-from support.messages import notice
+from support.messages import SaysItAll, notice
 
+LINKED = "linked_folders.txt"               # beside the lists; see linked_folders
 Pair = namedtuple("Pair", "hr lr row")      # two paths, and the row of the list, counted from 1
+SOURCES = {"train": "div2k", "valid": "div2k"}      # of a split: create_data_lists.py --download; others: "benchmark"
 
 
-class DataError(ValueError):
+class DataError(SaysItAll, ValueError):
     """A list, an image or a pair that cannot be used; the message says which and what to do."""
 
 
@@ -39,7 +42,7 @@ def read_list(split, config):
     """
     path = list_path(config.csv_folder, split)
     if not path.is_file():
-        source = {"train": "div2k", "valid": "div2k"}.get(split, "benchmark")
+        source = SOURCES.get(split, "benchmark")
         raise MissingList(f"There is no list {path}. Where the images are in {config.csv_folder}: "
                           f"python create_data_lists.py --root {config.csv_folder}; "
                           f"to fetch them first, add --download {source}")
@@ -47,6 +50,21 @@ def read_list(split, config):
     pairs, faults = read_rows(path, folders)
     leave_out(path, [f"row {row}: {problem} {remedy}" for row, problem, remedy in faults], len(pairs))
     return pairs
+
+
+def how_to_get(splits, csv_folder):
+    """One line (Markdown, English and Chinese) on the test sets that are not in a folder; splits: their names."""
+    demo = Path("data/demo")                     # the demo's own folder, into which nothing is downloaded
+    splits = [split for split in splits if split != "demo"]
+    if not splits:
+        return f"`demo` is not here: it lies in `{demo.as_posix()}`. `demo` 在 `{demo.as_posix()}` 中。"
+    folder = "data" if Path(csv_folder) == demo else Path(csv_folder).as_posix()
+    sources = " ".join(dict.fromkeys(SOURCES.get(split, "benchmark") for split in splits))
+    command = f"`python create_data_lists.py --root {folder} --download {sources}`"
+    also = f", then `data_folder = \"{folder}\"`", f"，再设 `data_folder = \"{folder}\"`"
+    en, zh = also if folder != Path(csv_folder).as_posix() else ("", "")
+    return (f"Not here: {', '.join(splits)}. To get them: {command}{en}. "
+            f"缺少上列测试集，获取方法：运行上面的命令{zh}。")
 
 
 def read_rows(path, folders):
@@ -59,6 +77,7 @@ def read_rows(path, folders):
         (pairs, faults): a list of Pair, and a list of (row, problem, remedy), where row 0 is the whole list.
     """
     pairs, faults, remedy = [], [], "Make the list again, or fix this row."
+    linked = linked_folders(Path(path).parent)
     try:
         # surrogateescape: bytes that are not UTF-8 are then found in their own row; so are the zeros of UTF-16, at
         # which Python 3.10's csv would stop.
@@ -67,19 +86,23 @@ def read_rows(path, folders):
     except (csv.Error, OSError) as error:
         return [], [(0, f"The list is not a CSV file in UTF-8 ({error}).", "Make it again, or save it as 'CSV UTF-8'.")]
     for number, row in enumerate(rows, start=1):
-        outside = next((name for name, folder in zip(row, folders) if leads_outside(name, folder)), None)
         if not row:
             continue
+        row = [name if "\udc80" in name else spelled(name, folder) for name, folder in zip(row, folders)] + row[2:]
+        outside = next((name for name, folder in zip(row, folders) if leads_outside(name, folder, linked)), None)
         if any("\udc80" <= letter <= "\udcff" for name in row for letter in name):
             faults.append((number, "It is not written in UTF-8.", "Make the list again, or save it as 'CSV UTF-8'."))
         elif number == 1 and [name.strip().lower() for name in row] == ["hr", "lr"]:
             faults.append((1, "A header, where the first pair should be.",
                            "Delete this row: the lists have no header."))
         elif len(row) != 2:
-            faults.append((number, f"{len(row)} column{'s' * (len(row) > 1)} instead of two (HR,LR).", remedy))
+            semicolons = " It has a semicolon: save the list with commas." * (len(row) == 1 and ";" in row[0])
+            columns = f"{len(row)} column{'s' * (len(row) > 1)}"
+            faults.append((number, f"{columns} instead of two (HR,LR).{semicolons}", remedy))
         elif outside is not None:
             faults.append((number, f"{outside!r} leads out of the data folder.",
-                           "Copy the image into it, or give its real folder (config.HR_data_folder, LR_data_folder)."))
+                           "Copy the image into it, or give its real folder (config.HR_data_folder, LR_data_folder); "
+                           "where a link in it is meant: create_data_lists.py --follow-links."))
         else:
             pairs.append(Pair(folders[0] / row[0], folders[1] / row[1], number))
     if not pairs and not faults:
@@ -102,15 +125,58 @@ def leave_out(path, faults, n_left):
     notice(f"left out of {path}: {len(faults)} of {len(faults) + n_left} pairs.{means}\n  {text}")
 
 
-def leads_outside(name, folder=None):
-    """Whether a path written in a list leaves the folder that it is relative to, through a link included."""
+def spelled(name, folder):
+    """The name that a row means, as the disk has it; where there is no such file, the name as it is.
+
+    Lists come from other systems: with backslashes, blanks around a name, composed or decomposed letters (ü is one
+    letter or two), and with the whole path of a file that lies inside the folder.
+    """
+    plain = name.strip().replace("\\", "/")
+    for base in (os.path.abspath(folder), os.path.realpath(folder)):
+        base = base.replace("\\", "/").rstrip("/") + "/"
+        if os.path.isabs(plain) and plain.startswith(base):
+            return plain.removeprefix(base)
+    spellings = [name, name.strip(), plain, *(unicodedata.normalize(form, plain) for form in ("NFC", "NFD"))]
+    return next((each for each in spellings if each.strip() and os.path.lexists(Path(folder, each))), name)
+
+
+def linked_folders(csv_folder):
+    """The folders outside that links may lead to: those that create_data_lists.py --follow-links was told to allow."""
+    try:
+        text = Path(csv_folder, LINKED).read_text(encoding="utf-8")
+    except (OSError, UnicodeError):
+        return []
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def unique_names(paths):
+    """A name for each image, without ending: what its results are called.  Two of one name get their folder, or their
+    ending, or at last their row: results must not overwrite each other."""
+    def keys(names):
+        return [unicodedata.normalize("NFC", name).casefold() for name in names]
+    names = [path.stem for path in paths]
+    for longer in (lambda path: f"{path.parent.name}_{path.stem}",
+                   lambda path: f"{path.parent.name}_{path.name.replace('.', '_')}"):
+        taken = keys(names)
+        names = [longer(path) if taken.count(key) > 1 else name for path, name, key in zip(paths, names, taken)]
+    taken = keys(names)
+    return [f"{name}_{row}" if taken.count(key) > 1 else name for row, (name, key) in enumerate(zip(names, taken), 1)]
+
+
+def leads_outside(name, folder=None, linked=()):
+    """Whether a path written in a list leaves the folder that it is relative to, through a link included.
+
+    Args:
+        linked: folders that links may lead to.
+    """
     first = os.path.normpath(name.strip().replace("\\", "/")).replace("\\", "/").split("/")[0]
     if not name.strip() or first in ("", "..") or ":" in first:       # rooted, upwards, or C:
         return True
     if folder is None or "\0" in name:
         return False
     # The data folder may itself be a link; nothing in it leads anywhere else.
-    return not os.path.realpath(Path(folder, name)).startswith(os.path.join(os.path.realpath(folder), ""))
+    real = os.path.realpath(Path(folder, name))
+    return not any(real.startswith(os.path.join(os.path.realpath(place), "")) for place in (folder, *linked))
 
 
 def fit_pair(hr_shape, lr_shape, scale):

@@ -1,8 +1,37 @@
-"""What the kit says: notices that are also kept, and numbers in the form that people read (no torch here)."""
+"""What the kit says: notices that are also kept, errors that need no traceback, numbers in the form that people read.
+
+No torch here.
+"""
 
 import contextlib
 import time
 from pathlib import Path
+
+
+class SaysItAll:
+    """Of an error: its message names the thing and the way out, so a notebook shows it without the traceback."""
+
+    def _render_traceback_(self):                    # IPython asks an exception for this
+        return [f"{type(self).__name__}: {self}"]
+
+
+class NotWritten(SaysItAll, NotImplementedError):
+    """Raised where a part that is yours to write still stands as it was handed out.
+
+    Its text names the file and the line: ``models.py, line 64: Generator.__init__ is yours to write``.
+    """
+
+    def __str__(self):
+        file, line = self.place()
+        return f"{file}, line {line}: {super().__str__()}" if file else super().__str__()
+
+    def place(self):
+        """(name of the file, line) that raised it; ("", 0) before it is raised."""
+        last = self.__traceback__
+        while last is not None and last.tb_next is not None:
+            last = last.tb_next
+        return (Path(last.tb_frame.f_code.co_filename).name, last.tb_lineno) if last else ("", 0)
+
 
 _unkept, _file = [], None      # lines that have no run folder yet; the notices.txt of the run that is at work
 

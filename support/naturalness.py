@@ -14,7 +14,10 @@ from scipy.special import gamma
 
 from imresize import imresize
 
-PARAMETERS = Path(__file__).with_name("niqe_parameters.npz")       # made by benchmarks/natural_scenes.py
+### BEGIN SOLUTION
+# Made by benchmarks/natural_scenes.py.
+### END SOLUTION
+PARAMETERS = Path(__file__).with_name("niqe_parameters.npz")
 BLOCK = 96              # side of the blocks that are described one by one, in pixels
 
 

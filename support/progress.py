@@ -1,4 +1,4 @@
-"""The progress line, in a notebook, a terminal or a file (no torch here)."""
+"""The progress line, in a notebook, a terminal or a file: on stderr, where results are on stdout (no torch here)."""
 
 import math
 import shutil
@@ -39,3 +39,9 @@ class StatusLine:
             sys.stderr.flush()
         else:                                # into a file: a line every 20 seconds
             print(text, file=sys.stderr, flush=True)
+
+    def clear(self):
+        """Take the line off a terminal: progress goes to stderr, and a result that is printed next to stdout."""
+        if not in_notebook() and sys.stderr.isatty():
+            sys.stderr.write("\r\x1b[2K")
+            sys.stderr.flush()

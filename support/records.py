@@ -16,8 +16,11 @@ LOG_COLUMNS = ("stage", "epoch", "updates", "lr", "content", "adversarial", "dis
 # Settings that change nothing in the weights, or nothing in those of the pre-training.
 WITHOUT_EFFECT = {"preset", "name", "pretrain", "workers", "print_freq", "checkpoint_every", "keep_every", "test_sets",
                   "measures", "store", "on_trouble", "exploding_gradient", "d_has_won_loss", "d_has_won_updates"}
-SRGAN_ONLY = {"D", "discriminator", "d_shift", "freeze_tail", "lr_d", "content_loss", "pixel_weight", "feature_weight",
-              "grid_weight", "vgg19_i", "vgg19_j", "vgg19_weights", "feature_scale", "beta"}
+SRGAN_ONLY = {"D", "d_shift", "freeze_tail", "lr_d", "content_loss", "vgg19_i", "vgg19_j", "vgg19_weights",
+              "feature_scale", "beta"}
+### BEGIN SOLUTION
+SRGAN_ONLY |= {"discriminator", "pixel_weight", "feature_weight", "grid_weight"}
+### END SOLUTION
 
 
 def write_log(path, stage, history):

@@ -6,14 +6,14 @@ import threading
 
 import torch
 
-from support.messages import notice
+from support.messages import SaysItAll, notice
 
 CAUSES = ("The usual causes, most frequent first: a learning rate that is too high (divide config.pretrain.lr or "
           "config.lr by 3), float16 arithmetic (set config.amp = None), a change in models.py or in a loss that "
           "divides by zero or takes the logarithm of zero.")
 
 
-class TrainingDiverged(RuntimeError):
+class TrainingDiverged(SaysItAll, RuntimeError):
     """Training has come to a point from which it cannot, or should not, continue; the message says what to try."""
 
 
@@ -145,7 +145,7 @@ class StopRequest:
             signal.signal(signal.SIGINT, self.former)
 
 
-class OutOfMemory(RuntimeError):
+class OutOfMemory(SaysItAll, RuntimeError):
     """The device's memory is full; the message gives a setting that fits, or one to try."""
 
 

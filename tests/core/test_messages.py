@@ -1,14 +1,17 @@
 """Notices that are kept, and numbers as people read them."""
 
+import pickle
 from pathlib import Path
 
 import pytest
+from IPython.core.interactiveshell import InteractiveShell
 
 from datasets import SRDataset, make_loader
 from models import Generator
 from solver import fit_pretrain
 from support import messages
-from support.messages import count, duration, few, megabytes, notice, notices_kept_in
+from support.checkpoints import load_checkpoint
+from support.messages import NotWritten, count, duration, few, megabytes, notice, notices_kept_in
 from support.run import run_folder
 
 
@@ -71,3 +74,38 @@ def test_numbers_and_names_as_people_read_them():
     assert duration(75.6) == "1:16" and duration(3600) == "1:00:00"
     assert few(["a.png", Path("x/b.png"), "c", "d", "e"]) == "a.png, b.png, c and 2 more" and few("ab") == "a, b"
     assert count([1]) == "1 image" and count([], "pair") == "0 pairs"
+
+
+# ---------------------------------------------------------------- errors that need no traceback
+
+STUB = """
+
+def forward(x):
+    raise NotWritten("Net.forward is yours to write")
+"""
+
+
+def test_a_part_that_is_not_written_names_its_file_and_line(tmp_path):
+    code = compile(STUB, str(tmp_path / "models.py"), "exec")
+    names = {"NotWritten": NotWritten}
+    exec(code, names)
+    with pytest.raises(NotImplementedError) as caught:
+        names["forward"](1)
+    assert str(caught.value) == "models.py, line 4: Net.forward is yours to write"
+    assert str(pickle.loads(pickle.dumps(caught.value))) == "Net.forward is yours to write"
+    assert str(NotWritten("Net.forward is yours to write")) == "Net.forward is yours to write"
+
+
+@pytest.mark.parametrize("fault, shown", [
+    (lambda: load_checkpoint("nowhere.pth"), "CheckpointError: There is no checkpoint nowhere.pth. A training"),
+    (lambda: 1 / 0, "Traceback (most recent call last)")])
+def test_a_notebook_shows_such_an_error_as_one_line(tmp_path, monkeypatch, capsys, fault, shown):
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
+    shell = InteractiveShell.instance()
+    try:
+        shell.user_ns["fault"] = fault
+        shell.run_cell("fault()")
+    finally:
+        InteractiveShell.clear_instance()
+    lines = capsys.readouterr().out.strip().splitlines()
+    assert any(shown in line for line in lines) and (len(lines) == 1) is shown.startswith("CheckpointError")

@@ -23,6 +23,7 @@ from solver import PerceptualLoss, fit_pretrain, fit_srgan, grid_loss, pretrain,
 from support.checkpoints import load_checkpoint
 from support.convert import to_float
 from support.enlarging import evaluate, mean_of, super_resolve
+from support.networks import LayersMissing
 from support.precision import Precision
 from support.run import EpochProgress, learning_rate, run_folder, seed_everything
 from support.safeguards import TrainingDiverged
@@ -738,8 +739,12 @@ def test_freeze_tail_needs_layers_of_these_names_and_says_which():
     class Own(nn.Module):
         pass
 
-    with pytest.raises(TypeError, match=r"Own has no layers of these names.*freeze_tail = False"):
-        fit_srgan(EasyDict(epochs=1, freeze_tail=True), Own(), None, None, None, None)
+    config = EasyDict(epochs=1, freeze_tail=True, pretrain=dict(epochs=1))
+    needs = r"this Own upscale.*self\.upsampling and self\.last, or set config\.freeze_tail = False"
+    with pytest.raises(LayersMissing, match=needs):
+        fit_srgan(config, Own(), None, None, None, None)
+    with pytest.raises(LayersMissing, match=needs):            # before the pre-training, not after it
+        fit_pretrain(config, Own(), None, None)
 
 
 # ---------------------------------------------------------------- the perceptual loss

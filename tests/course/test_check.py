@@ -21,6 +21,7 @@ from create_data_lists import DEMO
 from inference import SHIPPED, weights_to_show
 from support import figures
 from support.enlarging import mean_of
+from support.lists import how_to_get
 from support.provenance import syntax_hash
 from tests.course.synthetic_class import FAULTS, REPORT, complete, without, write_set5
 from tests.helpers import ROOT
@@ -265,7 +266,7 @@ def table_of_the_notebook(tmp_path, monkeypatch, sizes, networks=("pretrain", "s
     missing = {name: "There is no list" for name in TEST_SETS if name not in sizes}
     exec(cell.source, dict(
         figures=figures, solver=EasyDict(mean_of=mean_of), methods=dict.fromkeys(("bicubic", *networks)), generators={},
-        published=PUBLISHED, config=EasyDict(test_sets=["demo", *TEST_SETS]), results=results, missing=missing,
+        published=PUBLISHED, results=results, missing=missing, how_to_get=how_to_get, data_folder="data",
         folder=tmp_path))
     cell.outputs = [new_output("display_data", data={"text/markdown": text}) for text in shown]
     return notebook

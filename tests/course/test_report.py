@@ -1,6 +1,7 @@
 """The draft of the report: what the run folder holds is in it, the student's words are never overwritten."""
 
 import base64
+import json
 import re
 import shutil
 import subprocess
@@ -11,7 +12,8 @@ import pytest
 
 from course import __main__ as command
 from course.check import prose
-from course.report import WRITE_HERE, results_and_published
+from course.report import WRITE_HERE
+from course.report_parts import results_and_published
 from support.files import write_atomically, write_csv
 from support.records import LOG_COLUMNS
 from support.run import save_config
@@ -108,3 +110,142 @@ def test_the_draft_shows_what_psnr_cannot_see(kit, capsys):
     text = Path("report.md").read_text(encoding="utf-8")
     assert "| Set5 | NIQE ↓ |" in text
     assert "| bicubic | 8.50 |" in text and "| SRGAN (MSE) | 6.00 |" in text and "| HR | 4.50 |" in text
+
+
+# ---------------------------------------------------------------- again: what a student has written stays
+
+def better_run():
+    """The run was trained and measured again: other scores, another figure."""
+    path = Path("runs/mine/benchmark.csv")
+    path.write_text(path.read_text(encoding="utf-8").replace("30,0.9", "34,0.96"), encoding="utf-8")
+    write_atomically(Path("runs/mine/figures/pretrain.png"), png(photo("coffee.png", 40, 40, 20, 30)))
+
+
+def again(*more):
+    assert command.main(["report", "--again", *more]) == 0
+    return [Path(f"report.{kind}").read_text(encoding="utf-8") for kind in ("md", "html")]
+
+
+def test_again_keeps_every_word_and_picture_and_brings_the_tables_up_to_date(kit, capsys):
+    assert command.main(["report"]) == 0
+    text = Path("report.md").read_text(encoding="utf-8")
+    words = [f"Words of mine, number {k}, about $10^{{-3}}$ & <b>a | b</b>." for k in range(4)]
+    for word in words:                                           # in the places that are marked
+        text = text.replace(WRITE_HERE, word, 1)
+    between = "After the table, before the figures: 损失一直下降。"
+    text = text.replace("<!-- end settings -->", f"<!-- end settings -->\n\n{between}")
+    text = text.replace("## 4.", "## My own section\n\n![mine](report_files/mine.png)\n\n| a | b |\n|---|---|\n"
+                                 "| 1 | 2 |\n\n## 4.") + "\nThe last line.\n"
+    # An editor on Windows: other line ends, tables set anew.
+    text = text.replace("| Set5 | 28.50", "|  Set5   |   28.50").replace("|---|", "| :--- |")
+    Path("report.md").write_bytes(text.replace("\n", "\r\n").encode("utf-8-sig"))
+    write_atomically(Path("report_files/mine.png"), png(photo("camera.png", 0, 0, 9, 9)))
+    better_run()
+    new, page = again()
+    for word in (*words, between, "## My own section", "| 1 | 2 |", "![mine](report_files/mine.png)", "The last line."):
+        assert new.count(word) == 1, word
+    assert new.index(between) < new.index("begin pretrain") and new.index("| 1 | 2 |") < new.index("## 4.")
+    assert new.count("28.50 / 0.7500 | 32.50 / 0.8800") == 1 and "30.50" not in new         # (34 + 31) / 2
+    assert Path("report_files/pretrain.png").read_bytes() == Path("runs/mine/figures/pretrain.png").read_bytes()
+    pictures = [base64.b64decode(data) for data in re.findall(r"data:image/png;base64,([^\"]+)", page)]
+    assert pictures.count(Path("report_files/mine.png").read_bytes()) == 1
+    assert pictures.count(Path("report_files/pretrain.png").read_bytes()) == 1
+    assert "Words of mine, number 3" in page and between in page and "32.50" in page and "30.50" not in page
+    backup = next(Path("report_backup").iterdir())
+    assert (backup / "report.md").read_bytes() == text.replace("\n", "\r\n").encode("utf-8-sig")
+    assert (backup / "report.html").exists() and (backup / "report_files/pretrain.png").exists()
+    assert backup.as_posix() in capsys.readouterr().out
+    assert again()[0] == new                                     # and once more: nothing piles up
+    assert "Words of mine" in prose(new) and "32.50" not in prose(new) and "20260001" not in prose(new)
+
+
+def test_a_table_and_a_picture_that_were_changed_by_hand_stay_next_to_the_new_ones(kit, capsys):
+    assert command.main(["report"]) == 0
+    text = Path("report.md").read_text(encoding="utf-8")
+    text = text.replace("| batch_size | 4 | 4 |", "| batch_size | 4 | 4 |\n| my trick | none | 7 |")
+    Path("report.md").write_text(text, encoding="utf-8")
+    drawn = png(photo("camera.png", 0, 0, 20, 30))                # arrows drawn into the kit's figure
+    Path("report_files/pretrain.png").write_bytes(drawn)
+    better_run()
+    for _ in range(2):
+        new, page = again()
+        assert new.count("| my trick | none | 7 |") == 1 and new.count("| batch_size | 4 | 4 |") == 2
+        assert Path("report_files/pretrain.png").read_bytes() == drawn
+        assert new.count("(report_files/pretrain.png)") == 1 and new.count("(report_files/pretrain_2.png)") == 1
+        new_figure = Path("report_files/pretrain_2.png").read_bytes()
+        assert new_figure == Path("runs/mine/figures/pretrain.png").read_bytes()
+        assert all(base64.b64encode(data).decode() in page for data in (drawn, new_figure))
+    assert "settings: you have changed this part" in capsys.readouterr().out
+
+
+def test_a_part_that_was_deleted_stays_away_until_it_is_asked_for(kit, capsys):
+    assert command.main(["report"]) == 0
+    text = re.sub(r"<!-- begin networks .*?end networks -->", "", Path("report.md").read_text(encoding="utf-8"),
+                  flags=re.DOTALL)
+    Path("report.md").write_text(text, encoding="utf-8")
+    new, _ = again()
+    assert "| G |" not in new and "Not in your report.md: networks." in capsys.readouterr().out
+    Path("report.md").write_text(new + "<!-- begin networks -->\n<!-- end networks -->\n", encoding="utf-8")
+    new, _ = again()
+    assert new.rstrip().endswith("<!-- end networks -->") and new.count("| G |") == 1
+
+
+def test_a_report_without_marks_stands_first_as_it_is(kit, capsys):
+    mine = "# 我的报告\n\n| Set5 | 30.50 |\n\nmy words\n"
+    Path("report.md").write_bytes(mine.encode("gb18030"))          # Notepad on a Chinese Windows
+    write_atomically(Path("report_files/pretrain.png"), b"a picture of an older kit")
+    new, _ = again()
+    assert new.startswith(mine) and new.count("begin results") == 1 and WRITE_HERE not in new
+    assert Path("report_files/pretrain.png").read_bytes() == b"a picture of an older kit"
+    assert "(report_files/pretrain_2.png)" in new and "none of the marks" in capsys.readouterr().out
+
+
+def test_marks_that_were_damaged_cost_no_word(kit):
+    assert command.main(["report"]) == 0
+    text = Path("report.md").read_text(encoding="utf-8")
+    settings = re.search(r"<!-- begin settings .*?end settings -->", text, flags=re.DOTALL)[0]
+    text = text.replace("<!-- end settings -->", "mine, in a part without end")
+    Path("report.md").write_text(f"{text}\nmine, between two\n\n{settings}\n", encoding="utf-8")
+    new, _ = again()
+    assert new.count("mine, in a part without end") == new.count("mine, between two") == 1
+    assert again()[0] == new
+
+
+def test_a_page_that_was_changed_by_hand_keeps_its_words_and_gets_the_new_tables(kit, capsys):
+    assert command.main(["report"]) == 0
+    page = Path("report.html").read_text(encoding="utf-8")
+    Path("report.html").write_text(page.replace(WRITE_HERE, "written into the page"), encoding="utf-8")
+    better_run()
+    for _ in range(2):
+        _, page = again()
+        assert page.count("written into the page") == 4 and page.count("32.50") == 1 and "30.50" not in page
+        assert page.count(base64.b64encode(Path("report_files/pretrain.png").read_bytes()).decode()) == 1
+    assert "report.html was changed by hand" in capsys.readouterr().out
+    Path("report.html").write_text("<p>of an older kit</p>", encoding="utf-8")
+    _, page = again()
+    assert "32.50" in page and "of an older kit" not in page
+    assert any("of an older kit" in path.read_text(encoding="utf-8")
+               for path in Path("report_backup").glob("*/report.html"))
+
+
+def test_several_runs_are_compared_and_remembered(kit, capsys):
+    shutil.copytree("runs/mine", "runs/other")
+    config = Path("runs/other/config.json")
+    settings = json.loads(config.read_text(encoding="utf-8"))
+    config.write_text(json.dumps(settings | {"beta": 0.02}), encoding="utf-8")
+    assert command.main(["report"]) == 0
+    mine = Path("report.md").read_text(encoding="utf-8").replace(WRITE_HERE, "words")
+    Path("report.md").write_text(mine, encoding="utf-8")
+    new, page = again("--run", "mine", "--run", "other")
+    assert "runs `mine`, `other`" in new and new.count("words") == 4
+    compared = re.search(r"<!-- begin compared .*?end compared -->", new, flags=re.DOTALL)[0]
+    assert re.search(rf"\| beta +\| {settings['beta']} +\| 0.02 ", compared)
+    assert "report_files/compared_curves.png" in compared
+    assert new.index("begin results") < new.index("begin compared") < new.index("## 3.")
+    assert page.count("data:image/png;base64,") == 3 and "- one" not in prose(new)
+    shutil.rmtree("runs/other/figures")
+    assert "runs `mine`, `other`" in again()[0]                    # without --run: handin.toml's, and those of before
+    assert "begin compared" in again("--run", "mine")[0]           # the old part stays: nothing is deleted
+    assert "Not brought up to date: compared." in capsys.readouterr().out
+    assert command.main(["report", "--again", "--run", "mine", "--run", "gone"]) == 2
+    assert "gone holds no run" in capsys.readouterr().err

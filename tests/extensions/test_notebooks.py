@@ -16,8 +16,13 @@ from tests.helpers import ROOT, copy_kit, outputs_of
 
 pytestmark = pytest.mark.xdist_group("extension notebooks")
 FOLDER = ROOT / "extensions"
-# Notebook -> (the questions of the course that it answers, the number of its images).
-NOTEBOOKS = {"a2n": ("12349", 7), "srdiff": ("78", 9), "sr3": ({"5", "6", "10"}, 8), "compare": ("", 2)}
+# Notebook -> (words of the course's questions that it answers, the number of its images).
+NOTEBOOKS = {
+    "a2n": (("why do most networks since EDSR use L1", "reasons to leave BatchNorm out", "Explain all eight images",
+             "How many times more is it", "The phone's camera"), 7),
+    "srdiff": (("Are PSNR and SSIM sensible", "fail on real photographs"), 9),
+    "sr3": (("How can GANs such as SRGAN", "support several scales", "Now no gradients are computed"), 8),
+    "compare": ((), 2)}
 
 
 @pytest.fixture(scope="module")
@@ -132,8 +137,12 @@ def test_every_text_speaks_english_and_chinese_and_questions_have_answers(stored
             assert text.count("**Question") == text.count("**问题") == text.count("<details>"), text[:80]
         for answer in re.findall(r"<details>.*?</details>", text, flags=re.DOTALL):
             assert len(re.findall(r"[\u4e00-\u9fff]", answer)) >= 30
-    assert {number for text in texts for number in re.findall(r"\*\*Question (\d+)", text)} == set(NOTEBOOKS[name][0])
+    answered = [text for text in texts if "<details>" in text]
+    for words in NOTEBOOKS[name][0]:
+        assert sum(words in text for text in answered) == 1, words
+    # A number would be that of a list which the reader does not have.
+    assert not [text[:80] for text in texts if re.search(r"\*\*(Question|问题) ?\d", text)]
 
 
 def test_the_ten_questions_of_the_course_are_all_answered():
-    assert sorted(int(number) for numbers, _ in NOTEBOOKS.values() for number in numbers) == list(range(1, 11))
+    assert sum(len(questions) for questions, _ in NOTEBOOKS.values()) == 10

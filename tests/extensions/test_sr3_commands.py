@@ -302,7 +302,7 @@ def test_infer_keeps_images_of_one_name_apart_and_continues_after_a_broken_one(w
     said, folder = capsys.readouterr(), work / "runs/sr3-demo-commands/results/infer"
     assert sorted(path.name for path in folder.iterdir()) == sorted(
         f"{name}_{ending}.png" for name in ("a_png", "a_jpg", "c") for ending in ("sr", "lr", "inf", "sr_process"))
-    assert "Error: 1 of 4 images were not upscaled:\n  b.png: " in said.err and "NOT UPSCALED: b.png" in said.out
+    assert "Error: 1 of 4 images were not upscaled:\n  b.png: " in said.err and "NOT UPSCALED: b.png" in said.err
     with Image.open(folder / "a_jpg_sr.png") as sr:
         assert sr.mode == "RGB" and sr.size == (48, 32) and sr.info["icc_profile"] == b"a profile"
     with Image.open(folder / "c_sr.png") as sr:
