@@ -65,7 +65,7 @@ def test_layouts_of_the_design_are_found(tmp_path, capsys):
     assert "2 of 800" in printed and "1 of 100" in printed and "1 of 14" in printed
 
 
-def pair_at(root, hr, lr, seed=0, side=16):
+def pair_at(root, hr, lr, seed=0, side=20):
     write_image(root / hr, noise(side, side, seed))
     write_image(root / lr, imresize(noise(side, side, seed), 1 / 4))
 
