@@ -1,7 +1,8 @@
 """The presets: every number of a run, with its source.
 
 ``get_config("demo")`` gives an EasyDict; change it with plain ``config.lr = 2e-4``.  A setting that does not exist
-is an error; add one of your own with ``config.add(my_weight=0.1)``.
+is an error, and so is a value that it does not take; add one of your own with ``config.add(my_weight=0.1)``.
+What each setting takes and means, in a table: docs/settings.md.
 "Paper" is Ledig et al. 2017 (arXiv 1609.04802), section 3.2 unless another one is named.
 """
 
@@ -17,6 +18,8 @@ from support.run import (  # noqa: F401  handed on: the notebooks take them from
     save_config,
     stage_config,
 )
+from support.setting_descriptions import SETTINGS
+from support.setting_rules import check_settings  # noqa: F401  handed on too
 from support.settings import Settings
 
 ### BEGIN SOLUTION
@@ -187,10 +190,11 @@ def get_config(preset="course", data_folder="data", name=None, seed=0):
         seed: of everything random.
 
     Returns:
-        Settings: an EasyDict in which an unknown setting is an error (UnknownSetting).
+        Settings: an EasyDict in which an unknown setting is an error (UnknownSetting), and a value that a setting does
+        not take (BadSetting).
 
     Raises:
-        ValueError: for an unknown preset, or a name that is a path.
+        ValueError: for an unknown preset, a name that is a path, or another seed than a whole number (BadSetting).
     """
     if preset not in PRESETS:
         raise ValueError(f"There is no preset {preset!r}; choose one of {', '.join(PRESETS)}.")
@@ -201,5 +205,5 @@ def get_config(preset="course", data_folder="data", name=None, seed=0):
     config.add(preset=preset, name=name, seed=seed, csv_folder=str(data_folder),
                device="cuda" if torch.cuda.is_available() else "cpu")
     # "store" has no value here: its default depends on csv_folder.  Pre-training may have its own value of any setting.
-    config.close(own=["store"], pretrain=[*config, "store"])
+    config.close(SETTINGS)
     return config

@@ -20,6 +20,7 @@ from support.lists import (  # noqa: F401
     leave_out,
     list_path,
     read_list,
+    too_small,
     unique_names,
 )
 from support.messages import few, notice
@@ -65,13 +66,11 @@ class SRDataset(Dataset):
         unreadable = self.store.prepare(sorted({p for pair in pairs for p in (pair.hr, pair.lr)}), split)
         for pair in pairs:
             wrong = [unreadable[path] for path in (pair.hr, pair.lr) if path in unreadable]
-            try:
-                if not wrong:
-                    sizes.append(fit_pair(self.store.get(pair.hr).shape, self.store.get(pair.lr).shape, self.scale)[1])
-                    self.pairs.append(pair)
-            except DataError as error:
-                wrong = [f"{pair.lr.name}: {error}. Make or fetch it again."]
+            wrong = wrong or self._misfit(pair)
             faults += [f"row {pair.row}: {text}" for text in wrong]
+            if not wrong:
+                sizes.append([length // self.scale for length in self.store.get(pair.hr).shape[:2]])
+                self.pairs.append(pair)
         leave_out(list_path(config.csv_folder, split), faults, len(self.pairs))
 
         self.patch_num = self.crop = None
@@ -81,6 +80,17 @@ class SRDataset(Dataset):
                 raise DataError(f"crop_size {self.crop} is not divisible by the scaling factor {self.scale}.")
             sizes = self._leave_out_small(sizes)
         self.lr_sizes = np.array(sizes)                          # (n_images, 2): h, w
+
+    def _misfit(self, pair):
+        """Why a pair whose files are whole cannot be used: a list of one sentence, or of none."""
+        hr_shape, lr_shape = self.store.get(pair.hr).shape, self.store.get(pair.lr).shape
+        try:
+            fit_pair(hr_shape, lr_shape, self.scale)
+        except DataError as error:
+            return [f"{pair.lr.name}: {error}. Make or fetch it again."]
+        # Found here, and not by the first validation, after an epoch.
+        reason = "" if self.split == "train" else too_small(hr_shape, self.scale)
+        return [f"{pair.hr.name}: {reason}."] if reason else []
 
     def _leave_out_small(self, sizes):
         large = [min(size) * self.scale >= self.crop for size in sizes]

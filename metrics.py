@@ -7,6 +7,7 @@ from support.gaussian import STRIP, gaussian_means
 
 LUMA = (65.481, 128.553, 24.966)      # ITU-R BT.601: Y = 16 + (65.481 R + 128.553 G + 24.966 B), RGB in [0, 1]
 GREY = ("values", "colour")           # the two ways to compare a grey HR, see ``psnr``
+SMALLEST = 11 + 2 * 4                 # side of the smallest image that can be measured: SSIM's window and the borders
 
 
 def three_channels(image):

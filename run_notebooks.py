@@ -4,6 +4,7 @@
     python run_notebooks.py --preset laptop --data data  the same with your images
     python run_notebooks.py test super_resolution        only these notebooks
     python run_notebooks.py --set pretrain.epochs=2      with a change of the configuration
+    python run_notebooks.py --help-settings              what can be changed
 
 The executed notebooks are kept in runs/<name>/, next to everything else that the run leaves.
 Exit status: 0 all is well, 1 a cell has failed (it is named), 2 the command was not understood, 130 stopped by
@@ -33,7 +34,10 @@ from support.messages import duration
 from support.progress import StatusLine
 from support.run import has_trained
 from support.safeguards import STOP_SIGNALS, Stopped, exit_status
+from support.setting_descriptions import SETTINGS
+from support.setting_rules import check_settings
 from support.settings import change
+from support.settings_page import as_lines
 
 ### BEGIN SOLUTION
 from config import SHIPPED_RUN
@@ -203,6 +207,8 @@ def main(arguments=None):
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", dest="changes",
                         help="change the configuration: --set batch_size=8 pretrain.epochs=2 content_loss=mse")
+    parser.add_argument("--help-settings", action="store_true",
+                        help="what --set can change: every setting, its value in this preset, and what it takes")
     parser.add_argument("--fresh", action="store_true", help="delete what runs/<name>/ holds and start again")
     parser.add_argument("--store", action="store_true", help="store the executed notebooks in the repository too")
     args = parser.parse_args(arguments)
@@ -210,10 +216,14 @@ def main(arguments=None):
     if unknown:
         parser.error(f"there is no notebook {unknown[0]!r}; choose from {', '.join(NOTEBOOKS)}")
     try:
-        config = get_config(args.preset, name=args.name)
+        config = get_config(args.preset, name=args.name, seed=args.seed)
         changes = ["{} = {!r}".format(*change(config, text)) for text in args.changes]
+        check_settings(config)
     except ValueError as error:
         parser.error(str(error))
+    if args.help_settings:
+        print(as_lines(SETTINGS, config))
+        return 0
     name = config.name
     folder = HERE / "runs" / name
     if args.fresh and folder.exists():

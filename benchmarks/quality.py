@@ -36,6 +36,7 @@ from support.files import write_atomically, write_csv
 from support.lists import read_list
 from support.precision import Precision, keep_freed_memory
 from support.run import run_folder, seed_everything, stage_config
+from support.setting_rules import check_settings
 from support.settings import change
 
 COLUMNS = ("updates", "minutes", "plain_minutes", "wall_minutes", "valid_psnr", "valid_ssim", "Set5_psnr", "Set5_ssim")
@@ -66,10 +67,11 @@ def read_config(arguments):
     parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", dest="changes",
                         help="values other than the preset's, such as pretrain.epochs=4")
     args = parser.parse_args(arguments)
-    config = get_config(args.preset, args.data, args.name or f"quality-{args.preset}", args.seed)
     try:
+        config = get_config(args.preset, args.data, args.name or f"quality-{args.preset}", args.seed)
         for text in args.changes:
             change(config, text)
+        check_settings(config, ["pretrain"])        # the only stage that is run here
     except ValueError as error:
         parser.error(str(error))
     return config

@@ -3,6 +3,8 @@
 import json
 import re
 import shutil
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -27,6 +29,15 @@ TEXTS = ("*.py", "support/*.py",
 OTHERS = ("docs/pictures/student_*.png", "docs/pictures/assignment_*.png", "support/niqe_parameters.npz")
 COURSE = ("__init__.py", "__main__.py", "facts.py", "handin.py", "check.py", "texts.py", "commands.py", "pack.py",
           "report.py", "report_parts.py", "report_blocks.py", "templates/report.md.j2")
+# Run in the edition, whose presets are not those of this repository.
+SETTINGS_PAGES = """
+from pathlib import Path
+from config import PRESETS, get_config
+from support.settings_page import PAGES, core_page
+for language, name in enumerate(PAGES):
+    text = core_page({preset: get_config(preset) for preset in PRESETS}, language)
+    Path("docs", name).write_text(text, encoding="utf-8", newline="\\n")
+"""
 LONG = 20                # characters: shorter lines occur in any program
 
 
@@ -70,10 +81,11 @@ def release(out, hidden, root=ROOT):
     for path in others:
         (out / path.relative_to(root)).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, out / path.relative_to(root))
+    subprocess.run([sys.executable, "-B", "-c", SETTINGS_PAGES], cwd=out, check=True)
     given = {name.as_posix(): text_hash(path) for name, path in code_files(out).items()}
     write_atomically(out / EDITION, json.dumps({"kit": kit_version(root), "files": given}, indent=1).encode("utf-8"))
     make_bundle(hidden, lambda inputs, names: answers_of(root, inputs, names), version=kit_version(root))
-    return len(written) + len(others) + 1
+    return sum(path.is_file() for path in out.rglob("*"))
 
 
 def without_solutions(root):

@@ -13,9 +13,12 @@ import torch
 
 from config import get_config
 from datasets import SRDataset, make_loader
+from extensions.setting_descriptions import DESCRIBED
 from extensions.sr3_data import write_lists
 from support.lists import list_path
 from support.messages import notice
+from support.setting_rules import check_settings
+from support.settings import BadSetting
 
 HERE = Path(__file__).resolve().parent
 STAGE = "sr3"
@@ -125,7 +128,7 @@ def kit_config(options):
         notice(f"train.n_iter {n_iter} is not a multiple of val_freq {val_freq}: {epochs * val_freq} updates are made.")
     config = get_config("course", value(options, "datasets.train.dataroot"), value(options, "name"),
                         value(options, "seed", 0))
-    config.add(
+    ours = dict(
         preset=None, method="sr3", stages=[STAGE], scaling_factor=scale,
         crop_size=value(options, "datasets.train.r_resolution"), batch_size=batch,
         workers=value(options, "datasets.train.num_workers", 0), print_freq=count(options, "train.print_freq"),
@@ -135,6 +138,12 @@ def kit_config(options):
         # As in the public code: no image is turned upside down, and the learning rate is constant.
         sr3=dict(epochs=epochs, updates_per_epoch=val_freq, lr=value(options, "train.optimizer.lr"),
                  lr_schedule="steps", lr_milestones=[], warmup=0, network=network_settings(options)))
+    try:
+        config.add(**ours)
+        config.close(DESCRIBED["sr3"])
+        check_settings(config)
+    except BadSetting as error:
+        raise ConfigError(f"{error} (config. are the kit's names of the same settings.)") from None
     return config
 
 

@@ -5,7 +5,6 @@ averaged weights, log, curves, validation) is the core's ``support.stage.Stage``
 """
 
 import argparse
-import inspect
 import os
 import shlex
 import sys
@@ -17,6 +16,7 @@ import create_data_lists
 from config import get_config
 from datasets import SRDataset, make_loader
 from extensions import a2n, distributed, import_weights, sr3, srdiff, srdiff_preprocess
+from extensions.setting_descriptions import DESCRIBED
 from support import provenance
 from support.checkpoints import CheckpointError
 from support.convert import convert_image
@@ -25,7 +25,9 @@ from support.lists import DataError
 from support.precision import report_not_compiled
 from support.run import EpochProgress, random_states, restore_random_states, seed_everything, stage_config
 from support.safeguards import OutOfMemory, TrainingDiverged, exit_status
+from support.setting_rules import check_settings
 from support.settings import UnknownSetting, change
+from support.settings_page import as_lines
 
 
 def one_epoch(train_loader, network, optimizer, epoch, *, name="extension", print_freq=50, progress=None):
@@ -118,11 +120,6 @@ METHODS = {"a2n": a2n, "srdiff": srdiff, "sr3": sr3}       # name -> module with
 # Other commands: name -> main(arguments).
 COMMANDS = {"preprocess": srdiff_preprocess.main, "import_weights": import_weights.main}
 
-# Section of a configuration -> the network whose arguments it holds, except those that follow from other settings.
-NETWORKS = {"A2N": a2n.A2N, "SRDiff": srdiff.SRDiff, "SRDiff.encoder": srdiff.Encoder,
-            "sr3.network": sr3.SR3, "sr3.network.unet": sr3.UNet}
-FOLLOWING = {"scaling_factor", "c_in", "swish_level"}
-
 
 def extension_config(method, preset="demo", data_folder="data", name=None, seed=0):
     """The configuration of a run: the method's settings over those of the core (config.COMMON).
@@ -141,19 +138,8 @@ def extension_config(method, preset="demo", data_folder="data", name=None, seed=
     config = get_config("course", data_folder, name or f"{method}-{preset}", seed)
     # The warm-up of the preset is SRGAN's.
     config.add(**{"preset": preset, "method": method, "workers": 0, "warmup": 0, **METHODS[method].PRESETS[preset]})
-    close(config)
+    config.close(DESCRIBED[method])
     return config
-
-
-def close(config):
-    """Refuse unknown settings: a stage may override any setting, a network has its arguments."""
-    config.close(own=["store"], **{stage: [*config, "store"] for stage in config.stages})
-    for place, network in NETWORKS.items():
-        section = config
-        for name in place.split("."):
-            section = section.get(name, {})
-        if section:
-            section.close(own=set(inspect.signature(network).parameters) - FOLLOWING)
 
 
 def train_all(config, monitor=LiveCurves):
@@ -185,16 +171,22 @@ def main(arguments=None):
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", dest="changes",
                         help="change the configuration: --set crop_size=64 a2n.epochs=2")
+    parser.add_argument("--help-settings", action="store_true",
+                        help="what --set can change: every setting, its value in this preset, and what it takes")
     args = parser.parse_args(arguments)
     try:
         config = extension_config(args.method, args.preset, args.data or (
             "data/demo" if args.preset == "demo" else "data"), args.name, args.seed)
         for text in args.changes:
             change(config, text)
+        check_settings(config)
     except UnknownSetting as error:
         parser.error(f"{error} What {args.method} has of its own: PRESETS in extensions/{args.method}.py.")
     except ValueError as error:
         parser.error(str(error))
+    if args.help_settings:
+        print(as_lines(DESCRIBED[args.method], config))
+        return 0
     os.environ[provenance.COMMAND] = shlex.join(["-m", "extensions", *(arguments or sys.argv[1:])])
     try:
         distributed.setup(config)

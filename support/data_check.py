@@ -23,7 +23,7 @@ from support.findings import NEW_LR, Agreement, Facts, Finding, Row
 from support.foreign import kind_of
 from support.images import TO_8_BITS, TooManyBits, read_image
 from support.judge_set import judge_set
-from support.lists import DataError, fit_pair, list_path, read_rows
+from support.lists import DataError, fit_pair, list_path, read_rows, too_small
 from support.make_lr import is_outdated
 from support.messages import count
 
@@ -239,6 +239,8 @@ def check_row(row, hr, lr, agreement, scale):
     elif hr.shape and lr.shape and agreement is None:
         yield from check_sizes(fault, hr.shape, lr.shape, scale)
     elif agreement:
+        if row.split != "train" and (reason := too_small(hr.shape, scale)):
+            yield fault(0, "too small", f"{reason}.", "Take this row out of the list.")
         yield from check_agreement(fault, agreement)
 
 

@@ -6,6 +6,7 @@ import unicodedata
 from collections import namedtuple
 from pathlib import Path
 
+from metrics import SMALLEST
 from support.messages import SaysItAll, notice
 
 LINKED = "linked_folders.txt"               # beside the lists; see linked_folders
@@ -198,3 +199,17 @@ def fit_pair(hr_shape, lr_shape, scale):
                             f"needs {hr_shape[1] // scale} x {hr_shape[0] // scale} (width x height) at scale {scale}")
         lr.append(big // scale)
     return (scale * lr[0], scale * lr[1]), tuple(lr)
+
+
+def too_small(hr_shape, scale):
+    """Why an image cannot be measured, as a phrase; "" where it can.
+
+    Args:
+        hr_shape: (height, width, ...).
+        scale: both sides are cropped to a multiple of it.
+    """
+    least = -(-SMALLEST // scale) * scale
+    if min(hr_shape[:2]) >= least:
+        return ""
+    return (f"HR is {hr_shape[1]} x {hr_shape[0]}, too small to be measured: SSIM's window of 11 x 11 pixels and the "
+            f"border that is cut off need {least} x {least}")

@@ -47,7 +47,13 @@ def _vgg16():
 
 
 def lpips_distance(sr, hr):
-    """LPIPS (Zhang et al. 2018) with AlexNet, by the package ``lpips``, on RGB; its two weight files are needed."""
+    """LPIPS (Zhang et al. 2018) with AlexNet, by the package ``lpips``, on RGB; its two weight files are needed.
+
+    Raises:
+        ImageTooSmall: if AlexNet's strides and pools leave nothing of the image.
+    """
+    if min(hr.shape[:2]) < 31:
+        raise ImageTooSmall(f"LPIPS needs 31 x 31 pixels; the image has {hr.shape[:2]}.")
     with torch.inference_mode():
         return float(_lpips()(2 * as_batch(sr) - 1, 2 * as_batch(hr) - 1))
 

@@ -41,8 +41,7 @@ from support.safeguards import (
     is_out_of_memory,
     largest_that_fits,
 )
-
-CORE = ("pretrain", "srgan")        # the stages of solver.py, whose generator config.G describes
+from support.setting_rules import CORE, check_settings, setting_name
 
 
 class Stage:
@@ -56,13 +55,14 @@ class Stage:
         monitor: shows the progress (support.figures.LiveCurves); None shows nothing.
 
     Raises:
-        ValueError: for a start_epoch that the stage does not have.
+        BadSetting: for settings that do not fit together.
         TypeError: for a loader that cannot resume inside an epoch, or a network that no checkpoint can describe.
     """
 
     def __init__(self, name, config, generator, train_loader, valid_set, discriminator=None, monitor=None):
         self.name, self.config, self.settings = name, config, stage_config(config, name)
-        check_parts(name, self.settings, generator, train_loader)
+        check_settings(config, [name])
+        check_parts(generator, train_loader)
         self.folder = run_folder(config)
         self.shelf = CheckpointShelf(self.folder / "checkpoints", name)
         self.precision = Precision(config.device, self.settings.amp, self.settings.channels_last)
@@ -98,8 +98,8 @@ class Stage:
         return (self.epoch - self.settings.start_epoch) * len(self.train_loader) + self.update
 
     def setting(self, key):
-        """How a setting of this stage is written: "config.lr", or "config.pretrain.lr" where the stage has its own."""
-        return f"config.{self.name}.{key}" if key in self.config.get(self.name, {}) else f"config.{key}"
+        """How a setting of this stage is written, see ``setting_name``."""
+        return setting_name(self.config, self.name, key)
 
     # ---- the epochs
 
@@ -363,11 +363,8 @@ class Stage:
         return changed + list(provenance.changes(checkpoint.get("images", {}), self.digests))
 
 
-def check_parts(name, settings, generator, train_loader):
+def check_parts(generator, train_loader):
     """Raise, before any work, if a stage cannot be made from these parts: see Stage."""
-    if not 0 <= settings.start_epoch < settings.epochs:
-        raise ValueError(f"config.start_epoch is {settings.start_epoch}, but the stage {name!r} has the "
-                         f"epochs 0 to {settings.epochs - 1}. It is 0 unless you want to leave epochs out.")
     if not hasattr(train_loader, "sampler") or not hasattr(train_loader.sampler, "set_epoch"):
         raise TypeError("fit_pretrain and fit_srgan resume inside an epoch, which only a loader made by "
                         "datasets.make_loader can. A plain DataLoader serves solver.pretrain and solver.train.")

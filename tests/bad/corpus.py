@@ -298,6 +298,21 @@ def smaller_than_a_patch(it):
     it.add(height=12, width=56)
 
 
+@case("HR/odd.png.*HR is 56 x 16, too small to be measured.*need 20 x 20.*Take this row out", split="valid")
+def too_small_to_be_validated(it):
+    it.add(height=16, width=56)
+
+
+@case("HR/odd.png.*HR is 19 x 56, too small to be measured", split="Set5")
+def too_small_to_be_tested(it):
+    it.add(height=56, width=19)
+
+
+@case("", status=0, used=4, bad=None, split="valid")
+def just_large_enough_to_be_validated(it):
+    it.add(height=20, width=23)
+
+
 @fine
 def hr_not_divisible_by_four(it):
     it.add(height=51, width=59)

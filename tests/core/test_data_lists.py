@@ -23,7 +23,7 @@ from support import download
 from tests.helpers import SHARED, noise, pixels, png, write_image
 
 
-def make_set(folder, names, hr="HR", lr="LR_bicubic/X4", side=16):
+def make_set(folder, names, hr="HR", lr="LR_bicubic/X4", side=20):
     """HR and LR of the usual layout, ``names`` without ending."""
     for seed, name in enumerate(names):
         write_image(folder / hr / f"{name}.png", noise(side, side, seed))
@@ -65,7 +65,7 @@ def test_layouts_of_the_design_are_found(tmp_path, capsys):
     assert "2 of 800" in printed and "1 of 100" in printed and "1 of 14" in printed
 
 
-def pair_at(root, hr, lr, seed=0, side=16):
+def pair_at(root, hr, lr, seed=0, side=20):
     write_image(root / hr, noise(side, side, seed))
     write_image(root / lr, imresize(noise(side, side, seed), 1 / 4))
 
@@ -223,7 +223,7 @@ def test_nothing_there_is_status_1_and_says_what_to_do(tmp_path, capsys):
 def test_own_images_from_outside_with_lr_and_validation(tmp_path):
     root, own = tmp_path / "data", tmp_path / "my photos"
     for i, name in enumerate(numbered(9) + ["图"]):
-        write_image(own / f"{name}.webp", noise(18, 23, i), lossless=True)      # not divisible by 4
+        write_image(own / f"{name}.webp", noise(22, 27, i), lossless=True)      # not divisible by 4
     assert lists.main(["--root", str(root), "--train-hr", str(own), "--valid-count", "2", "--make-lr", "--check"]) == 0
     # Evenly spaced in sorted order: the 3rd and the 8th of ten.
     assert [row.split(",")[0] for row in rows_of(root, "valid")[:-1]] == [
@@ -231,7 +231,7 @@ def test_own_images_from_outside_with_lr_and_validation(tmp_path):
     train = rows_of(root, "train")[:-1]
     assert len(train) == 8 and train[-1] == "my photos_HR/图.webp,my photos_LR_bicubic/X4/图x4.png"
     hr, lr = (pixels(root / name) for name in train[0].split(","))
-    assert lr.shape == (4, 5, 3) and np.array_equal(lr, imresize(hr[:16, :20], 1 / 4))
+    assert lr.shape == (5, 6, 3) and np.array_equal(lr, imresize(hr[:20, :24], 1 / 4))
 
 
 def test_lr_is_made_again_only_where_hr_has_changed_and_lr_is_ours(tmp_path):
@@ -413,8 +413,8 @@ def test_check_reports_every_fault_at_once(tmp_path, capsys):
 
 def test_check_is_content_with_a_good_corpus(tmp_path, capsys):
     make_set(tmp_path / "Set5", ["a", "b", "c", "d"])
-    write_image(tmp_path / "Set5/HR/grey.png", noise(18, 17, channels=1))              # grey, not divisible: no fault
-    write_image(tmp_path / "Set5/LR_bicubic/X4/greyx4.png", noise(5, 4, channels=1))   # LR by ceil: tolerated
+    write_image(tmp_path / "Set5/HR/grey.png", noise(22, 21, channels=1))              # grey, not divisible: no fault
+    write_image(tmp_path / "Set5/LR_bicubic/X4/greyx4.png", noise(6, 5, channels=1))   # LR by ceil: tolerated
     assert lists.main(["--root", str(tmp_path), "--check"]) == 0                  # no lists yet: it makes them
     assert "every pair fits" in capsys.readouterr().out
     assert lists.main(["--root", str(tmp_path), "--check", "--scale", "2"]) == 1  # the other scale fits nowhere

@@ -794,7 +794,7 @@ def write_text(folder, text, split="Set5"):
 
 @pytest.fixture
 def two_pairs(tmp_path):
-    return write_set(tmp_path, "Set5", {"a": noise(16, 16), "ü b": noise(16, 20)})
+    return write_set(tmp_path, "Set5", {"a": noise(20, 20), "ü b": noise(20, 24)})
 
 
 @pytest.mark.parametrize("text", [
@@ -814,7 +814,7 @@ def test_bare_file_names_are_taken_from_the_data_folders(two_pairs, tmp_path_fac
     config = EasyDict(csv_folder=str(lists), HR_data_folder=str(two_pairs / "HR"),
                       LR_data_folder=str(two_pairs / "LR") + "/", scaling_factor=4)
     dataset = SRDataset("Set5", config)
-    assert dataset.names == ["a", "ü b"] and dataset.pair(1)[1].shape == (16, 20, 3)
+    assert dataset.names == ["a", "ü b"] and dataset.pair(1)[1].shape == (20, 24, 3)
 
 
 @pytest.mark.parametrize("name", ["../a.png", "HR/../../a.png", "/etc/a.png", "C:\\pictures\\a.png", "C:/a.png",

@@ -249,5 +249,10 @@ def test_lpips_is_taken_from_its_package(monkeypatch):
             assert a.min() >= -1 and a.max() <= 1
             return (a - b).abs().mean()
     monkeypatch.setattr(measures, "_lpips", Net)
-    black, white = np.zeros((8, 8, 3), np.uint8), np.full((8, 8, 3), 255, np.uint8)
+    black, white = np.zeros((31, 31, 3), np.uint8), np.full((31, 31, 3), 255, np.uint8)
     assert measures.lpips_distance(black, white) == 2
+
+
+def test_an_image_that_is_too_small_for_lpips_has_none():
+    image = np.zeros((30, 64, 3), np.uint8)
+    assert np.isnan(measures.measured(image, image, ["lpips"])["lpips"])       # and not torch's error from inside

@@ -11,6 +11,7 @@ import torch
 from support import figures, records
 from support.enlarging import super_resolve
 from support.run import run_folder
+from support.settings import BadSetting
 from support.trackers import TrackerError, trackers_of
 from tests.helpers import Stop, differences, fit, interrupt, last, run_of
 
@@ -68,8 +69,13 @@ def test_wandb_gets_a_run_for_each_stage_that_resumes(config, boards):
     assert (["content"], 10) in boards.logged and (["epoch", "valid_psnr", "valid_ssim"], 20) in boards.logged
 
 
-@pytest.mark.parametrize("name, text", [("wandb", "pip install wandb"), ("tensorboard", "pip install tensorboard"),
-                                        ("mlflow", "None, 'tensorboard' or 'wandb', not 'mlflow'")])
+@pytest.mark.parametrize("names", ["mlflow", ["wandb", "mlflow"], []])
+def test_only_known_trackers_can_be_set(config, names):
+    with pytest.raises(BadSetting, match="'tensorboard' or 'wandb', or a list of these"):
+        config.update(tracker=names)
+
+
+@pytest.mark.parametrize("name, text", [("wandb", "pip install wandb"), ("tensorboard", "pip install tensorboard")])
 def test_a_tracker_that_is_not_there_is_named_before_any_work(config, monkeypatch, name, text):
     for module in ("wandb", "torch.utils.tensorboard"):
         monkeypatch.setitem(sys.modules, module, None)

@@ -293,9 +293,10 @@ def test_a_discriminator_that_wins_stops_training_or_not_as_configured(config, c
 
 
 def test_an_unknown_way_of_going_on_is_refused(config):
-    config.on_trouble = "ignore"
     with pytest.raises(ValueError, match="on_trouble"):
-        fit(config, "pretrain")
+        config.on_trouble = "ignore"
+    with pytest.raises(ValueError, match="on_trouble"):
+        TrainingMonitor("ignore")
 
 
 # ---------------------------------------------------------------- memory of the card

@@ -19,7 +19,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 import utils
 from imresize import imresize
 from inference import load_generator
-from metrics import psnr, ssim
+from metrics import SMALLEST, psnr, ssim
 from models import Discriminator, Generator
 from support.checkpoints import (
     METHODS,
@@ -214,6 +214,11 @@ def test_other_dtypes_and_sizes_are_not_measured(measure, sr, hr):
 def test_ssim_needs_room_for_its_window():
     with pytest.raises(ValueError, match="11 x 11"):
         ssim(np.zeros((18, 40, 3), np.uint8), np.zeros((18, 40, 3), np.uint8))
+
+
+def test_the_smallest_image_that_can_be_measured():
+    image = photo("coffee.png", 50, 60, SMALLEST, SMALLEST)
+    assert SMALLEST == 19 and ssim(image, image) == 1            # 18: see above
 
 
 # ---------------------------------------------------------------- read_image

@@ -194,6 +194,9 @@ def test_a_gpu_that_is_not_there_is_refused(monkeypatch):
     ("datasets__val__data_len", 0, "datasets.val.data_len is 0"),
     ("model__beta_schedule__train__schedule", "cosine", "linear"), ("model__unet__in_channel", 3, "it must be 6"),
     ("train__optimizer__type", "sgd", "Adam"), ("datasets__train__r_resolution", 65, "not a multiple"),
+    ("train__optimizer__lr", "fast", "config.sr3.lr cannot be 'fast'"),
+    ("model__unet__dropout", 2, "config.sr3.network.unet.dropout cannot be 2"),
+    ("datasets__train__num_workers", -1, "config.workers cannot be -1"),
     ("model__which_model_G", "gan", "'gan'"), ("datasets__train__datatype", "lmdb", "PNG"),
     ("datasets__train__dataroot", "nowhere_16_64", "prepare_data --path PHOTOS --out nowhere --size 16,64"),
     ("path__resume_state", "nothing", "nothing")])
