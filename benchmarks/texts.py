@@ -179,9 +179,9 @@ NUMBERS = [
     Number(RESULTS, r"([\d,]+)(?: updates and| 次和) ([\d,]+)[ .]",
            together(card("srgan-x4", "updates"), card("srgan-mse-x4", "updates"))),
     # What is fetched.
-    Number(READMES, r"([\d.]+) GB on Linux|Linux 上 ([\d.]+) GB", installed),
+    Number(READMES, r"([\d.]+) GB on Linux|Linux 上(?:为)? ?([\d.]+) GB", installed),
     Number([*READMES, *STUDENT, DATA[1], "support/vgg16.py", "train.ipynb"], r"\D(\d\d) MB\b", VGG16),
-    Number([DATA[1], "support/vgg16.py", "train.ipynb"], r"VGG19.{,60}?\D(\d{3}) MB\b", VGG19),
+    Number([DATA[1], "support/vgg19.py", "train.ipynb"], r"VGG19.{,60}?\D(\d{3}) MB\b", VGG19),
 ]
 
 

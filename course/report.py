@@ -164,6 +164,8 @@ def _marked_again(text, folder):
                                     f"<!-- end {found[1]} -->", text)
 
 
-def templates():
-    return Environment(loader=FileSystemLoader(Path(__file__).parent / "templates", encoding="utf-8"),
-                       undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+def templates(autoescape=False):
+    """The templates of course/templates; ``autoescape``: what is put into a page is text and not HTML."""
+    loader = FileSystemLoader(Path(__file__).parent / "templates", encoding="utf-8")
+    return Environment(loader=loader, autoescape=autoescape, undefined=StrictUndefined, trim_blocks=True,
+                       lstrip_blocks=True)

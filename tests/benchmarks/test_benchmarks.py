@@ -427,7 +427,7 @@ def test_the_public_parameters_of_niqe_are_read_too(tmp_path):
 
 def test_every_command_of_the_benchmarks_is_run_by_a_test():
     """The parts of the speed table are in test_parts.py."""
-    here = "".join(path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("test_*.py"))
+    here = "".join(path.read_text(encoding="utf-8") for path in Path(__file__).parents[1].glob("*/test_*.py"))
     for path in sorted(Path(command.__file__).parent.glob("*.py")):
         if '__name__ == "__main__"' in path.read_text(encoding="utf-8"):
             name = "command" if path.stem == "__main__" else path.stem

@@ -696,7 +696,7 @@ def test_a_stage_that_cannot_be_run_is_refused_before_anything_is_written(config
         fit_pretrain(config, networks()[0], DataLoader(train_set, batch_size=4), valid)
     loader = make_loader(train_set, 4)
     with pytest.raises(TypeError, match="StubG.*register_method"):
-        fit_pretrain(config, StubG(), loader, valid)
+        fit_pretrain(EasyDict({**config, "freeze_tail": False}), StubG(), loader, valid)
     for change, word in ((dict(start_epoch=2), "start_epoch"), (dict(amp="half"), "amp")):
         with pytest.raises(ValueError, match=word):
             fit_pretrain(copy.deepcopy(EasyDict({**config, **change})), networks()[0], loader, valid)

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from benchmarks import settings as pages
+from benchmarks import settings
 from extensions import a2n, sr3, srdiff
 from extensions.setting_descriptions import DESCRIBED, OWN
 from extensions.train import METHODS, extension_config, main
@@ -76,6 +76,6 @@ def test_help_shows_the_methods_settings(capsys):
 
 
 def test_the_pages_are_what_the_command_writes(tmp_path):
-    pages.main(["--write"], tmp_path)
+    settings.main(["--write"], tmp_path)
     for name in PAGES:                         # written again by: python -m benchmarks.settings --write
         assert (tmp_path / name).read_text(encoding="utf-8") == (ROOT / "docs" / name).read_text(encoding="utf-8")
