@@ -220,7 +220,7 @@ GROUPS = {
             "epoch 内每隔多少次更新保存一张验证图像方块的图；0：不保存"),
         "tracker": Setting(OneOrMore(Choice("tensorboard", "wandb"), none=("none", "不使用")), KIT,
             "an optional package that shows the training while it runs, see support/trackers.py",
-            "边训练边显示曲线的可选工具包，见 support/trackers.py"),
+            "边训练边显示曲线的可选软件包，见 support/trackers.py"),
         "keep_every": Setting(Whole(0), KIT,
             "the generator is kept after every n-th epoch; 0: never",
             "每隔多少个 epoch 保留一次生成器；0 表示从不"),
