@@ -171,8 +171,8 @@ def test_a_change_that_config_has_not_is_refused(text):
 def test_the_stored_notebook_is_the_executed_demo(name):
     notebook = nbformat.read(ROOT / f"{name}.ipynb", as_version=4)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    assert "parameters" in code[0].metadata.tags
-    assert [line.split(" =")[0] for line in code[0].source.splitlines()][:4] == [
+    assert "hosted" in code[0].metadata.tags and "parameters" in code[1].metadata.tags
+    assert [line.split(" =")[0] for line in code[1].source.splitlines()][:4] == [
         "preset", "data_folder", "run_name", "seed"]
     assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
     assert any("image/png" in output.get("data", {}) for output in outputs_of(notebook))
