@@ -47,7 +47,6 @@ NOTEBOOKS = ("train", "test", "super_resolution")
 # Cells that a run inserts: their first line, and their tags (the first is papermill's).
 PARAMETERS, CHANGES = "# Parameters of this run\n", "# Changes of this run\n"
 INJECTED = {"injected-parameters", "injected-changes"}
-SENTENCES = ("NotReady", "TrainedElsewhere")      # errors without a traceback
 COLOURS = r"\x1b\[[0-9;]*m"      # a traceback from a notebook is coloured for a terminal
 HERE = Path(__file__).resolve().parent
 
@@ -252,8 +251,8 @@ def main(arguments=None):
             print(f"\n{notebook}.ipynb came to a part that is not written yet. {error.evalue}. What it showed until "
                   f"then is in {folder / (notebook + '.ipynb')}.", file=sys.stderr)
             return 1
-        if error.ename in SENTENCES:                     # they say all there is to say
-            print(f"\n{notebook}.ipynb: {error.evalue}", file=sys.stderr)
+        if error.traceback in (error.evalue, f"{error.ename}: {error.evalue}"):      # it says all there is to say
+            print(f"\n{notebook}.ipynb: {error.traceback}", file=sys.stderr)
             return 1
         print(f"\n{notebook}.ipynb stopped at this cell; what it showed until then is in "
               f"{folder / (notebook + '.ipynb')}.\n\n"

@@ -49,7 +49,7 @@ def test_the_slurm_script_sends_the_signal_that_may_come_twice(language):
 
 
 def test_no_text_looks_for_the_settings_in_the_first_cell():
-    """The first code cell fetches the kit on Colab and Kaggle; ``preset`` and its neighbours are set in the next one."""
+    """The first code cell fetches the kit on Colab and Kaggle; ``preset`` and the others are set in the next one."""
     pages = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("*.py"), *ROOT.glob("support/*.py")]
     texts = {path.name: path.read_text(encoding="utf-8") for path in pages if path.name != "CHANGELOG.md"}
     texts |= {path.name: cell.source for path in ROOT.glob("*.ipynb")

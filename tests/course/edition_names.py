@@ -86,7 +86,7 @@ def missing_names(root, edition):
             rf"\b{name}\b")
     strings = set().union(*map(words_in, given.values()))
     for value in words_in(own["config.py"]) - strings:
-        patterns[f'"{value}"'] = rf"""["']{value}["']"""
+        patterns[f'"{value}"'] = rf"""["']{value}["']|(?<!`)`{value}`(?!`)"""
     targets = [set(re.findall(r"^([a-z][\w-]*):", (folder / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
                for folder in (root, edition)]
     return patterns | {f"make {target}": rf"make {target}\b" for target in targets[0] - targets[1]}
