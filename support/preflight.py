@@ -189,7 +189,7 @@ def layer_faults(config, generator):
             upsampling_and_last(generator(config))
     except LayersMissing as error:
         return [(str(error), "config.freeze_tail = True 需要知道生成器中哪些层负责放大、哪一层是最后一层："
-                             "请把它们命名为 self.upsampling 和 self.last，或设 config.freeze_tail = False。")]
+                             "请按上面英文给出的名字命名，或设 config.freeze_tail = False。")]
     except Exception:                                                # the cell that makes it says why
         return []
     finally:
