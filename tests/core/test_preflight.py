@@ -176,7 +176,7 @@ def test_frozen_layers_under_other_names_are_missed_before_the_pre_training(run)
     run.freeze_tail = False
     preflight.check(run, Mine, Discriminator, None)
     run.freeze_tail = True
-    with pytest.raises(NotReady, match=r"(?s)this Mine upscale.*self\.upsampling and self\.last.*请按上面英文给出的名字命名"):
+    with pytest.raises(NotReady, match=r"(?s)this Mine upscale.*self\.upsampling and self\.last.*请按上面英文"):
         preflight.check(run, Mine, Discriminator, None)
     preflight.check(run, Generator, Discriminator, None)             # the kit's own has them
     assert torch.equal(before, torch.get_rng_state())
