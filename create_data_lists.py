@@ -416,7 +416,7 @@ def run(args):
 
 
 def print_next_steps(root, csv_folder, elsewhere):
-    print(f"\nThe lists are in {csv_folder.as_posix()}. In the first code cell of the notebooks:\n"
+    print(f"\nThe lists are in {csv_folder.as_posix()}. In the cell of the notebooks that sets preset:\n"
           f'    data_folder = "{csv_folder.as_posix()}"')
     if elsewhere:
         print("and in the cell that makes config:\n"

@@ -16,6 +16,7 @@ from support.checkpoints import (
     load_weights,
     read_metadata,
     read_weights,
+    weight_file,
 )
 from support.enlarging import evaluate
 from support.files import write_csv
@@ -26,7 +27,7 @@ from support.run import has_trained, run_folder, stage_config
 
 ### BEGIN SOLUTION
 from config import SHIPPED_RUN
-from support.checkpoints import shipped_names, weight_file
+from support.checkpoints import shipped_names
 
 SHIPPED = {"pretrain": "srresnet-x4", "srgan": "srgan-x4"}      # in weights/
 ### END SOLUTION
@@ -45,11 +46,7 @@ def load_generator(path):
         CheckpointError: if the file is missing or damaged, holds no generator, or is of
             a method that is not registered (import its module first).
     """
-    ### BEGIN SOLUTION
-    path = weight_file(path)            # a bare name is one of weights/
-    ### REPLACED BY
-    # path = Path(path)
-    ### END SOLUTION
+    path = weight_file(path)
     if path.suffix == ".safetensors":
         state, metadata = read_weights(path), read_metadata(path)
         method, settings, recipe = metadata["method"], metadata["settings"], metadata["facts"].get("recipe", {})

@@ -47,7 +47,6 @@ NOTEBOOKS = ("train", "test", "super_resolution")
 # Cells that a run inserts: their first line, and their tags (the first is papermill's).
 PARAMETERS, CHANGES = "# Parameters of this run\n", "# Changes of this run\n"
 INJECTED = {"injected-parameters", "injected-changes"}
-SENTENCES = ("NotReady", "TrainedElsewhere")      # errors without a traceback
 COLOURS = r"\x1b\[[0-9;]*m"      # a traceback from a notebook is coloured for a terminal
 HERE = Path(__file__).resolve().parent
 
@@ -186,6 +185,12 @@ def stopped_sentences(stop, notebook, folder, command):
     return f"{notebook}.ipynb was stopped by {by}. {kept}: python {command.replace(' --fresh', '')}"
 
 
+def sentence_of(error):
+    """What an error without a traceback (SaysItAll) says, without the cell around it; "" for one with a traceback."""
+    said = re.sub(COLOURS, "", str(error)).rsplit(18 * "-", 1)[-1].strip()
+    return "" if re.search("Traceback|Cell In", said) else said
+
+
 def results_table(path):
     """The means of benchmark.csv as a table: a row for each set, a column for each method."""
     recipe = run_recipe(Path(path).parent)
@@ -252,8 +257,8 @@ def main(arguments=None):
             print(f"\n{notebook}.ipynb came to a part that is not written yet. {error.evalue}. What it showed until "
                   f"then is in {folder / (notebook + '.ipynb')}.", file=sys.stderr)
             return 1
-        if error.ename in SENTENCES:                     # they say all there is to say
-            print(f"\n{notebook}.ipynb: {error.evalue}", file=sys.stderr)
+        if sentence := sentence_of(error):
+            print(f"\n{notebook}.ipynb: {sentence}", file=sys.stderr)
             return 1
         print(f"\n{notebook}.ipynb stopped at this cell; what it showed until then is in "
               f"{folder / (notebook + '.ipynb')}.\n\n"

@@ -270,7 +270,7 @@ def prose(text, folder="."):
         folder: of the report: a part counts as the kit's while neither its text nor its pictures are changed.
     """
     return "\n".join(line for line in without_parts(text, Path(folder)).splitlines()
-                     if not re.match(r"\s*([#|!]|\*[^*]+\*\s*$)", line))
+                     if not re.match(r"\s*([#|!]|\*[^*]+\*\s*$|<small>.*</small>\s*$)", line))
 
 
 def report_text(path):

@@ -58,18 +58,18 @@ def parts_of(content, handin, stored, folder, replaceable):
     def picture(name, png, text):
         path = free_name(folder, f"report_files/{name}", replaceable)
         pictures[path] = png
-        return f"![{text}]({path})\n\n*{text}*"
+        return f"![{text}]({path})\n\n<small>{text}</small>"     # upright: slanted Chinese is hard to read
     for stage, without in (("pretrain", "This run has no pre-training. 此次运行没有预训练。"),
                            ("srgan", "This run has no SRGAN stage. 此次运行没有 SRGAN 阶段。")):
         parts[stage] = without if stage not in content["stages"] else _figure(f"{stage}.png", content, picture)
     parts |= {"log": markdown_table(content["log"]),
-              "results": markdown_table(content["results"]) + f"\n\n*{ABOUT_BRIDGE}*"}
+              "results": markdown_table(content["results"]) + f"\n\n<small>{ABOUT_BRIDGE}</small>"}
     if content["measures"]:
         parts["measures"] = markdown_table(content["measures"])
     if stored:
         parts["compared"] = "\n\n".join(
             "\n\n".join([f"### {title}", *filter(None, [text]), *(
-                picture(f"compared_{name}.png", as_png(figure), f"{name}: {', '.join(names)}")
+                picture(f"compared_{name}.png", as_png(figure), f"{name.replace('_', ' ')}: {', '.join(names)}")
                 for name, figure in figures.items())]) for title, text, figures in comparison(stored))
     parts["contact_sheet"] = _figure("Set5_contact_sheet.png", content, picture)
     return parts, pictures

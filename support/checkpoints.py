@@ -200,6 +200,10 @@ def weight_file(name):
         raise CheckpointError(f"No weights named {path.name!r} come with the kit; there are {known}. "
                               "A file of your own is given with its ending, .pth or .safetensors.")
     return WEIGHTS / f"{path.name}.safetensors"
+### REPLACED BY
+# def weight_file(name):
+#     """The path of a file of weights."""
+#     return Path(name)
 ### END SOLUTION
 
 

@@ -80,8 +80,9 @@ def squares(stored):
 
 def squares_of(stored, method, set_name, image, versions):
     """Squares of one image by each run; with LR, bicubic interpolation and HR where the images are here."""
-    scores = {run.name: f"{number_in(run, set_name, image, f'{method}_psnr'):.2f} dB / "
-                        f"{number_in(run, set_name, image, f'{method}_ssim'):.4f}" for run in stored}
+    numbers = {run.name: [number_in(run, set_name, image, f"{method}_{score}") for score in ("psnr", "ssim")]
+               for run in stored}
+    scores = {name: "" if math.isnan(psnr) else f"{psnr:.2f} dB / {ssim:.4f}" for name, (psnr, ssim) in numbers.items()}
     title, pair = f"{image}, {method_title(method)}", next(filter(None, (run.pair(set_name, image) for run in stored)),
                                                            None)
     if pair is None or any(sr.shape[:2] != pair[1].shape[:2] for sr in versions.values()):

@@ -56,7 +56,11 @@ GROWTH, MOST_FILES = 3, 100_000
 
 
 class DownloadError(RuntimeError):
-    """An archive that could not be fetched or used; the message says why and what to do."""
+    """An archive that could not be fetched or used; the message says why (``what``) and what to do."""
+
+    def __init__(self, what, advice=""):
+        super().__init__(f"{what} {advice}".strip())
+        self.what = what
 
 
 def download(names, root, url=None, folder=None):
@@ -147,9 +151,9 @@ def fetch(url, target, expected=None, algorithm="md5"):
         except (TimeoutError, ConnectionError, http.client.HTTPException):
             pass                                  # the next attempt resumes it
         except URLError as error:
-            raise DownloadError(f"{url} cannot be reached ({error.reason}). Check the connection and the proxy "
-                                f"settings and run the same command again, name a mirror with --url, or fetch it "
-                                f"on another machine and put it at {target}.") from None
+            raise DownloadError(f"{url} cannot be reached ({error.reason}).",
+                                "Check the connection and the proxy settings and run the same command again, name a "
+                                f"mirror with --url, or fetch it on another machine and put it at {target}.") from None
     else:
         done = part.stat().st_size if part.exists() else 0
         raise DownloadError(f"{url} broke off {ATTEMPTS} times, at {megabytes(done)} the last time. "

@@ -15,6 +15,7 @@ from support.figures import show_text
 from support.image_store import ImageStore, decoded_bytes
 from support.lists import DataError, list_path, read_list
 from support.messages import megabytes
+from support.networks import LayersMissing, upsampling_and_last
 from support.run import run_folder, stage_config
 from support.vgg16 import FeaturesMissing, is_installed, read_vgg16
 
@@ -52,7 +53,7 @@ def check(config, generator, discriminator, fetch_vgg19):
     faults += device_faults(config)
     faults += list_faults(config)
     faults += feature_faults(config, notices, fetch_vgg19)
-    faults += start_faults(config)
+    faults += start_faults(config) + layer_faults(config, generator)
     sizes = [parameters_of(network, config) for network in (generator, discriminator)]
     faults += disk_faults(config, *sizes)
     faults += memory_faults(config, notices, *sizes)
@@ -176,6 +177,24 @@ def start_faults(config):
     except trackers.TrackerError as error:
         faults.append((str(error), "config.tracker 所需的软件包没有安装，或取值有误；设为 None 则不使用。"))
     return faults
+
+
+def layer_faults(config, generator):
+    """A generator whose layers config.freeze_tail cannot tell apart: a list of (English, Chinese)."""
+    if not (config.freeze_tail and config.epochs):
+        return []
+    state = torch.get_rng_state()
+    try:
+        with torch.device("meta"):
+            upsampling_and_last(generator(config))
+    except LayersMissing as error:
+        return [(str(error), "config.freeze_tail = True 需要知道生成器中哪些层负责放大、哪一层是最后一层："
+                             "请按上面英文给出的名字命名，或设 config.freeze_tail = False。")]
+    except Exception:                                                # the cell that makes it says why
+        return []
+    finally:
+        torch.set_rng_state(state)
+    return []
 
 
 # ---------------------------------------------------------------- room

@@ -11,7 +11,11 @@ FIGURE_4 = "paper, figure 4", "论文图 4"
 HANDOUT = "course handout", "课程讲义"
 KIT = "this kit", "本套件"
 FOLDER = "a folder", "文件夹路径"
+### BEGIN SOLUTION
 FILE = "a file, or a name in weights/", "文件路径，或 weights/ 中的名称"
+### REPLACED BY
+# FILE = "a file", "文件路径"
+### END SOLUTION
 
 # Title of a group -> its settings, in the order of config.py.
 GROUPS = {

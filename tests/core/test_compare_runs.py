@@ -108,6 +108,17 @@ def test_what_a_run_lacks_is_said_in_a_line_each(two, capsys):
     assert len(lines) == len(set(lines)) == 5                # and no provenance.json, of both
 
 
+@pytest.mark.parametrize("sheet", ["contact_sheet", "comparison_figure"])       # without HR, and with it
+def test_a_result_that_was_not_measured_has_no_score_below_it(two, monkeypatch, sheet):
+    Path("runs/other/benchmark.csv").unlink()
+    shown = []
+    monkeypatch.setattr(compare_figures, sheet, lambda *arguments, **options: shown.append(str(arguments)))
+    if sheet == "contact_sheet":
+        monkeypatch.setattr(StoredRun, "pair", lambda *_: None)
+    compare_figures.squares([StoredRun("one"), StoredRun("other")])
+    assert "26.00 dB / 0.6500" in shown[0] and "nan" not in re.sub(r"array\(.*?\)", "", shown[0], flags=re.DOTALL)
+
+
 def test_another_machines_run_without_hr_still_shows_its_results(two):
     for name in ("one", "other"):
         path = Path("runs", name, "config.json")

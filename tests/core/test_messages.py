@@ -3,16 +3,21 @@
 import pickle
 from pathlib import Path
 
+import nbformat
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
 
 from datasets import SRDataset, make_loader
 from models import Generator
+from run_notebooks import sentence_of
 from solver import fit_pretrain
 from support import messages
 from support.checkpoints import load_checkpoint
 from support.messages import NotWritten, count, duration, few, megabytes, notice, notices_kept_in
 from support.run import run_folder
+from tests.helpers import ROOT
 
 
 @pytest.fixture(autouse=True)
@@ -109,3 +114,14 @@ def test_a_notebook_shows_such_an_error_as_one_line(tmp_path, monkeypatch, capsy
         InteractiveShell.clear_instance()
     lines = capsys.readouterr().out.strip().splitlines()
     assert any(shown in line for line in lines) and (len(lines) == 1) is shown.startswith("CheckpointError")
+
+
+@pytest.mark.parametrize("source, said", [
+    ("print('before')\nfault('Name a file.')", "Fault: Name a file."), ("1 / 0", ""), ("x = (", "")])
+def test_run_notebooks_prints_such_an_error_without_the_cell(source, said):
+    define = ("from support.messages import SaysItAll\nclass Fault(SaysItAll, ValueError): pass\n"
+              "def fault(text): raise Fault(text)")
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(text) for text in (define, source)])
+    with pytest.raises(CellExecutionError) as error:
+        NotebookClient(notebook, kernel_name="python3", resources={"metadata": {"path": str(ROOT)}}).execute()
+    assert sentence_of(error.value) == said

@@ -167,5 +167,20 @@ def test_networks_that_are_not_written_yet_are_left_to_their_cell(run):
     preflight.check(run, Mine, Mine, None)
 
 
+def test_frozen_layers_under_other_names_are_missed_before_the_pre_training(run):
+    class Mine(torch.nn.Module):
+        def __init__(self, config):
+            super().__init__()
+            self.farben = torch.nn.Conv2d(3, 3, 3)
+    before = torch.get_rng_state()
+    run.freeze_tail = False
+    preflight.check(run, Mine, Discriminator, None)
+    run.freeze_tail = True
+    with pytest.raises(NotReady, match=r"(?s)this Mine upscale.*self\.upsampling and self\.last.*请按上面英文"):
+        preflight.check(run, Mine, Discriminator, None)
+    preflight.check(run, Generator, Discriminator, None)             # the kit's own has them
+    assert torch.equal(before, torch.get_rng_state())
+
+
 def test_images_in_memory_are_missing_each_time(run):
     assert ImageStore(None).missing(["a.png"]) == ["a.png"]

@@ -72,3 +72,5 @@ def test_without_network_the_error_says_what_to_do(cache, monkeypatch):
         vgg19.fetch_vgg19()
     for words in ("cannot be reached", "--url ADDRESS", "--from FOLDER", str(cache / NAME), "browser", "content_loss"):
         assert words in str(error.value)
+    for way in ("--url", str(cache / NAME)):
+        assert str(error.value).count(way) == 1

@@ -86,7 +86,7 @@ def missing_names(root, edition):
             rf"\b{name}\b")
     strings = set().union(*map(words_in, given.values()))
     for value in words_in(own["config.py"]) - strings:
-        patterns[f'"{value}"'] = rf"""["']{value}["']"""
+        patterns[f'"{value}"'] = rf"""["']{value}["']|(?<!`)`{value}`(?!`)"""
     targets = [set(re.findall(r"^([a-z][\w-]*):", (folder / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
                for folder in (root, edition)]
     return patterns | {f"make {target}": rf"make {target}\b" for target in targets[0] - targets[1]}
@@ -97,3 +97,29 @@ def found_in(texts, patterns):
     return [(file, number, name, line.strip()) for file, text in texts.items()
             for number, line in enumerate(text.splitlines(), start=1)
             for name, pattern in patterns.items() if re.search(pattern, line)]
+
+
+def given_by(text):
+    """What can be imported of a Python file: functions, classes, constants, and what it imports itself."""
+    names = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            names.add(node.name)
+        elif isinstance(node, (ast.Import, ast.ImportFrom)):
+            names |= {(alias.asname or alias.name).split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            names.add(node.id)
+    return names
+
+
+def imports_that_lead_nowhere(folder):
+    """list of (file, module, name): what a file or a notebook imports of the folder's own modules that is not there."""
+    texts = {name: text for name, text in texts_in(folder).items() if name.endswith(".py")}
+    modules = {name[:-3].replace("/", ".").removesuffix(".__init__"): given_by(text) for name, text in texts.items()}
+    for path in folder.glob("*.ipynb"):
+        cells = nbformat.read(path, as_version=4).cells
+        texts[path.name] = "\n".join(cell.source for cell in cells if cell.cell_type == "code")
+    return [(file, node.module, alias.name) for file, text in texts.items() for node in ast.walk(ast.parse(text))
+            if isinstance(node, ast.ImportFrom) and not node.level and node.module in modules
+            for alias in node.names if alias.name != "*"
+            and alias.name not in modules[node.module] and f"{node.module}.{alias.name}" not in modules]

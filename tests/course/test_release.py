@@ -12,7 +12,7 @@ from course.regions import RegionError, split, split_notebook
 from course.release import ReleaseError, find_leaks, release, texts_of
 from course.sandbox import ROOT
 from tests.course.edition_at_work import run
-from tests.course.edition_names import found_in, missing_files, missing_names, texts_in
+from tests.course.edition_names import found_in, imports_that_lead_nowhere, missing_files, missing_names, texts_in
 
 pytestmark = pytest.mark.xdist_group("release")
 PYTHON = '''a = 1
@@ -120,6 +120,11 @@ def test_a_name_that_the_edition_lacks_is_found_where_it_stands(tmp_path):
     patterns = {"start": r"\bconfig\.start\b", "srresnet-x4": r"(?<![\w-])srresnet-x4", "trunk": r"\bself\.trunk\b"}
     assert [entry[:3] for entry in found_in(texts_in(tmp_path), patterns)] == [
         ("a.md", 2, "start"), ("a.md", 2, "srresnet-x4")]
+
+
+def test_every_import_of_the_edition_leads_somewhere(edition):
+    """A name inside of a solution region that a file outside of it imports is gone with the region."""
+    assert imports_that_lead_nowhere(edition) == []
 
 
 @pytest.mark.slow

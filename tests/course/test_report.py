@@ -49,6 +49,8 @@ def test_the_draft_holds_settings_log_table_and_pictures(kit, capsys):
     assert Path("report_files/pretrain.png").read_bytes() == Path("runs/mine/figures/pretrain.png").read_bytes()
     pictures = re.findall(r"data:image/png;base64,([^\"]+)", page)
     assert [base64.b64decode(data) for data in pictures] == [Path("report_files/pretrain.png").read_bytes()] * 2
+    # Captions in two languages stand upright, and are no words of the student's.
+    assert "<em>" not in page and "预训练：损失" in page and "预训练：损失" not in prose(text)
     assert "<李华>" not in page and "&lt;李华&gt;" in page and not re.search(r"(src|href)=\"(?!data:)", page)
 
 
