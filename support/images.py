@@ -60,11 +60,12 @@ def open_image(path):
         with Image.open(path) as file:
             file.verify()               # a PNG whose last bytes are missing would still load
         with Image.open(path) as file:
+            orientation = file.getexif().get(0x0112, 1)                # before it is decoded: a TIFF is turned by that
             image = ImageOps.exif_transpose(file)
             if image.mode.startswith(("I", "F")):          # of formats that support.depth does not know, such as FITS
                 raise TooManyBits(path, f"16 or 32 bits a channel (mode {image.mode})")
             notices = []
-            if file.getexif().get(0x0112, 1) in range(2, 9):           # 0x0112: orientation
+            if orientation in range(2, 9):
                 notices.append("it was turned upright, as its EXIF orientation says")
             if getattr(file, "n_frames", 1) > 1 and file.format != "MPO":     # a phone's MPO is one photograph
                 notices.append("of its frames only the first was taken")
