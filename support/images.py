@@ -4,11 +4,11 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from support import colours
-from support.depth import not_plain
-from support.foreign import RAW, advice_on
+from support.depth import not_plain, unread_tiff
+from support.foreign import EXPORT, RAW, advice_on
 
 # Of the files that count as images of a folder.
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
@@ -78,6 +78,8 @@ def open_image(path):
                          "Reduce it, or cut it into parts, first.") from None
     except Exception as error:     # Pillow raises many kinds for damaged files
         what, advice = advice_on(path)
+        if not what and isinstance(error, UnidentifiedImageError) and (what := unread_tiff(path)):
+            advice = EXPORT
         raise ValueError(f"{path} cannot be read as an image ({what or error}). {advice[0].upper()}{advice[1:]}."
                          ) from error
     return image, notices

@@ -483,3 +483,34 @@ def test_a_tiff_that_was_turned_says_so(tmp_path):
     for name in ("a.tif", "a.jpg", "a.png"):
         picture = read_picture(write_image(tmp_path / name, image, exif=exif))
         assert picture.lr.shape == (8, 6, 3) and "turned upright" in picture.notice, name
+
+
+def tiff_of(path, n_bands, photometric, compression=1, cut=0):
+    """An uncompressed TIFF of 8 x 6 pixels and 8 bits, as a program writes it that knows more kinds than Pillow."""
+    pixels = bytes(48 * n_bands)
+    tags = [(256, 8), (257, 6), (258, 8), (259, compression), (262, photometric), (273, 8), (277, n_bands), (278, 6),
+            (279, len(pixels)), (284, 1), (338, 2)]
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
+    path.write_bytes(struct.pack("<4sI", b"II*\0", 8 + len(pixels)) + pixels
+                     + struct.pack("<H", len(tags)) + entries + bytes(4))
+    if cut:
+        path.write_bytes(path.read_bytes()[:-cut])
+    return path
+
+
+@pytest.mark.parametrize("bands, photometric, compression", [(5, 5, 1), (3, 2, 34712), (3, 2, 50001), (4, 6, 1)])
+def test_a_whole_tiff_that_pillow_does_not_know_is_not_to_be_fetched_again(tmp_path, bands, photometric, compression):
+    with pytest.raises(ValueError, match="TIFF of an unusual kind .*Export"):
+        read_image(tiff_of(tmp_path / "a.tif", bands, photometric, compression))
+    with pytest.raises(ValueError, match="etch or copy it again"):
+        read_image(tiff_of(tmp_path / "b.tif", bands, photometric, compression, cut=138))       # its tags, at the end
+
+
+@pytest.mark.parametrize("content, name", [
+    (b"P7\nWIDTH 2\n", "PAM"), (bytes(128) + b"DICM", "DICOM"), (b"SDPX" + bytes(99), "DPX"),
+    (b"v/1\x01" + bytes(99), "OpenEXR"), (b"#?RADIANCE\n", "Radiance"), (b"<svg xmlns=''/>", "SVG")])
+def test_other_kinds_of_pictures_are_named_whatever_the_file_is_called(tmp_path, content, name):
+    path = tmp_path / "a.png"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=f"{name}.*Export"):
+        read_image(path)
