@@ -145,8 +145,9 @@ def upscale_file(path, target, generator, self_ensemble, label, settings):
         told = isinstance(error, (ValueError, OSError, NotWritten))
         if not told and isinstance(error, RuntimeError) and not is_out_of_memory(error):
             raise
-        reason = str(error) if told else (
-            "the memory does not hold an image of this size. Reduce it first.")
+        reason = str(error) if told else "the memory does not hold an image of this size. Reduce it first."
+        if isinstance(error, OSError) and error.strerror:        # str() would begin with "[Errno 2]"
+            reason = f"{path} cannot be read: {error.strerror}." if error.filename else error.strerror
         line.show(f"{label}  NOT UPSCALED: {reason}", last=True)
         return False
     notice = f" ({picture.notice})" * bool(picture.notice) + " (the former one is replaced)" * replaced

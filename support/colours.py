@@ -10,7 +10,11 @@ SPACES = {b"RGB ": "RGB", b"GRAY": "L", b"CMYK": "CMYK", b"Lab ": "LAB"}
 
 def space_of(profile):
     """The mode of the colours that an ICC profile describes; "" if it is None, damaged or of another kind."""
-    return SPACES.get((profile or b"")[16:20], "")
+    space = SPACES.get((profile or b"")[16:20], "")
+    try:
+        return space and ImageCms.ImageCmsProfile(io.BytesIO(profile)) and space
+    except OSError:                        # its first bytes are in order, the others are not
+        return ""
 
 
 def to_rgb(image):

@@ -121,7 +121,7 @@ def find_sets(root, scale):
         for hr_folder in named(folders, f"DIV2K_{split}_HR"):
             lr_folders = [lr_folder_of(hr_folder, scale), *named(folders, f"DIV2K_{split}_LR_bicubic/X{scale}"),
                           *named(folders, f"DIV2K_{split}_LR_bicubic_X{scale}"),
-                          *named(folders, f"DIV2K_{split}_LR_bicubic")]
+                          *named(folders, f"DIV2K_{split}_LR_bicubic"), *named(folders, f"DIV2K_{split}_LR_x{scale}")]
             candidates += [(split, hr_folder, lr_folder) for lr_folder in lr_folders]
         if not any(candidate[0] == split for candidate in candidates):       # LR alone is said, too
             candidates += [(split, lr.parent.parent / f"DIV2K_{split}_HR", lr)
@@ -143,7 +143,7 @@ def test_set_folders(folder, scale):
     """(HR folder, LR folder) of a test set as they may be called; the published layout comes first."""
     inside = list(folders_below(folder, 2))
     lr_names = (f"LR_bicubic/X{scale}", f"LRbicx{scale}", f"LR_bicubic_X{scale}", f"LR/X{scale}", f"LR_x{scale}",
-                f"X{scale}", "LR_bicubic", "LR")
+                f"LRx{scale}", f"X{scale}", "LR_bicubic", "LR", "lq")
     for hr_folder in (descend(folder, name) for name in HR_FOLDERS):
         yield hr_folder, lr_folder_of(hr_folder, scale)
         for name in lr_names:

@@ -37,23 +37,43 @@ def not_plain(path):
     return _of_avif(head) if head[4:12] in (b"ftypavif", b"ftypavis") else ""
 
 
+def unread_tiff(path):
+    """What a TIFF is, whose tags are whole and whose pixels are there, though Pillow decodes none such; else ""."""
+    try:
+        with open(path, "rb") as file:
+            tags = _tags_of(file)
+            size = file.seek(0, 2)
+        begins, lengths = (_values(tags, numbers, ()) for numbers in ((273, 324), (279, 325)))     # strips, or tiles
+        whole = begins and lengths and max(begins) + min(lengths) <= size and 256 in tags
+    except Exception:              # no TIFF, or a damaged one
+        return ""
+    return (f"it is a TIFF of an unusual kind (Compression {tags.get(259, 1)}, PhotometricInterpretation "
+            f"{tags.get(262, 1)}, {tags.get(277, 1)} bands)") if whole else ""
+
+
 def bits(n):
     return f"{n} bits a channel" if n > 8 else ""
 
 
-def _of_tiff(file):
-    """Of a TIFF, opened: by the tags of its first image."""
+def _tags_of(file):
+    """The tags of the first image of a TIFF, opened; Pillow raises many kinds for damaged ones."""
     file.seek(0)
     header = file.read(8)
     if header[2:4] in (b"+\0", b"\0+"):                            # BigTIFF
         header += file.read(8)
+    tags = TiffImagePlugin.ImageFileDirectory_v2(header)
+    file.seek(tags.next)
+    tags.load(file)
+    return tags
+
+
+def _of_tiff(file):
+    """Of a TIFF, opened: by the tags of its first image."""
     try:
-        tags = TiffImagePlugin.ImageFileDirectory_v2(header)
-        file.seek(tags.next)
-        tags.load(file)
+        tags = _tags_of(file)
         depths, kinds = _values(tags, 258, (1,)), _values(tags, 339, (1,))
         n_bands, extra, photometric = tags.get(277, 1), _values(tags, 338, ()), tags.get(262, 1)
-    except Exception:              # Pillow raises many kinds for damaged files; whoever decodes it says so
+    except Exception:              # whoever decodes it says so
         return ""
     if photometric in RAW_SENSOR or 50706 in tags:                  # 50706: DNGVersion
         return "the raw data of a camera's sensor (a thumbnail is all that could be shown)"
@@ -75,9 +95,10 @@ def _of_tiff(file):
     return f"{n_bands} bands, the last of which is not transparency" if n_bands > bands and not extra & {1, 2} else ""
 
 
-def _values(tags, number, default):
-    """The values of a TIFF tag as a set: one for each band, mostly all the same."""
-    value = tags.get(number, default)
+def _values(tags, numbers, default):
+    """The values of a TIFF tag as a set: one for each band, mostly all the same; numbers: of the tag, or of several."""
+    numbers = numbers if isinstance(numbers, tuple) else (numbers,)
+    value = next((tags[number] for number in numbers if number in tags), default)
     return set(value) if isinstance(value, tuple) else {value}
 
 

@@ -23,6 +23,9 @@ CONTENTS = [
     (4, b"ftypcrx", "a raw photograph", DEVELOP), (0, b"FUJIFILM", "a raw photograph", DEVELOP),
     (0, b"<svg", "an SVG drawing", DRAWING), (0, b"%!PS", "a PostScript drawing", DRAWING),
     (0, b"%PDF", "a PDF document", "export its pages as PNG"),
+    (0, b"P7\n", "a PAM image", EXPORT), (128, b"DICM", "DICOM", EXPORT), (0, b"SDPX", "DPX", EXPORT),
+    (0, b"XPDS", "DPX", EXPORT), (0, b"v/1\1", "OpenEXR", EXPORT), (0, b"#?RADIANCE", "a Radiance image", EXPORT),
+    (0, b"gimp xcf", "a drawing of GIMP", EXPORT), (0, b"<svg", "an SVG drawing", DRAWING),
     (0, b"version https://git-lfs", "a pointer of Git LFS, not the file itself", "fetch it with: git lfs pull"),
     (0, b"<!doctype html", "a web page, not a picture", AGAIN), (0, b"<html", "a web page, not a picture", AGAIN),
 ]
@@ -32,7 +35,7 @@ def kind_of(path):
     """(what a file is by its first bytes, what to do), both as text; ("", "") where nothing is known of it."""
     try:
         with open(path, "rb") as file:
-            head = file.read(64)
+            head = file.read(256)
     except OSError:
         return "", ""
     if not head:

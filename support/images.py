@@ -4,11 +4,11 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from support import colours
-from support.depth import not_plain
-from support.foreign import RAW, advice_on
+from support.depth import not_plain, unread_tiff
+from support.foreign import EXPORT, RAW, advice_on
 
 # Of the files that count as images of a folder.
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
@@ -60,11 +60,12 @@ def open_image(path):
         with Image.open(path) as file:
             file.verify()               # a PNG whose last bytes are missing would still load
         with Image.open(path) as file:
+            orientation = file.getexif().get(0x0112, 1)                # before it is decoded: a TIFF is turned by that
             image = ImageOps.exif_transpose(file)
             if image.mode.startswith(("I", "F")):          # of formats that support.depth does not know, such as FITS
                 raise TooManyBits(path, f"16 or 32 bits a channel (mode {image.mode})")
             notices = []
-            if file.getexif().get(0x0112, 1) in range(2, 9):           # 0x0112: orientation
+            if orientation in range(2, 9):
                 notices.append("it was turned upright, as its EXIF orientation says")
             if getattr(file, "n_frames", 1) > 1 and file.format != "MPO":     # a phone's MPO is one photograph
                 notices.append("of its frames only the first was taken")
@@ -77,6 +78,8 @@ def open_image(path):
                          "Reduce it, or cut it into parts, first.") from None
     except Exception as error:     # Pillow raises many kinds for damaged files
         what, advice = advice_on(path)
+        if not what and isinstance(error, UnidentifiedImageError) and (what := unread_tiff(path)):
+            advice = EXPORT
         raise ValueError(f"{path} cannot be read as an image ({what or error}). {advice[0].upper()}{advice[1:]}."
                          ) from error
     return image, notices

@@ -10,6 +10,7 @@ import os
 import re
 import tempfile
 import unicodedata
+from collections import Counter
 from pathlib import Path
 
 from PIL import Image
@@ -86,7 +87,9 @@ def in_folder(folder, subfolders):
     files, not_searched = all_files(folder, subfolders)
     for file in files:
         ending = file.suffix.lower()
-        if ending in known:
+        if not file.is_file():
+            foreign.setdefault("there is no file behind these: broken links, or pipes and devices", []).append(file)
+        elif ending in known:
             (results if is_result(file) else pictures).append(file)
         elif ending in FOREIGN:
             foreign.setdefault(FOREIGN[ending], []).append(file)
@@ -159,26 +162,23 @@ def is_result(file):
 # ---------------------------------------------------------------- results
 
 def result_names(paths, scale, folders=()):
-    """dict path -> name of its result; where two would get one name, the ending tells them apart.
+    """dict path -> name of its result; two that would get one name get their ending, their folder, or at last a number.
 
     Args:
         folders: those that the paths were found in; a result lies in the same subfolder.
-
-    Raises:
-        ValueError: where the ending does not, either.
     """
     def key(name):                     # as Windows and macOS compare names
         return unicodedata.normalize("NFC", name).lower()
     within = {path: subfolder(path, folders) for path in paths}
-    names = {path: within[path] + result_name(path, path.stem, scale) for path in paths}
-    taken = [key(name) for name in names.values()]
-    names = {path: name if taken.count(key(name)) == 1
-             else within[path] + result_name(path, path.name.replace(".", "_"), scale) for path, name in names.items()}
-    taken = [key(name) for name in names.values()]
-    twice = [str(path) for path, name in names.items() if taken.count(key(name)) > 1]
-    if twice:
-        raise ValueError(f"{' and '.join(twice)} would be written to one file. Upscale them one at a time, each with "
-                         "its own --out.")
+    numbers = {path: number for number, path in enumerate(paths, start=1)}
+    stems = (lambda path: path.stem, lambda path: path.name.replace(".", "_"),
+             lambda path: f"{path.absolute().parent.name}_{path.name.replace('.', '_')}",
+             lambda path: f"{numbers[path]}_{path.name.replace('.', '_')}")
+    names, again = {}, list(paths)
+    for stem in stems:
+        names |= {path: within[path] + result_name(path, stem(path), scale) for path in again}
+        taken = Counter(key(name) for name in names.values())
+        again = [path for path, name in names.items() if taken[key(name)] > 1]
     return names
 
 

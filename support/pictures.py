@@ -25,6 +25,7 @@ MADE_HERE = "super_resolution.py"       # written into every result, which so is
 # Tags of EXIF that hold for the result too; not orientation, sizes, thumbnail, and a maker's notes, which have offsets.
 CAMERA = {270, 271, 272, 305, 306, 315, 33432}     # description, make, model, software, date, artist, copyright
 PHOTOGRAPH, PLACE = 0x8769, 0x8825                 # tables of their own: exposure, lens, dates; GPS
+X_RESOLUTION = 282
 OF_THIS_FILE = {0xA002, 0xA003, 0xA005, 0x927C, 0xEA1C}       # of PHOTOGRAPH: width, height, offsets, notes, padding
 
 WORDS = {"L": "grey", "RGB": "RGB", "CMYK": "CMYK", "LAB": "LAB"}
@@ -82,7 +83,7 @@ def fitting_profile(image, is_grey):
     if not profile or image.mode in ("CMYK", "LAB"):                 # these are converted to sRGB, see support.colours
         return None, ""
     space = space_of(profile)
-    if is_grey and space != "L" or space not in ("", "L" if is_grey else "RGB"):
+    if space != ("L" if is_grey else "RGB"):
         kind = f"is for {WORDS[space]}" if space else "is damaged or of an unknown kind"
         return None, f"its colour profile was left out: it {kind}, the picture is {WORDS['L' if is_grey else 'RGB']}"
     return profile, ""
@@ -90,12 +91,12 @@ def fitting_profile(image, is_grey):
 
 def what_is_kept(path):
     """EXIF and resolution of a file as options of Pillow's PNG writer, and what is lost of them, or ""."""
-    kept, lost = {}, ""
+    kept, lost, exif = {}, "", {}
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         # From the file, and not from what ``open_image`` has turned upright: a TIFF's tags are no longer there.
         with Image.open(path) as file:
-            dpi, gamma = file.info.get("dpi"), file.info.get("gamma")
+            gamma = file.info.get("gamma")
             try:
                 exif = file.getexif()
                 if clean := clean_exif(exif):
@@ -106,6 +107,7 @@ def what_is_kept(path):
                     lost = "its EXIF data is damaged, and kept only as far as it can be read"
             except Exception:              # Pillow raises many kinds for damaged EXIF; the picture is not damaged
                 lost = "its EXIF data was left out: it is damaged"
+            dpi = file.info.get("dpi") if says_resolution(file, exif) else None
     try:
         dpi = tuple(float(number) for number in dpi) if dpi else None
         if dpi and len(dpi) == 2 and all(0 < number < 1e6 for number in dpi):
@@ -119,13 +121,25 @@ def what_is_kept(path):
     return kept, lost
 
 
+def says_resolution(file, exif):
+    """Whether an opened file says how large it is on paper: where a TIFF or a JPEG does not, Pillow gives 1 or 72."""
+    if file.format == "TIFF":
+        return X_RESOLUTION in file.tag_v2
+    return file.format not in ("JPEG", "MPO") or bool(file.info.get("jfif_unit")) or X_RESOLUTION in exif
+
+
+def exif_value(value):
+    """A value as it is written: Pillow reads the bytes of a text as Latin-1, and writes "?" for what is not ASCII."""
+    return value.encode("latin-1") if isinstance(value, str) and not value.isascii() else value
+
+
 def clean_exif(exif):
     """The bytes of the EXIF that holds for the result too: without orientation, sizes and thumbnail; b"" if none."""
     clean = Image.Exif()
     for tag in CAMERA & set(exif):
-        clean[tag] = exif[tag]
+        clean[tag] = exif_value(exif[tag])
     for table in (PHOTOGRAPH, PLACE):
-        values = {tag: value for tag, value in exif.get_ifd(table).items() if tag not in OF_THIS_FILE}
+        values = {tag: exif_value(value) for tag, value in exif.get_ifd(table).items() if tag not in OF_THIS_FILE}
         if values:
             clean[table] = values
     return clean.tobytes() if len(clean) else b""

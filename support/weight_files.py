@@ -2,21 +2,21 @@
 
 import json
 import pickle
-import re
 import warnings
 import zipfile
+import zlib
 from pathlib import Path
 
 import torch
 
-from support.messages import SaysItAll, count, few, megabytes, notice
+from support.messages import SaysItAll, count, few, notice
+from support.weight_kinds import AGAIN, is_safetensors, something_else
 
 
 class CheckpointError(SaysItAll, RuntimeError):
     """A checkpoint or weight file that is missing, damaged, or of another network."""
 
 
-AGAIN = "Fetch or copy it again."
 ### BEGIN SOLUTION
 IMPORTED_BY = " For weights of others: python -m extensions import_weights FILE."
 ### REPLACED BY
@@ -24,8 +24,8 @@ IMPORTED_BY = " For weights of others: python -m extensions import_weights FILE.
 ### END SOLUTION
 # Where public trainings keep the generator's tensors, the best ones first; other networks are beside them.
 INSIDE = ("params_ema", "ema_state_dict", "g_ema", "params", "state_dict", "generator", "netg", "g", "model", "net")
-PREFIXES = ("module.", "_orig_mod.")         # of nn.DataParallel and of torch.compile
-PACKED = {b"\x1f\x8b": "gzip", b"7z\xbc\xaf": "7z", b"Rar!": "RAR", b"BZh": "bzip2", b"\xfd7zXZ": "xz"}
+# Of nn.DataParallel, of torch.compile, and of a Lightning module that has the generator inside.
+PREFIXES = ("module.", "_orig_mod.", "generator.", "netG.", "net_g.")
 
 
 def read_weights(path, key=None):
@@ -60,7 +60,31 @@ def read_weights(path, key=None):
     if not found:
         raise CheckpointError(f"{path} holds no state_dict (name -> tensor), but {_words(content)}. Such a file "
                               "can run code of whoever made it: nothing in it was run.")
-    return _without_prefix(_chosen(found, key, path), path)
+    say_damage(path)
+    return _without_prefix(_of_generator(_chosen(found, key, path), path), path)
+
+
+def say_damage(path):
+    """A notice where a part of a zip file does not have its checksum: torch reads it without looking."""
+    try:
+        with zipfile.ZipFile(path) as file:
+            part = file.testzip()
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, zlib.error):     # not a zip file, but older
+        return
+    if part:
+        notice(f"{path} is damaged: {part} in it does not have its checksum, so these weights are not what was saved "
+               f"(or they were saved without checksums). {AGAIN}")
+
+
+def _of_generator(state, path):
+    """The generator's tensors, where those of several networks are in one state_dict, as Lightning writes it."""
+    for prefix in PREFIXES[2:]:
+        own = {name: value for name, value in state.items() if name.startswith(prefix)}
+        if own and len(own) < len(state):
+            others = sorted({name.split(".")[0] for name in state if name not in own})
+            notice(f"{path}: taken are the names that begin with {prefix!r} (there too: {few(others)}).")
+            return own
+    return state
 
 
 def _chosen(found, key, path):
@@ -84,7 +108,7 @@ def _chosen(found, key, path):
 
 
 def _without_prefix(state, path):
-    for prefix in PREFIXES * 2:
+    for prefix in PREFIXES * 2:              # one may be inside another
         if all(name.startswith(prefix) for name in state):
             state = {name.removeprefix(prefix): value for name, value in state.items()}
             notice(f"{path}: the prefix {prefix!r} of every name was removed.")
@@ -92,57 +116,6 @@ def _without_prefix(state, path):
 
 
 # ---------------------------------------------------------------- what a file is
-
-def something_else(path):
-    """What a file is where it cannot be one of weights, as the rest of a sentence with a way out; else ""."""
-    with open(path, "rb") as file:
-        start = file.read(512)
-    text = start.removeprefix(b"\xef\xbb\xbf").strip().lower()
-    packed = next((name for magic, name in PACKED.items() if start.startswith(magic)),
-                  "tar" if start[257:262] == b"ustar" else None)
-    if not start:
-        return f"is empty (0 bytes): a download or a copy was stopped. {AGAIN}"
-    if start.startswith(b"version https://git-lfs.github.com/spec/"):
-        size = re.search(rb"size (\d+)", start)
-        return ("is a pointer of Git LFS, a few lines of text that stand for the file" +
-                (f" of {megabytes(int(size[1]))}" if size else "") +
-                ". In the repository that it comes from: git lfs pull; or download the file itself from its page.")
-    if text.startswith((b"<!doctype", b"<html", b"<head", b"<?xml")):
-        return ("is a web page, not the file: the server wants a log-in or a click first. Open the address in a "
-                "browser, and save the file itself.")
-    if packed:
-        return f"is a packed file ({packed}). Unpack it, and give the weights that are inside."
-    if start.startswith(b"\x89HDF"):
-        return "is an HDF5 file, such as Keras writes. Weights of PyTorch are read: .pth, .pt, .safetensors."
-    if start.startswith(b"PK"):
-        return _other_zip(path)
-    if all(byte >= 32 or byte in b"\t\r\n" for byte in start) and not is_safetensors(path):
-        begin = start.decode("utf-8", "replace").strip().splitlines() or [""]
-        return f"is a text that begins with {begin[0][:60]!r}, not weights. {AGAIN}"
-    return ""
-
-
-def _other_zip(path):
-    """The same for what begins like a zip file, as everything that ``torch.save`` writes does."""
-    try:
-        with zipfile.ZipFile(path) as file:
-            names = file.namelist()
-    except (zipfile.BadZipFile, OSError, ValueError):
-        return f"is damaged or cut short ({megabytes(path.stat().st_size)} are here). {AGAIN}"
-    if any(name.endswith("/constants.pkl") for name in names):
-        return ("is a TorchScript program (torch.jit.save), not weights alone. It was not opened. Save "
-                "module.state_dict() with torch.save where it was made.")
-    if not any(name.endswith("/data.pkl") for name in names):
-        return f"is a zip file with {few(names)}. Unpack it, and give the weights that are inside."
-    return ""
-
-
-def is_safetensors(path):
-    """Whether a file begins as .safetensors does, whatever its name: with the length of a JSON header."""
-    with open(path, "rb") as file:
-        start = file.read(9)
-    return len(start) == 9 and start[8:] == b"{" and int.from_bytes(start[:8], "little") < 100_000_000
-
 
 def is_checkpoint(content):
     """Whether the content of a file is a checkpoint of this kit."""

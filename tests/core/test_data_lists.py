@@ -75,11 +75,13 @@ def pair_at(root, hr, lr, seed=0, side=20):
     ("Set5", "Set5/HR/baby.png", "Set5/LR_bicubic/X4/baby_x4.png"),
     ("Set5", "Set5/HR/baby_HR.png", "Set5/LR/baby_LR.png"),
     ("Set5", "Set5/GTmod12/baby.png", "Set5/LRbicx4/baby.png"),                        # BasicSR's
+    ("Set5", "Set5/HR/baby.png", "Set5/LRx4/baby.png"), ("Set5", "Set5/gt/baby.png", "Set5/lq/baby.png"),
     ("Set14", "benchmark/Set14/GTmod12/baby.png", "benchmark/Set14/LRbicx4/baby.png"),
     ("B100", "sets/SR/BSDS100/HR/3096.png", "sets/SR/BSDS100/LR_bicubic/X4/3096x4.png"),     # deeper
     ("Urban100", "Urban100/image_SRF_4/img_001_SRF_4_HR.png", "Urban100/image_SRF_4/img_001_SRF_4_LR.png"),
     ("train", "DIV2K_train_HR/DIV2K_train_HR/0001.png",                                # each archive in its own folder
      "DIV2K_train_LR_bicubic_X4/DIV2K_train_LR_bicubic/X4/0001x4.png"),
+    ("train", "DIV2K_train_HR/0001.png", "DIV2K_train_LR_x4/0001x4.png"),          # as NTIRE names the one of x8
     ("valid", "DIV2K/DIV2K_valid_HR/0801.png", "DIV2K/LR/DIV2K_valid_LR_bicubic/X4/0801x4.png"),
     ("train", "DIV2K/DIV2K_train_HR/0001.png", "DIV2K/DIV2K_train_LR_bicubic/X4/0001.png")])
 def test_layouts_of_others_are_found(tmp_path, split, hr, lr):

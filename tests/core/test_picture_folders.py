@@ -234,3 +234,26 @@ def test_an_image_that_cannot_be_read_is_left_out_of_the_training_and_stops_no_o
     assert data_lists(["--root", str(tmp_path / "data"), "--train-hr", str(tmp_path / "mine"), "--make-lr"]) == 0
     assert len((tmp_path / "data/train_images.csv").read_text(encoding="utf-8").splitlines()) == 1
     assert "a.png is left out, it cannot be read: Input/output error." in capsys.readouterr().out
+
+
+# ---------------------------------------------------------------- one file never stops the others
+
+def test_two_pictures_that_differ_in_how_a_letter_is_written_stop_nothing(tmp_path, run):
+    for stem in ("\u00fc", "u\u0308", "b"):
+        write_image(tmp_path / f"work/in/{stem}.png", cup(20 + len(stem)))
+    if len(os.listdir("in")) < 3:
+        pytest.skip("this disk takes both letters for one")
+    assert run("in") == 0 and len(os.listdir("enlarged")) == 3
+
+
+def test_a_broken_link_is_a_sentence_and_stops_nothing(tmp_path, run, computed, capsys):
+    write_image(tmp_path / "work/in/a.png", cup())
+    try:
+        (tmp_path / "work/in/gone.png").symlink_to("nowhere.png")
+    except OSError:
+        pytest.skip("this account may not make links")
+    assert run("in") == 0 and computed == [20]
+    assert "not upscaled: gone.png. There is no file behind these: broken links" in capsys.readouterr().err
+    assert run("in/a.png", "in/gone.png", "--out", "again") == 1 and computed == [20, 20]
+    said = capsys.readouterr().err
+    assert "gone.png cannot be read: No such file or directory." in said and "[Errno" not in said

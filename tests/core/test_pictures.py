@@ -439,3 +439,78 @@ def test_cmyk_is_converted_by_its_profile(tmp_path, name):
         assert np.abs(picture.lr[4, 8 * n + 4].astype(int) - INKS[n]).max() <= 12, n
     assert picture.profile is None and "by its profile" in picture.notice
     assert "icc_profile" not in saved(tmp_path / "sr.png", picture).info
+
+
+# ---------------------------------------------------------------- more of the kind: said, and nothing made up
+
+def test_a_damaged_profile_is_not_handed_on_as_if_it_were_one(tmp_path):
+    whole = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    grey, colour = Image.new("L", (9, 9), 77), Image.new("RGB", (9, 9), (1, 99, 2))
+    for name, profile in (("short", b"hello"), ("cut", whole[:200]), ("kind", whole[:16] + b"2CLR" + whole[20:])):
+        for image in (grey, colour):
+            picture = read_picture(write_image(tmp_path / f"{name}.png", image, icc_profile=profile))
+            assert picture.profile is None and "damaged" in picture.notice, (name, image.mode)
+    assert read_picture(write_image(tmp_path / "whole.png", colour, icc_profile=whole)).profile == whole
+
+
+@pytest.mark.parametrize("name", ["a.tif", "a.jpg", "rotated.jpg", "a.png", "a.webp"])
+def test_a_resolution_that_the_file_does_not_say_is_not_made_up(tmp_path, name):
+    exif = Image.Exif()
+    if "rotated" in name:                        # a JPEG with EXIF, of which Pillow says 72 dpi
+        exif[0x0112] = 3
+    image = Image.new("RGB", (8, 6), (1, 99, 2))
+    path = write_image(tmp_path / name, image, **({"exif": exif} if len(exif) else {}))
+    assert "dpi" not in read_picture(path).kept
+    if not name.endswith("webp"):                # these keep none
+        again = read_picture(write_image(tmp_path / "said" / name, image, dpi=(300, 300)))
+        assert again.kept["dpi"] == pytest.approx((300, 300), abs=0.01)
+
+
+def test_a_text_in_exif_keeps_its_letters(tmp_path):
+    exif = Image.Exif()
+    texts = {270: "小明的猫", 315: "José", 33432: "© 王"}
+    for tag, text in texts.items():              # as bytes: Pillow writes "?" for these letters
+        exif[tag] = text.encode()
+    path = write_image(tmp_path / "a.jpg", Image.new("RGB", (8, 6)), exif=exif)
+    found = saved(tmp_path / "sr.png", read_picture(path)).getexif()
+    assert {tag: found[tag].encode("latin-1").decode() for tag in texts} == texts
+
+
+def test_a_tiff_that_was_turned_says_so(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image = Image.new("RGB", (8, 6))
+    for name in ("a.tif", "a.jpg", "a.png"):
+        picture = read_picture(write_image(tmp_path / name, image, exif=exif))
+        assert picture.lr.shape == (8, 6, 3) and "turned upright" in picture.notice, name
+
+
+def tiff_of(path, n_bands, photometric, compression=1, cut=0):
+    """An uncompressed TIFF of 8 x 6 pixels and 8 bits, as a program writes it that knows more kinds than Pillow."""
+    pixels = bytes(48 * n_bands)
+    tags = [(256, 8), (257, 6), (258, 8), (259, compression), (262, photometric), (273, 8), (277, n_bands), (278, 6),
+            (279, len(pixels)), (284, 1), (338, 2)]
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
+    path.write_bytes(struct.pack("<4sI", b"II*\0", 8 + len(pixels)) + pixels
+                     + struct.pack("<H", len(tags)) + entries + bytes(4))
+    if cut:
+        path.write_bytes(path.read_bytes()[:-cut])
+    return path
+
+
+@pytest.mark.parametrize("bands, photometric, compression", [(5, 5, 1), (3, 2, 34712), (3, 2, 50001), (4, 6, 1)])
+def test_a_whole_tiff_that_pillow_does_not_know_is_not_to_be_fetched_again(tmp_path, bands, photometric, compression):
+    with pytest.raises(ValueError, match="TIFF of an unusual kind .*Export"):
+        read_image(tiff_of(tmp_path / "a.tif", bands, photometric, compression))
+    with pytest.raises(ValueError, match="etch or copy it again"):
+        read_image(tiff_of(tmp_path / "b.tif", bands, photometric, compression, cut=138))       # its tags, at the end
+
+
+@pytest.mark.parametrize("content, name", [
+    (b"P7\nWIDTH 2\n", "PAM"), (bytes(128) + b"DICM", "DICOM"), (b"SDPX" + bytes(99), "DPX"),
+    (b"v/1\x01" + bytes(99), "OpenEXR"), (b"#?RADIANCE\n", "Radiance"), (b"<svg xmlns=''/>", "SVG")])
+def test_other_kinds_of_pictures_are_named_whatever_the_file_is_called(tmp_path, content, name):
+    path = tmp_path / "a.png"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=f"{name}.*Export"):
+        read_image(path)

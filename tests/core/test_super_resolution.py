@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
 import super_resolution
 from imresize import imresize
@@ -111,11 +111,12 @@ def test_transparency_is_found_in_every_mode(tmp_path, mode):
 
 
 def test_a_colour_profile_stays_with_the_picture(tmp_path):
-    source = write_image(tmp_path / "phone.jpg", cup(), icc_profile=b"a profile")
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    source = write_image(tmp_path / "phone.jpg", cup(), icc_profile=profile)
     picture = read_picture(source)
     save_picture(tmp_path / "sr.png", enlarge(picture, twice), picture)
     with Image.open(tmp_path / "sr.png") as sr:
-        assert sr.info["icc_profile"] == b"a profile"
+        assert sr.info["icc_profile"] == profile
 
 
 def test_a_profile_of_other_colours_does_not_stay(tmp_path):
@@ -134,8 +135,9 @@ def test_of_a_moving_picture_the_first_frame_is_taken_with_a_notice(tmp_path):
 def test_two_pictures_of_one_name_get_two_files():
     paths = [Path("a.png"), Path("a.jpg"), Path("b.png")]
     assert list(result_names(paths, 4).values()) == ["a_png_x4.png", "a_jpg_x4.png", "b_x4.png"]
-    with pytest.raises(ValueError, match="one file"):
-        result_names([Path("x/a.png"), Path("y/a.png")], 4)
+    # None of them stops the others: neither two of one name in two folders, nor two that differ in capitals only.
+    paths = [Path("x/a.png"), Path("y/a.png"), Path("y/A.PNG"), Path("y/b.png")]
+    assert list(result_names(paths, 4).values()) == ["x_a_png_x4.png", "2_a_png_x4.png", "3_A_PNG_x4.png", "b_x4.png"]
 
 
 @pytest.mark.parametrize("file, name", [

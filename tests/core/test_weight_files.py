@@ -48,6 +48,9 @@ def packed(path, **members):
     (b"Rar!" + bytes(40), ["packed file (RAR)"]),
     (b"\x89HDF\r\n\x1a\n" + bytes(40), ["HDF5", "PyTorch"]),
     (b"PK\x03\x04" + bytes(400), ["damaged or cut short"]),
+    (b"\x93NUMPY\1\0", ["NumPy array"]), (b"\x08\x07\x12\x07pytorch\xff", ["ONNX model"]),
+    (b"\x89PNG\r\n\x1a\n", ["a picture"]), (b"GGUF\3\0\0\0", ["GGUF"]),
+    (pickle.dumps({"first.weight": [0.5]}), ["pickle that torch.save has not written", "nothing in it was run"]),
     (b"\x80\x02" + bytes(range(200)), ["damaged or cut short"])])
 @pytest.mark.parametrize("ending", [".pth", ".safetensors", ".pth.tar"])
 def test_each_reader_says_what_the_file_is(tmp_path, data, words, ending):
@@ -208,3 +211,35 @@ def test_a_checkpoint_of_the_kit_that_lost_its_hash(tmp_path):
         read_weights(tmp_path / "a.pth")
     content = torch.load(tmp_path / "a.pth", weights_only=True)
     assert "cut short. Take an older" in describe(saved(tmp_path / "b.pth", content))
+
+
+# ---------------------------------------------------------------- damage, and networks side by side
+
+@pytest.mark.parametrize("length", [0x80, 0x8B1F])
+def test_a_safetensors_file_may_begin_with_any_number(tmp_path, length):
+    """Its first bytes are the length of its header: 0x80 begins a pickle too, and 1f 8b a gzip file."""
+    header = b'{"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'.ljust(length)
+    path = tmp_path / "g.safetensors"
+    path.write_bytes(length.to_bytes(8, "little") + header + bytes(4))
+    assert same(read_weights(path), {"w": torch.zeros(1)})
+
+
+def test_a_flipped_bit_is_said(tmp_path, capsys):
+    path = saved(tmp_path / "g.pth", {"w": torch.full((64,), 3.0)})
+    assert same(read_weights(path), {"w": torch.full((64,), 3.0)}) and capsys.readouterr().out == ""
+    data = bytearray(path.read_bytes())
+    data[data.index(torch.full((64,), 3.0).numpy().tobytes()) + 2] ^= 1
+    path.write_bytes(data)
+    assert not same(read_weights(path), {"w": torch.full((64,), 3.0)})                # torch reads it all the same
+    said = capsys.readouterr().out
+    assert "is damaged" in said and "does not have its checksum" in said and "Fetch or copy it again" in said
+
+
+@pytest.mark.parametrize("prefix", ["generator.", "netG.", "net_g.", "netG.module."])
+@pytest.mark.parametrize("others", [{}, {"discriminator.0.weight": torch.zeros(2), "vgg.0.bias": torch.zeros(1)}])
+def test_of_a_lightning_module_the_generator_is_taken(tmp_path, capsys, prefix, others):
+    state = {**others, **{prefix + name: value for name, value in STATE.items()}}
+    path = saved(tmp_path / "last.ckpt", {"epoch": 3, "state_dict": state, "hyper_parameters": {"lr": 1e-4}})
+    assert same(read_weights(path))
+    said = capsys.readouterr().out
+    assert "the prefix" in said and ("there too: discriminator, vgg" in said) == bool(others)
