@@ -160,8 +160,8 @@ def feature_faults(config, notices, fetch_vgg19):
                  f"VGG19 的 ImageNet 权重下载失败。解决办法：1. 用镜像：python -m support.vgg19 --url 地址，"
                  f"或从 {MIRRORS[1]} 下载 model.safetensors，并把它的路径写入 config.vgg19_weights；"
                  "2. 在别的电脑上下载，再运行 python -m support.vgg19 --from 文件夹；"
-                 "3. 改用较小的 VGG16：config.vgg19_weights = 'vgg16'，vgg19_i, vgg19_j = 5, 3（python -m support.vgg16，"
-                 "55 MB）；4. config.content_loss = 'mse'，即论文的 SRGAN-MSE，无需 VGG；"
+                 "3. 改用较小的 VGG16：config.vgg19_weights = 'vgg16'，vgg19_i, vgg19_j = 5, 3"
+                 "（python -m support.vgg16，55 MB）；4. config.content_loss = 'mse'，即论文的 SRGAN-MSE，无需 VGG；"
                  "5. config.vgg19_weights = 'random'，未经训练的滤波器，只供实验，不是论文的损失。")]
     return []
 
