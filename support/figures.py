@@ -156,7 +156,7 @@ class LiveCurves:
 
     def begin(self, stage):
         self.line, self.figure, self.first_seen = StatusLine(), None, None
-        self.began, self.drawn = time.perf_counter(), stage.newest_sample
+        self.began, self.drawn = time.perf_counter(), None
         if stage.history:
             self.draw(stage)
 

@@ -25,7 +25,7 @@ MADE_HERE = "super_resolution.py"       # written into every result, which so is
 # Tags of EXIF that hold for the result too; not orientation, sizes, thumbnail, and a maker's notes, which have offsets.
 CAMERA = {270, 271, 272, 305, 306, 315, 33432}     # description, make, model, software, date, artist, copyright
 PHOTOGRAPH, PLACE = 0x8769, 0x8825                 # tables of their own: exposure, lens, dates; GPS
-X_RESOLUTION = 282
+DOTS_PER_INCH = 282
 OF_THIS_FILE = {0xA002, 0xA003, 0xA005, 0x927C, 0xEA1C}       # of PHOTOGRAPH: width, height, offsets, notes, padding
 
 WORDS = {"L": "grey", "RGB": "RGB", "CMYK": "CMYK", "LAB": "LAB"}
@@ -124,8 +124,8 @@ def what_is_kept(path):
 def says_resolution(file, exif):
     """Whether an opened file says how large it is on paper: where a TIFF or a JPEG does not, Pillow gives 1 or 72."""
     if file.format == "TIFF":
-        return X_RESOLUTION in file.tag_v2
-    return file.format not in ("JPEG", "MPO") or bool(file.info.get("jfif_unit")) or X_RESOLUTION in exif
+        return DOTS_PER_INCH in file.tag_v2
+    return file.format not in ("JPEG", "MPO") or bool(file.info.get("jfif_unit")) or DOTS_PER_INCH in exif
 
 
 def exif_value(value):

@@ -129,11 +129,28 @@ def test_the_same_command_again_trains_nothing_and_keeps_the_weights(kit):
 @pytest.mark.slow
 def test_a_cell_that_fails_is_named_and_what_was_shown_is_kept(kit):
     folder, _ = kit
+    path = folder / "test.ipynb"
+    before = path.read_bytes()
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells.insert(3, nbformat.v4.new_code_cell("1 / 0"))
+    try:
+        nbformat.write(notebook, path)
+        failed = subprocess.run([sys.executable, "run_notebooks.py", "test", "--name", "fails"], cwd=folder,
+                                capture_output=True, text=True, encoding="utf-8", timeout=300)
+    finally:
+        path.write_bytes(before)
+    assert failed.returncode == 1
+    assert "test.ipynb stopped at this cell" in failed.stderr and "ZeroDivisionError" in failed.stderr
+    assert (folder / "runs/fails/test.ipynb").exists()
+
+
+def test_an_error_that_says_it_all_is_printed_without_its_cell(kit):
+    folder, _ = kit
     failed = subprocess.run(
         [sys.executable, "run_notebooks.py", "test", "--name", "nothing_trained", "--set", "scaling_factor=2"],
         cwd=folder, capture_output=True, text=True, encoding="utf-8", timeout=300)
-    assert failed.returncode == 1
-    assert "test.ipynb stopped at this cell" in failed.stderr and "There is no checkpoint" in failed.stderr
+    assert failed.returncode == 1 and "There is no checkpoint" in failed.stderr
+    assert len(failed.stderr.strip().splitlines()) == 1
     assert (folder / "runs/nothing_trained/test.ipynb").exists()
 
 

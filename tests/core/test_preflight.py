@@ -53,7 +53,7 @@ def test_vgg19_that_cannot_be_fetched_is_told_with_its_mirrors(run, monkeypatch,
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
     run.update(content_loss="vgg", vgg19_weights="imagenet")
     text = faults(run, fetch=fetch_vgg19)
-    assert "VGG19" in text and "refused" in text and all(mirror in text for mirror in preflight.MIRRORS)
+    assert "VGG19" in text and "could not be fetched" in text and all(mirror in text for mirror in preflight.MIRRORS)
     run.epochs = 0                          # no stage that needs it
     preflight.check(run, Generator, Discriminator, fetch_vgg19)
 

@@ -114,7 +114,7 @@ def stored(request):
 def test_the_stored_notebook_is_the_executed_one(stored):
     name, notebook = stored
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    assert "parameters" in code[0].metadata.tags
+    assert "hosted" in code[0].metadata.tags and "parameters" in code[1].metadata.tags
     assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
     assert not any(output.output_type == "error" or output.get("name") == "stderr" for output in outputs_of(notebook))
     text = json.dumps(notebook)
