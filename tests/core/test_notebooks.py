@@ -144,6 +144,7 @@ def test_a_cell_that_fails_is_named_and_what_was_shown_is_kept(kit):
     assert (folder / "runs/fails/test.ipynb").exists()
 
 
+@pytest.mark.slow
 def test_an_error_that_says_it_all_is_printed_without_its_cell(kit):
     folder, _ = kit
     failed = subprocess.run(
