@@ -366,7 +366,7 @@ def test_the_curves_are_kept(data, tmp_path, monkeypatch):
     monkeypatch.setattr(figures, "show", lambda figure, path, handle: shown.append((figure, path)))
     monkeypatch.setattr(figures.StatusLine, "show", lambda *_, **__: None)
     train_all(config)
-    assert [path for _, path in shown] == [run_folder(config) / "figures" / "a2n.png"] * 3      # at first, after each epoch
+    assert [path for _, path in shown] == [run_folder(config) / "figures" / "a2n.png"] * 3    # at first; after epochs
     losses, quality = shown[-1][0].axes[:2]
     rows = last(config, "a2n")["history"]
     assert list(losses.lines[1].get_ydata()) == [row["content"] for row in rows]      # the dots; the line: readings
