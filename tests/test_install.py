@@ -47,17 +47,17 @@ def test_another_build_can_be_named(tmp_path):
 
 
 def test_where_pytorchs_index_cannot_be_reached_the_package_index_has_to_do(tmp_path):
-    calls, printed = make(tmp_path, FAILS="--torch-backend", PIP_INDEX_URL="http://mirror.example/simple")
-    plain = "--default-index http://mirror.example/simple -r requirements.txt"
+    calls, printed = make(tmp_path, FAILS="--torch-backend", PIP_INDEX_URL="http://mirror.example/packages")
+    plain = "--default-index http://mirror.example/packages -r requirements.txt"
     assert calls == [f"{plain} --torch-backend=auto", plain]
     assert "torch could not be taken from PyTorch's own index" in printed and "docs/network.md" in printed
 
 
-@pytest.mark.parametrize("fails", ["", "--default-index http://torch.example"])
+@pytest.mark.parametrize("fails", ["", "--default-index http://builds.example"])
 def test_an_index_for_torch_comes_first(tmp_path, fails):
-    calls, printed = make(tmp_path, "TORCH_INDEX=http://torch.example/cpu", FAILS=fails, UV_TORCH_BACKEND="cpu")
-    assert calls == ["--default-index http://torch.example/cpu torch torchvision", "-r requirements.txt"]
-    assert ("could not be taken from http://torch.example/cpu" in printed) == bool(fails)
+    calls, printed = make(tmp_path, "TORCH_INDEX=http://builds.example/cpu", FAILS=fails, UV_TORCH_BACKEND="cpu")
+    assert calls == ["--default-index http://builds.example/cpu torch torchvision", "-r requirements.txt"]
+    assert ("could not be taken from http://builds.example/cpu" in printed) == bool(fails)
 
 
 def test_what_cannot_be_installed_at_all_stops_make(tmp_path):
