@@ -23,7 +23,7 @@ from support.files import save_image
 from support.images import read_image
 from support.lists import DataError
 from support.messages import notice
-from support.picture_files import find_pictures, result_names, too_long, try_folder
+from support.picture_files import find_pictures, real, result_names, try_folder, why_not
 from support.pictures import enlarge, read_picture, save_picture
 from support.progress import StatusLine
 from support.run import has_trained, run_folder
@@ -148,9 +148,10 @@ def infer(args, options, config):
     try_folder(folder)
     network = trained(options, config)
     run, rows, failed = wandb_run(args, options, config), [], []
+    inputs = set(map(real, files))
     for file, name in names.items():
         try:
-            rows.append((name, *infer_one(network, file, folder, name)))
+            rows.append((name, *infer_one(network, file, folder, name, inputs)))
         except (ValueError, OSError, MemoryError, RuntimeError) as error:       # the other images still get their turn
             failed.append(f"{file.name}: {reason_of(error)}")
             print(f"NOT UPSCALED: {failed[-1]}", file=sys.stderr)
@@ -164,17 +165,18 @@ def infer(args, options, config):
     return 1 if failed else 0
 
 
-def infer_one(network, file, folder, name):
+def infer_one(network, file, folder, name, inputs):
     """Upscale a photograph and keep its images: all with its colour profile, SR with its alpha channel.
 
     Returns:
         (SR, LR upscaled), uint8 (s h, s w, 3).
 
     Raises:
-        ValueError: as ``read_picture``; or if a file cannot have its name.
+        ValueError: as ``read_picture``; or if a file cannot be written, see ``why_not``, which tells of ``inputs`` too.
     """
-    if reason := too_long(folder / f"{name}_sr_process.png"):
-        raise ValueError(reason)
+    for ending in ("sr", "lr", "inf", "sr_process"):
+        if reason := why_not(folder / f"{name}_{ending}.png", inputs):
+            raise ValueError(reason)
     photograph = read_picture(file)
     made, replaced = images_of(network, photograph.lr), (folder / f"{name}_sr.png").exists()
     sr = enlarge(photograph, lambda _: made["sr"])

@@ -289,6 +289,19 @@ def shipped(name, **changes):
     return name
 
 
+def test_infer_replaces_nothing_that_is_no_result_of_its_own(work, capsys):
+    config = changed(path__resume_state=shipped("x.safetensors"))
+    image = photo("coffee.png", 100, 200, 8, 12)
+    write_image(work / "photos/a.png", image)
+    assert main(["infer", "-c", config, "--input", "photos"]) == 0
+    folder = work / "runs/sr3-demo-commands/results/infer"
+    (folder / "a_inf.png").unlink()
+    own = write_image(folder / "a_inf.png", image).read_bytes()
+    assert main(["infer", "-c", config, "--input", "photos"]) == 1
+    assert "a_inf.png is there already, and is no result" in capsys.readouterr().err
+    assert (folder / "a_inf.png").read_bytes() == own
+
+
 def test_infer_keeps_images_of_one_name_apart_and_continues_after_a_broken_one(work, capsys):
     image = photo("coffee.png", 100, 200, 8, 12)
     alpha = np.full((8, 12, 1), 255, np.uint8)
